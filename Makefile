@@ -1,0 +1,39 @@
+# Every target does its own set-up; `make setup` takes seconds when there is nothing to do.
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: setup demo test test-all lint model bench run clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml scripts/setup
+	scripts/setup $(VENV)
+	@touch $@
+
+demo: setup            ## the main job: a load balancer over REST, its ECMP route, real traffic; ONCE=1 ends by itself
+	$(BIN)/vaportrail demo $(if $(ONCE),--once)
+
+run: setup             ## the API server alone, on 127.0.0.1:8082
+	$(BIN)/vaportrail serve
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint             ## the suite
+	$(PYTEST) -n 2 --dist loadfile -m "not slow" $(ARGS)
+
+test-all: lint         ## and what takes longer: faults, fuzz, the fresh install
+	$(PYTEST) -n 2 --dist loadfile $(ARGS)
+
+model: setup           ## schema/model.json from schema/contrail/*.yaml
+	$(BIN)/python -m schema.build
+
+bench: setup           ## figures beside their limits, in one run
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
