@@ -1,0 +1,166 @@
+"""A typed asynchronous client of the configuration API.
+
+Thin on purpose: an object is the JSON object the server gave, without its envelope; what the server refuses is an
+exception with its status and words. Every answer's `X-Revision` is remembered, so that a program can wait until what it
+wrote has reached the data plane.
+"""
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import httpx
+import orjson
+
+from api_client.errors import UnexpectedAnswer, Unreachable, refusal
+from api_client.watch import SILENCE, Watch
+
+DEFAULT_URL = "http://127.0.0.1:8082"
+TIMEOUT = 30.0  # seconds for a whole answer; the server's slowest, a list of everything, takes about one
+
+JsonObject = dict[str, Any]
+
+
+class ApiClient:
+    """An async context manager; `url` such as `http://127.0.0.1:8082` (Unreachable if it cannot be one).
+
+    Types are hyphenated (`virtual-network`). All methods raise `ApiError` when refused and `Unreachable` without an
+    answer.
+    """
+
+    def __init__(self, url: str = DEFAULT_URL, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self.url = url.rstrip("/")
+        self.revision = 0  # the highest seen in an answer
+        try:
+            parsed = httpx.URL(self.url)
+        except httpx.InvalidURL as error:
+            raise Unreachable(url, f"not a URL: {error}") from error
+        if parsed.scheme not in ("http", "https") or not parsed.host:
+            raise Unreachable(url, "not an http:// or https:// URL")
+        # trust_env off: the API is beside us or in a lab; a proxy of the environment must not see it
+        self._http = httpx.AsyncClient(base_url=self.url, transport=transport, timeout=TIMEOUT, trust_env=False)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def create(self, type: str, object: Mapping[str, Any]) -> JsonObject:
+        """POST; `object` without envelope. Gives what the server answers: uuid, fq_name, href, ..."""
+        return self._unwrap(type, await self.request("POST", f"/{type}s", {type: object}))
+
+    async def read(self, type: str, uuid: str, *, fields: Sequence[str] = (), bare: bool = False) -> JsonObject:
+        """GET one object. fields: only these besides its identity. bare: without children and back references."""
+        parameters = {"fields": ",".join(fields)} if fields else {}
+        if bare:
+            parameters |= {"exclude_children": "true", "exclude_back_refs": "true"}
+        return self._unwrap(type, await self.request("GET", f"/{type}/{uuid}", parameters=parameters))
+
+    async def update(self, type: str, uuid: str, changes: Mapping[str, Any]) -> JsonObject:
+        """PUT the top-level fields in `changes`; others stay as they are."""
+        return self._unwrap(type, await self.request("PUT", f"/{type}/{uuid}", {type: changes}))
+
+    async def delete(self, type: str, uuid: str) -> None:
+        await self.request("DELETE", f"/{type}/{uuid}")
+
+    async def list(self, type: str, *, detail: bool = False, **parameters: str) -> list[JsonObject]:
+        """GET the collection; parameters as in contract section 3.1 (`parent_id`, `back_ref_id`, `fields`, `filters`,
+        ...)."""
+        if detail:
+            parameters["detail"] = "true"
+        rows = self._unwrap_any(f"{type}s", await self.request("GET", f"/{type}s", parameters=parameters))
+        return [row[type] for row in rows] if detail else list(rows)
+
+    async def count(self, type: str, **parameters: str) -> int:
+        body = await self.request("GET", f"/{type}s", parameters={"count": "true", **parameters})
+        return int(self._unwrap_any(f"{type}s", body)["count"])
+
+    async def action(self, name: str, body: Mapping[str, Any]) -> Any:
+        """POST to an action route such as `prop-collection-update`; gives its JSON, None for an empty answer."""
+        return await self.request("POST", f"/{name}", body)
+
+    async def ref_update(
+        self, type: str, uuid: str, ref_type: str, ref_uuid: str, operation: Literal["ADD", "DELETE"], attr: Any = None
+    ) -> None:
+        await self.action("ref-update", {
+            "type": type, "uuid": uuid, "ref-type": ref_type, "ref-uuid": ref_uuid,
+            "operation": operation, "attr": attr,
+        })  # fmt: skip
+
+    async def set_annotation(self, uuid: str, key: str, value: str | None) -> None:
+        """Set one annotation, or remove it (None)."""
+        update: JsonObject = {"field": "annotations", "operation": "delete", "position": key}
+        if value is not None:
+            update |= {"operation": "set", "value": {"key": key, "value": value}}
+        await self.action("prop-collection-update", {"uuid": uuid, "updates": [update]})
+
+    async def fqname_to_id(self, type: str, fq_name: Sequence[str]) -> str:
+        """uuid by name. NotFound if there is none."""
+        return str((await self.action("fqname-to-id", {"type": type, "fq_name": [*fq_name]}))["uuid"])
+
+    async def newest_revision(self) -> int:
+        """The revision the server stands at now."""
+        await self.count("global-system-config")
+        return self.revision
+
+    def watch(
+        self, types: Sequence[str] | Mapping[str, Sequence[str]], *, after: int | None = None, silence: float = SILENCE
+    ) -> Watch:
+        """Follow changes of `types`; a mapping names the fields wanted of each (none: all of them).
+
+        after: resume behind this revision instead of starting with a Snapshot.
+        silence: seconds without a byte after which the connection counts as dead.
+        """
+        fields = types if isinstance(types, Mapping) else dict.fromkeys(types, ())
+        return Watch(self._http, self.url, fields, after=after, silence=silence)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        parameters: Mapping[str, str] | None = None,
+        within: float = TIMEOUT,
+    ) -> Any:
+        """Any route; gives the parsed JSON, None for an empty body. within: seconds for the whole answer."""
+        content, headers = None, {}
+        if body is not None:
+            content, headers = orjson.dumps(body), {"Content-Type": 'application/json; charset="UTF-8"'}
+        try:
+            answer = await self._http.request(
+                method, path, content=content, headers=headers, params=parameters, timeout=within
+            )
+        except httpx.HTTPError as error:
+            raise Unreachable(self.url, str(error) or type(error).__name__) from error
+        except httpx.InvalidURL as error:
+            raise Unreachable(self.url, f"not a URL: {error}") from error
+        if answer.status_code >= 400:
+            raise refusal(answer.status_code, answer.text)
+        revision = answer.headers.get("X-Revision", "")
+        if revision.isdecimal():
+            self.revision = max(self.revision, int(revision))
+        if not answer.content:
+            return None
+        try:
+            return orjson.loads(answer.content)
+        except orjson.JSONDecodeError as error:
+            text = f"{method} {self.url}{path} did not answer with JSON; is it the API server?"
+            raise UnexpectedAnswer(text) from error
+
+    def _unwrap(self, type: str, body: Any) -> JsonObject:
+        found = self._unwrap_any(type, body) if body is not None else {}
+        if not isinstance(found, dict):
+            raise UnexpectedAnswer(f"{self.url} answered without a {type}; is it the API server?")
+        return found
+
+    def _unwrap_any(self, key: str, body: Any) -> Any:
+        if not isinstance(body, dict) or key not in body:
+            raise UnexpectedAnswer(f"{self.url} answered without {key!r}; is it the API server?")
+        return body[key]

@@ -1,0 +1,224 @@
+"""What changes, as an endless sequence that survives the server.
+
+`GET /watch` (contract section 4.21, with this project's ids) becomes deltas:
+
+    Snapshot   everything of the types asked for, as of one revision. First, and again only if the server's change log
+               does not reach back to where this watch stands (410 Gone)
+    Events     what one revision changed, all of it together; empty for a revision that changed nothing asked for
+
+A lost connection is not the consumer's affair: the watch reconnects, waits longer after each failure (with jitter, so
+that a thousand agents do not return in one instant), and resumes after the last revision it delivered. A revision of
+which only a part arrived is dropped and comes again whole. Revisions never repeat and never go back, apart from a new
+Snapshot.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import httpx
+import orjson
+import structlog
+
+from api_client.errors import ApiError, ClientError, Gone, UnexpectedAnswer, Unreachable, refusal
+from api_client.sse import Frame, Parser
+
+log = structlog.get_logger(__name__)
+
+FIRST_DELAY = 0.05  # seconds; a server that restarts on the same machine is back within a second
+LONGEST_DELAY = 2.0
+# The server sends a comment each 60 s at the latest (contract 4.21); longer silence is a dead connection.
+SILENCE = 90.0
+
+Kind = Literal["create", "update", "delete"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """type is hyphenated. object: after the change; a delete has only its uuid."""
+
+    kind: Kind
+    type: str
+    uuid: str
+    object: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """objects: by hyphenated type, all types asked for."""
+
+    objects: Mapping[str, Sequence[Mapping[str, Any]]]
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    events: Sequence[Event]
+    revision: int
+
+
+Delta = Snapshot | Events
+
+
+class Watch:
+    """An async iterator of `Delta`. Made by `ApiClient.watch`.
+
+    Raises ApiError if the very first request is refused; what was right once is repeated, whatever the answer.
+    connected: whether a stream is open now. error: why not, a sentence, else None. revision: of the last delta, None
+    before.
+    """
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        url: str,
+        types: Mapping[str, Sequence[str]],
+        *,
+        after: int | None = None,
+        silence: float = SILENCE,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.url = url
+        self.revision = after
+        self.connected = False
+        self.error: str | None = None
+        self._http = http
+        self._types = types
+        self._silence = silence
+        self._sleep = sleep
+        self._first = True  # no stream was ever open
+        self._deltas = self._run()
+
+    def __aiter__(self) -> "Watch":
+        return self
+
+    async def __anext__(self) -> Delta:
+        return await anext(self._deltas)
+
+    async def aclose(self) -> None:
+        await self._deltas.aclose()
+
+    async def _run(self) -> AsyncGenerator[Delta, None]:
+        delay = FIRST_DELAY
+        try:
+            while True:
+                try:
+                    async for delta in self._stream():
+                        delay = FIRST_DELAY
+                        yield delta
+                    failure: ClientError = Unreachable(self.url, "the server ended the watch")
+                except Gone as gone:
+                    log.warning("the change log does not reach back; reading everything again", url=self.url,
+                                revision=self.revision, reason=gone.text)  # fmt: skip
+                    self.revision = None
+                    continue
+                except ClientError as error:
+                    if self._first and isinstance(error, ApiError) and error.status < 500:
+                        raise  # a wrong request does not become right by repeating it
+                    failure = error
+                self._lost(failure)
+                await self._sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load, keeps no secret
+                delay = min(2 * delay, LONGEST_DELAY)
+        finally:
+            self.connected = False
+
+    def _lost(self, failure: ClientError) -> None:
+        if self.connected or self.error is None:  # once per loss, not once per try
+            log.warning("waiting for the API server", url=self.url, reason=str(failure))
+        self.connected = False
+        self.error = str(failure)
+
+    def _found(self) -> None:
+        log.info("watching the API server", url=self.url, since="now" if self.revision is None else self.revision)
+        self.connected = True
+        self.error = None
+        self._first = False
+
+    async def _stream(self) -> AsyncGenerator[Delta, None]:
+        parameters = {"resource_type": ",".join(kind.replace("-", "_") for kind in self._types)}
+        for kind, fields in self._types.items():
+            if fields:
+                parameters[f"{kind.replace('-', '_')}_fields"] = ",".join(fields)
+        headers = {"Accept": "text/event-stream"}
+        if self.revision is not None:
+            headers["Last-Event-ID"] = str(self.revision)
+        timeout = httpx.Timeout(10.0, read=self._silence)
+        try:
+            request = self._http.stream("GET", "/watch", params=parameters, headers=headers, timeout=timeout)
+            async with request as answer:
+                if answer.status_code != 200:
+                    raise refusal(answer.status_code, (await answer.aread()).decode("utf-8", "replace"))
+                self._found()
+                parser, group = Parser(), _Group(self._types, resumed=self.revision is not None)
+                async for chunk in answer.aiter_bytes():
+                    for frame in parser.feed(chunk):
+                        delta = group.take(frame)
+                        if delta is not None:
+                            self.revision = delta.revision
+                            yield delta
+        except httpx.TimeoutException as error:
+            raise Unreachable(self.url, f"silent for {self._silence:.0f} s") from error
+        except httpx.HTTPError as error:
+            raise Unreachable(self.url, str(error) or type(error).__name__) from error
+
+
+class _Group:
+    """Frames until one carries an id: that one completes a delta."""
+
+    def __init__(self, types: Mapping[str, Sequence[str]], *, resumed: bool) -> None:
+        self._names = {kind.replace("-", "_"): kind for kind in types} | {kind: kind for kind in types}
+        self._plurals = {f"{kind}s": kind for kind in types}
+        self._snapshot: dict[str, list[Mapping[str, Any]]] | None = None if resumed else {kind: [] for kind in types}
+        self._events: list[Event] = []
+
+    def take(self, frame: Frame) -> Delta | None:
+        if frame.event == "stop":
+            raise Unreachable("the watch", frame.data.decode("utf-8", "replace") or "the server stops")
+        if frame.event == "init":
+            self._init(_parse(frame.data))
+        elif frame.event in ("create", "update", "delete"):
+            self._events.append(self._event(frame))
+        return None if frame.id is None else self._complete(_revision(frame.id))
+
+    def _init(self, body: Any) -> None:
+        if self._snapshot is None:
+            self._snapshot = {kind: [] for kind in self._plurals.values()}
+        for plural, rows in body.items():
+            kind = self._plurals.get(plural.replace("_", "-"))
+            if kind is not None:
+                self._snapshot[kind].extend(row[kind] if kind in row else row[kind.replace("-", "_")] for row in rows)
+
+    def _event(self, frame: Frame) -> Event:
+        body = _parse(frame.data)
+        if not isinstance(body, dict) or len(body) != 1:
+            raise UnexpectedAnswer("a watch event does not hold one object")
+        name, found = next(iter(body.items()))
+        if name not in self._names or not isinstance(found, dict) or "uuid" not in found:
+            raise UnexpectedAnswer(f"a watch event for {name!r}, which was not asked for, or without uuid")
+        kind: Kind = frame.event  # type: ignore[assignment]  # one of the three, seen by the caller
+        return Event(kind, self._names[name], found["uuid"], found)
+
+    def _complete(self, revision: int) -> Delta:
+        if self._snapshot is not None:
+            delta: Delta = Snapshot(self._snapshot, revision)
+            self._snapshot = None
+        else:
+            delta = Events(self._events, revision)
+        self._events = []
+        return delta
+
+
+def _parse(data: bytes) -> Any:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise UnexpectedAnswer(f"a watch frame is not JSON: {error}") from error
+
+
+def _revision(id: str) -> int:
+    try:
+        return int(id)
+    except ValueError as error:
+        raise UnexpectedAnswer(f"a watch id is not a revision: {id[:80]!r}") from error

@@ -1,0 +1,76 @@
+"""`create_app(settings)`: the service as one ASGI application. Its lifespan owns the store.
+
+The order of things a request meets: `ExchangeMiddleware` (id, limits, refusals, log, metrics), then a look-up by
+type for the generic routes, then the actions. There is a place between the middleware and the routes for who may ask
+(Host and Origin, tokens, rules); until that is built the server listens on loopback by default.
+"""
+
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NoReturn
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+import schema
+from api_server.errors import ApiError, MethodNotAllowed, NotFound
+from api_server.resources.defaults import ensure_defaults
+from api_server.resources.operations import Operations
+from api_server.resources.registry import registry
+from api_server.routes import actions, collections, docs, home, openapi, ops, unbuilt, watch
+from api_server.routes.middleware import ExchangeMiddleware
+from api_server.routes.resources import ResourceRoute
+from api_server.routes.service import Service
+from api_server.settings import Settings
+from api_server.store import Limits, Pace, Store
+
+
+def refuse(request: Request, error: Exception) -> NoReturn:
+    """The router's refusals in the contract's words; the middleware answers them."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        allow = (error.headers or {}).get("Allow", "")
+        raise MethodNotAllowed(tuple(allow.split(", "))) from None
+    if error.status_code == 404:
+        raise NotFound(f"Not found: '{request.url.path}'") from None
+    refusal = ApiError(str(error.detail))
+    refusal.status = error.status_code
+    raise refusal from None
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """UnusableDatabase if the store cannot be opened."""
+    service: Service = app.state.service
+    store = await Store.open(service.settings.database, Limits(pace=Pace(keep_alive=service.settings.watch_keepalive)))
+    try:
+        await store.write(
+            lambda tx: ensure_defaults(tx, service.operations.registry), request_id="start", user="", base_url=""
+        )
+        # What is loaded by now stays: the collector need not look at it again (p99 of creates halves).
+        gc.collect()
+        gc.freeze()
+        service.opened = store
+        yield
+    finally:
+        service.opened = None
+        await store.close()
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """settings: from the environment if not given."""
+    settings = settings or Settings()
+    model = schema.load()
+    app = FastAPI(
+        title="Vaportrail", openapi_url=None, redirect_slashes=False, lifespan=lifespan,
+        exception_handlers={HTTPException: refuse},
+    )  # fmt: skip
+    service = Service(settings, model, Operations(model, registry(native_driver=settings.native_driver)))
+    app.state.service = service
+    app.add_middleware(ExchangeMiddleware, metrics=service.metrics, limit=settings.max_request_size)
+    app.router.routes.append(ResourceRoute(service))
+    for module in (home, actions, collections, watch, ops, docs, openapi, unbuilt):
+        app.include_router(module.router)
+    return app

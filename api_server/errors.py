@@ -1,0 +1,69 @@
+"""Everything a request can be refused with.
+
+    ApiError                 any refusal: a status and one line of text (the body, contract section 0)
+    +-- BadRequest           400
+    +-- Forbidden            403
+    +-- NotFound             404
+    +-- MethodNotAllowed     405   `allow` names the methods that are
+    +-- Conflict             409
+    +-- OverQuota            412
+    +-- Gone                 410   the change log does not reach back so far (`GET /watch`)
+    +-- TooLarge             413
+    +-- NotImplementedHere   501
+    +-- Unavailable          503   the outcome is unknown or the database is away: the client tries again
+
+Statuses and texts are Contrail's (contract section 2.11). No exception of a driver or library crosses a layer: it
+becomes one of these, or a 500 with the request id in the log.
+"""
+
+
+class ApiError(Exception):
+    status = 500
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+class BadRequest(ApiError):
+    status = 400
+
+
+class Forbidden(ApiError):
+    status = 403
+
+
+class NotFound(ApiError):
+    status = 404
+
+
+class MethodNotAllowed(ApiError):
+    status = 405
+
+    def __init__(self, allow: tuple[str, ...]) -> None:
+        super().__init__("Method not allowed.")
+        self.allow = allow
+
+
+class Conflict(ApiError):
+    status = 409
+
+
+class Gone(ApiError):
+    status = 410
+
+
+class OverQuota(ApiError):
+    status = 412
+
+
+class TooLarge(ApiError):
+    status = 413
+
+
+class NotImplementedHere(ApiError):
+    status = 501
+
+
+class Unavailable(ApiError):
+    status = 503

@@ -1,0 +1,104 @@
+"""The objects that exist from the first start (contract 5.12), and the service-appliance-sets of Contrail's
+svc-monitor.
+
+The singletons carry the default values of the model's properties, which objects of clients never get, and no
+display_name. What their hooks bring along (routing instances, a project's application-policy-set) is not listed here.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import schema
+from api_server.resources import standard
+from api_server.resources.hooks import Registry, perform
+from api_server.resources.registry import REGISTRY
+from api_server.store.objects import Create, Object, Reference
+from api_server.store.transaction import Transaction
+
+SYSTEM = "default-global-system-config"
+DOMAIN = "default-domain"
+PROJECT = (DOMAIN, "default-project")
+POLICIES = "default-policy-management"
+VROUTERS = (SYSTEM, "default-global-vrouter-config")
+
+READABLE = {"perms2": {"global_access": 5}}
+"""Everybody may read it and refer to it."""
+
+TAG_TYPES = ("label", "application", "tier", "deployment", "site", "neutron_fwaas", "neutron_tag")
+"""In the order of their ids, from 0x0000."""
+
+DRIVERS = {
+    "opencontrail": "svc_monitor.services.loadbalancer.drivers.ha_proxy.driver.OpencontrailLoadbalancerDriver",
+    "native": "svc_monitor.services.loadbalancer.drivers.native.driver.OpencontrailLoadbalancerDriver",
+}
+"""Named as Contrail's svc-monitor names them, because one that runs beside this server loads them by these paths."""
+
+
+@dataclass(frozen=True, slots=True)
+class Default:
+    """parent: type, None for a root object. references: (type, fq_name) of targets listed before."""
+
+    type: str
+    fq_name: tuple[str, ...]
+    parent: str | None = None
+    properties: dict[str, Any] = field(default_factory=dict)
+    references: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    singleton: bool = True
+
+
+def defaults() -> Iterator[Default]:
+    """In an order in which parents, references and network ids (1 to 4) come out right."""
+    yield Default("global-system-config", (SYSTEM,), None, {"autonomous_system": 64512, "config_version": "1.0"})
+    yield Default("global-vrouter-config", VROUTERS, "global-system-config")
+    yield Default("fabric", (SYSTEM, "default-fabric"), "global-system-config")
+    yield Default("global-qos-config", (SYSTEM, "default-global-qos-config"), "global-system-config")
+    yield Default("alarm", (SYSTEM, "system-defined-bottle-request-size-limit"), "global-system-config",
+                  {"alarm_severity": 1, "uve_keys": {"uve_key": ["config-node"]}})  # fmt: skip
+    yield Default("domain", (DOMAIN,))
+    yield Default("namespace", (DOMAIN, "default-namespace"), "domain")
+    yield Default("project", PROJECT, "domain", {"quota": {"defaults": -1}})
+    yield Default("network-ipam", (*PROJECT, "default-network-ipam"), "project", READABLE)
+    yield Default(
+        "network-ipam", (*PROJECT, "service-chain-flat-ipam"), "project", {"ipam_subnet_method": "flat-subnet"}
+    )
+    yield Default("virtual-network", (*PROJECT, "default-virtual-network"), "project")
+    yield Default("virtual-network", (*PROJECT, "ip-fabric"), "project", {"is_provider_network": True})
+    yield Default("virtual-network", (*PROJECT, "__link_local__"), "project")
+    yield Default("virtual-network", (*PROJECT, "dci-network"), "project")
+    for network in ("ip-fabric", "dci-network"):
+        yield Default("routing-instance", (*PROJECT, network, "__default__"), "virtual-network")
+    yield Default("security-group", (*PROJECT, "__no_rule__"), "project", READABLE)
+    yield Default("policy-management", (POLICIES,))
+    yield Default("application-policy-set", (POLICIES, "default-application-policy-set"), "policy-management",
+                  {"all_applications": True}, (("global-vrouter-config", VROUTERS),))  # fmt: skip
+    yield Default("discovery-service-assignment", ("default-discovery-service-assignment",))
+    for number, name in enumerate(TAG_TYPES):
+        hidden = {"tag_type_id": f"0x{number:04x}", "id_perms": {"user_visible": False}}
+        yield Default("tag-type", (name,), None, hidden)
+    for name, driver in DRIVERS.items():
+        yield Default("service-appliance-set", (SYSTEM, name), "global-system-config",
+                      {"service_appliance_driver": driver} | READABLE, singleton=False)  # fmt: skip
+
+
+def ensure_defaults(tx: Transaction, registry: Registry = REGISTRY) -> None:
+    """Make those that are missing; those that stand stay as they are, whatever has become of them."""
+    for default in defaults():
+        if tx.find(default.type, default.fq_name) is None:
+            perform(tx, registry, Create(_object(tx, default)))
+
+
+def _object(tx: Transaction, default: Default) -> Object:
+    parent = tx.find(default.parent, default.fq_name[:-1]) if default.parent is not None else None
+    result = Object(default.type, "", default.fq_name, default.parent, parent, dict(default.properties))
+    for kind, name in default.references:
+        target = tx.find(kind, name)
+        assert target is not None
+        result.references.setdefault(f"{kind.replace('-', '_')}_refs", []).append(Reference(kind, target, name))
+    standard.complete(tx, result)
+    if default.singleton:
+        del result.properties["display_name"]
+        for member in schema.load().types[default.type].properties.values():
+            if member.default is not None:
+                result.properties.setdefault(member.name, member.default)
+    return result

@@ -1,0 +1,80 @@
+"""What is special about a type, as hooks in a registry; a type without hooks pays nothing.
+
+All hooks run inside the write transaction, in the order
+
+    prepare   before the store applies a create or update: check it, fill in what the server assigns, in place in
+    `after` keys      the search keys the object is found by from now on (`Transaction.by_key`) release   before the
+    store applies a delete: check it; what has to change first (a child the server made, say) further   after the
+    store has applied the change: what else must change because of it
+
+What `release` and `further` ask for has hooks in its turn, and is done before they are asked for more, so a generator
+sees its own effects. A hook reads through the transaction and takes numbers and addresses from its pools; it runs no
+statement of its own. A refusal is an `ApiError`. Hooks must be pure over the transaction: a group of writes can be
+rolled back and run again. What the store removes by itself (a derived child, a reference that vanishes with its
+target) runs no hooks.
+
+`perform` is the one way a change gets into the store.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from api_server.resources import standard
+from api_server.store.objects import Change, Create, Delete, Object
+from api_server.store.transaction import Transaction
+
+MAX_DEPTH = 16
+"""Changes that ask for changes: more than this is a loop in the hooks."""
+
+
+class Hook:
+    """Does nothing; a subclass says what is special."""
+
+    def prepare(self, tx: Transaction, before: Object | None, after: Object) -> None:
+        """before is None for a create."""
+
+    def keys(self, tx: Transaction, after: Object) -> Iterable[str] | None:
+        """None: this hook's type has none, ever."""
+        return None
+
+    def release(self, tx: Transaction, before: Object) -> Iterable[Change]:
+        return ()
+
+    def further(self, tx: Transaction, before: Object | None, after: Object | None) -> Iterable[Change]:
+        """before is None after a create, after is None after a delete."""
+        return ()
+
+
+Registry = Mapping[str, Sequence[Hook]]
+
+
+def perform(tx: Transaction, registry: Registry, change: Change, *, depth: int = 0) -> None:
+    """Apply a change with all that follows from it.
+
+    The objects of `change` are complete (operations made them so from a request); one that a hook asks for gets its
+    server-set fields here. Raises ApiError: refused, by a hook or by the store.
+    """
+    if depth > MAX_DEPTH:
+        raise RuntimeError(f"hooks ask for changes without end: {change!r:.200}")
+    before = None if isinstance(change, Create) else change.before
+    after = None if isinstance(change, Delete) else change.after
+    subject = after or before
+    assert subject is not None
+    hooks = registry.get(subject.type, ())
+
+    def follow(changes: Iterable[Change]) -> None:
+        for more in changes:
+            if isinstance(more, Create):
+                standard.complete(tx, more.after)
+            perform(tx, registry, more, depth=depth + 1)
+
+    if after is None:
+        for hook in hooks:
+            follow(hook.release(tx, subject))
+        tx.apply(change)
+    else:
+        for hook in hooks:
+            hook.prepare(tx, before, after)
+        keys = [keys for hook in hooks if (keys := hook.keys(tx, after)) is not None]
+        tx.apply(change, sorted({key for some in keys for key in some}) if keys else None)
+    for hook in hooks:
+        follow(hook.further(tx, before, after))

@@ -1,0 +1,42 @@
+"""Which types are special, and how: the one list of hooks. A type that is not here is plain create, read, update,
+delete."""
+
+from collections.abc import Sequence
+
+from api_server.resources.addresses import FloatingIpPool, InstanceIp, PooledIp
+from api_server.resources.hooks import Hook, Registry
+from api_server.resources.interfaces import VirtualMachineInterface
+from api_server.resources.loadbalancing import KEYS, NATIVE, ServiceApplianceSet
+from api_server.resources.networking import NetworkIpam, VirtualNetwork
+from api_server.resources.routing import RouteTarget, RoutingInstance
+from api_server.resources.security import NetworkPolicy, SecurityGroup
+from api_server.resources.tenancy import Domain, GlobalSystemConfig, Project, ServiceTemplate
+
+TYPES: dict[str, Sequence[Hook]] = {
+    "alias-ip": (PooledIp("alias_ip"),),
+    "domain": (Domain(),),
+    "floating-ip": (PooledIp("floating_ip"),),
+    "floating-ip-pool": (FloatingIpPool(),),
+    "global-system-config": (GlobalSystemConfig(),),
+    "instance-ip": (InstanceIp(),),
+    "network-ipam": (NetworkIpam(),),
+    "network-policy": (NetworkPolicy(),),
+    "project": (Project(),),
+    "route-target": (RouteTarget(),),
+    "routing-instance": (RoutingInstance(),),
+    "security-group": (SecurityGroup(),),
+    "service-appliance-set": (ServiceApplianceSet(),),
+    "service-template": (ServiceTemplate(),),
+    "virtual-machine-interface": (VirtualMachineInterface(),),
+    "virtual-network": (VirtualNetwork(),),
+}
+
+
+def registry(*, native_driver: bool = True) -> Registry:
+    """native_driver: False leaves linking load balancers to their back-ends to a svc-monitor."""
+    parts = [TYPES, KEYS, NATIVE] if native_driver else [TYPES, KEYS]
+    names = {name for part in parts for name in part}
+    return {name: [hook for part in parts for hook in part.get(name, ())] for name in sorted(names)}
+
+
+REGISTRY: Registry = registry()

@@ -1,0 +1,183 @@
+"""What every request and every answer has, in one pure ASGI middleware.
+
+A request gets an id, a limit for its body and one `Exchange`, which handlers tell what the request was about. An
+answer gets `X-Request-Id` and `X-Revision`; a refusal (`ApiError`) the status and the one line of text the contract
+words (section 0), and never a traceback. One log line per change and per refusal, and the metrics, are written here,
+when all is known. (A wrapped `BaseHTTPMiddleware` would halve the rate of creates.)
+"""
+
+import re
+import time
+import traceback
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import structlog
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api_server.errors import ApiError, BadRequest, MethodNotAllowed, TooLarge
+from api_server.metrics import Metrics
+
+log = structlog.get_logger()
+
+LEGAL_ID = re.compile(rb"[\x21-\x7e]{1,128}")  # what a client may choose as request id: it goes into logs and headers
+LEGAL_USER = re.compile(rb"[\x20-\x7e]{1,255}")
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request and its answer.
+
+    route: the class of route, a label of metrics (never a part of the URL). revision: of the answer, None if it has
+    none. change: what was changed or was to be, for the log; None if nothing was. started: monotonic seconds.
+    """
+
+    request_id: str
+    method: str
+    path: str
+    base_url: str
+    user: str = ""
+    tenant: str | None = None
+    started: float = field(default_factory=time.perf_counter)
+    route: str = "unknown"
+    revision: int | None = None
+    change: dict[str, Any] | None = None
+
+
+def exchange(request: Request) -> Exchange:
+    found: Exchange = request.scope["exchange"]
+    return found
+
+
+def base_url(scope: Scope, headers: dict[bytes, bytes]) -> str:
+    """The server as the client named it, by scheme and Host: Contrail's client cuts exactly this off every link."""
+    host = headers.get(b"host", b"").decode("latin-1")
+    if not host:
+        address, port = scope.get("server") or ("localhost", None)
+        host = f"{address}:{port}" if port else str(address)
+    return f"{scope.get('scheme', 'http')}://{host}{scope.get('root_path', '').rstrip('/')}"
+
+
+def open_exchange(scope: Scope, headers: dict[bytes, bytes]) -> Exchange:
+    given = headers.get(b"x-request-id", b"")
+    user = headers.get(b"x-user", b"")
+    tenant = headers.get(b"x-project-id", b"")
+    return Exchange(
+        request_id=given.decode() if LEGAL_ID.fullmatch(given) else f"req-{uuid4()}",
+        method=scope["method"],
+        path=scope["path"],
+        base_url=base_url(scope, headers),
+        user=user.decode() if LEGAL_USER.fullmatch(user) else "",
+        tenant=tenant.decode() if LEGAL_ID.fullmatch(tenant) else None,
+    )
+
+
+def limited(receive: Receive, headers: dict[bytes, bytes], limit: int) -> Receive:
+    """TooLarge as soon as the body is known to be longer, whatever it says of itself."""
+    try:
+        promised = int(headers.get(b"content-length", b"0"))
+    except ValueError:
+        promised = 0  # the HTTP parser refuses it
+    received = 0
+
+    async def counted() -> Message:
+        nonlocal received
+        if promised > limit:
+            raise TooLarge("Request entity too large")
+        message = await receive()
+        if message["type"] == "http.request":
+            received += len(message.get("body", b""))
+            if received > limit:
+                raise TooLarge("Request entity too large")
+        return message
+
+    return counted
+
+
+def refusal(error: ApiError, accept: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Headers and body. Text labelled HTML is what Contrail sends and its clients print; JSON for who asks for it."""
+    if b"application/json" in accept and b"text/" not in accept:
+        body = orjson.dumps({"error": {"status": error.status, "text": error.text}})
+        content_type = b"application/json"
+    else:
+        body = error.text.encode("utf-8", "replace")
+        content_type = b"text/html; charset=UTF-8"
+    headers = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", ", ".join(error.allow).encode()))
+    if isinstance(error, TooLarge):
+        headers.append((b"connection", b"close"))  # what is left of the body is not read
+    # A client's words stand in the text: no browser may take them for a page.
+    headers += [(b"x-content-type-options", b"nosniff"), (b"content-security-policy", b"default-src 'none'; sandbox")]
+    return headers, body
+
+
+class ExchangeMiddleware:
+    """Opens the exchange, answers refusals and faults, and closes it with a log line and figures."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, limit: int) -> None:
+        self.app = app
+        self.metrics = metrics
+        self.limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        current = open_exchange(scope, headers)
+        head = current.method == "HEAD"
+        scope = {**scope, "exchange": current, "method": "GET" if head else current.method}
+        status = 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                own = [(b"x-request-id", current.request_id.encode())]
+                if current.revision is not None:
+                    own.append((b"x-revision", str(current.revision).encode()))
+                message["headers"] = [*message.get("headers", ()), *own]
+            elif head:
+                message = {**message, "body": b""}
+            await send(message)
+
+        reason = None
+        try:
+            if b"%00" in scope.get("raw_path", b"") or b"%00" in scope["query_string"]:
+                raise BadRequest("NUL is not allowed in a URL")
+            await self.app(scope, limited(receive, headers, self.limit), answer)
+        except ApiError as error:
+            reason = error.text
+            await self.refuse(error, headers, status, answer)
+        except Exception:  # noqa: BLE001  # the one place where a fault becomes a 500
+            reason = "Internal Server Error"
+            log.error("fault", request_id=current.request_id, method=current.method, path=current.path,
+                      traceback=traceback.format_exc())  # fmt: skip
+            await self.refuse(ApiError(f"Internal Server Error ({current.request_id})"), headers, status, answer)
+        finally:
+            self.close(current, status, reason)
+
+    @staticmethod
+    async def refuse(error: ApiError, headers: dict[bytes, bytes], status: int, answer: Send) -> None:
+        if status:  # the answer is under way: all that can be done is to break it off
+            raise ConnectionResetError(error.text) from error
+        own, body = refusal(error, headers.get(b"accept", b""))
+        await answer({"type": "http.response.start", "status": error.status, "headers": own})
+        await answer({"type": "http.response.body", "body": body})
+
+    def close(self, current: Exchange, status: int, reason: str | None) -> None:
+        seconds = time.perf_counter() - current.started
+        self.metrics.observe(current.route, current.method, status, seconds)
+        if current.revision is not None:
+            self.metrics.revision.set(current.revision)
+        line = {"request_id": current.request_id, "method": current.method, **(current.change or {})}
+        if current.user:
+            line["user"] = current.user
+        if reason is not None:
+            log.warning("refused", **line, path=current.path, status=status, reason=reason)
+        elif current.change is not None:
+            log.info("changed", **line, revision=current.revision, status=status, ms=round(seconds * 1000, 1))

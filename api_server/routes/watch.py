@@ -1,0 +1,139 @@
+"""`GET /watch`: changes as server-sent events, with Contrail's frames (contract 4.21) and what its users lack: ids
+and resume.
+
+A watch begins with one `init` frame per type, all from one snapshot; only the last carries `id:`, the snapshot's
+revision. Then come the events, as the feed has them: those of one revision follow each other, and the last of them
+carries the id. With `Last-Event-ID` (or `?last_event_id=`, `?since=`) the watch goes on after that revision instead,
+without `init`; 410 and the oldest id if the log no longer reaches back so far. A slow watcher is told to `stop`, and
+resumes.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from itertools import zip_longest
+
+import orjson
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from api_server.errors import BadRequest, NotFound, Unavailable
+from api_server.resources.rendering import Item
+from api_server.routes.service import Service, named, service
+from api_server.store.events import Chunk
+from api_server.store.feed import Subscription
+from api_server.store.reader import Reader
+from schema.model import ObjectModel, ResourceType
+from schema.quoting import quote
+
+router = APIRouter()
+
+NAMING = ("uuid", "fq_name", "parent_type", "parent_uuid")
+
+Fields = Mapping[str, frozenset[str]]  # type -> the fields wanted of its objects; a type that is not there: all
+
+
+def watched_types(model: ObjectModel, text: str | None) -> list[ResourceType]:
+    """Both forms of a name are good: upstream, hyphens lead to a watch without events."""
+    if not text:
+        raise BadRequest("resource_type required in request")
+    types = {}
+    for name in text.split(","):
+        found = model.find(name)
+        if found is None:
+            raise NotFound(f"Invalid Contrail resource type:'{quote(name)}'")
+        types[found.name] = found
+    return list(types.values())
+
+
+def last_event_id(request: Request) -> int | None:
+    """The revision to resume after, None to begin with the present."""
+    query = request.query_params
+    text = request.headers.get("last-event-id") or query.get("last_event_id") or query.get("since")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise BadRequest(f"Invalid Last-Event-ID {quote(text)}: it is the id of an event of this server")
+    return int(text)
+
+
+def wanted_fields(types: Iterable[ResourceType], query: Mapping[str, str]) -> Fields:
+    return {
+        kind.name: frozenset(text.split(","))
+        for kind in types
+        if (text := query.get(f"{kind.ident}_fields") or query.get(f"{kind.name}_fields"))
+    }
+
+
+def only(document: bytes, kind: str, fields: frozenset[str]) -> bytes:
+    """An event's document with the names and the wanted fields of its object."""
+    found = orjson.loads(document)[kind]
+    return orjson.dumps({kind: {name: value for name, value in found.items() if name in NAMING or name in fields}})
+
+
+def frames(chunk: Chunk, fields: Fields) -> bytes:
+    """A chunk as it goes out: encoded by the feed, unless this watcher wants less of some type."""
+    if not any(event.type in fields for event in chunk.events):
+        return chunk.data
+    framed = []
+    for event, following in zip_longest(chunk.events, chunk.events[1:]):
+        data = event.data().encode()
+        if event.type in fields and event.operation != "delete":
+            data = only(data, event.type, fields[event.type])
+        last = following is None or following.revision != event.revision
+        number = b"id: %d\n" % event.revision if last else b""
+        framed.append(b"event: %b\n%bdata: %b\n\n" % (event.operation.encode(), number, data))
+    return b"".join(framed)
+
+
+def init(reader: Reader, types: Iterable[ResourceType], fields: Fields) -> list[bytes]:
+    """One frame per type; all are read in one snapshot, whose revision the last one carries."""
+    with reader.snapshot() as revision:
+        listed = [reader.records(kind.name, references=True) for kind in types]
+    framed = []
+    for kind, records in zip(types, listed, strict=True):
+        items = Item(kind, detail=True, hrefs=False).render(records, "")
+        if kind.name in fields:
+            items = [only(item, kind.name, fields[kind.name]) for item in items]
+        framed.append(b'data: {"%b":[%b]}\n\n' % (kind.plural.encode(), b",".join(items)))
+    last = len(framed) - 1
+    return [
+        b"event: init\n%b%b" % (b"id: %d\n" % revision if number == last else b"", frame)
+        for number, frame in enumerate(framed)
+    ]
+
+
+async def stream(
+    server: Service, subscription: Subscription, beginning: Iterable[bytes], fields: Fields
+) -> AsyncIterator[bytes]:
+    """The frames of one watch, until its client goes or it is told to stop."""
+    server.metrics.watchers.inc()
+    try:
+        for frame in beginning:
+            yield frame
+        async for chunk in subscription:
+            yield frames(chunk, fields)
+        yield b"event: stop\ndata: %b\n\n" % " ".join(subscription.reason.split()).encode()
+    finally:
+        subscription.close()
+        server.metrics.watchers.dec()
+
+
+@router.get("/watch")
+async def watch(request: Request) -> Response:
+    current, server = named(request, "watch"), service(request)
+    types = watched_types(server.model, request.query_params.get("resource_type"))
+    after, fields = last_event_id(request), wanted_fields(types, request.query_params)
+    beginning: list[bytes] = []
+    if current.method == "HEAD":
+        return Response(media_type="text/event-stream")
+    if server.store.feed.watchers >= server.settings.max_watchers:
+        raise Unavailable(f"There are {server.settings.max_watchers} watchers already")
+    if after is None:
+        beginning = await server.read(current, lambda reader: init(reader, types, fields))
+        after = current.revision
+    subscription = await server.store.feed.subscribe([kind.name for kind in types], after)
+    return StreamingResponse(
+        stream(server, subscription, beginning, fields),
+        media_type="text/event-stream",
+        headers={"cache-control": "no-cache", "x-accel-buffering": "no"},
+    )

@@ -1,0 +1,93 @@
+"""uvicorn, ending as the house wants it: watchers are told to `stop`, and a signal ends the process with status 0.
+
+uvicorn itself waits for open answers before it tells the application to stop; a watch never ends by itself, so the
+watchers are told first. The lifespan is entered here, so that what keeps it from starting reaches the caller as it
+is.
+"""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+import uvicorn
+import uvloop
+from fastapi import FastAPI
+
+from api_server.routes.service import Service
+
+GRACE = 1  # seconds that answers under way have to end once the server was told to stop
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one. OSError says why not."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class Server(uvicorn.Server):
+    """Serves one application on one listening socket. ready: called with its URL once it can answer."""
+
+    def __init__(self, app: FastAPI, listener: socket.socket, ready: Callable[[str], None] = lambda url: None) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app, lifespan="off", log_config=None, access_log=False, server_header=False, date_header=False,
+                timeout_graceful_shutdown=GRACE,
+            )
+        )  # fmt: skip
+        self.app = app
+        self.listener = listener
+        self.ready = ready
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:  # uvicorn's own kills the process by the signal once it has ended well
+        yield
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Until `should_exit` is set. UnusableDatabase if the store cannot be opened."""
+        async with self.app.router.lifespan_context(self.app):
+            await super().serve(sockets or [self.listener])
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready(url(self.listener))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        service: Service = self.app.state.service
+        service.stop_watchers("The API server is stopping")
+        await super().shutdown(sockets)
+
+    async def serve_until_signal(self) -> None:
+        serving, loop = asyncio.create_task(self.serve()), asyncio.get_running_loop()
+
+        def stop() -> None:
+            if self.started:
+                self.should_exit = True
+            else:
+                serving.cancel()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop)
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Until SIGTERM or SIGINT, then return. UnusableDatabase if the store cannot be opened."""
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self.serve_until_signal())

@@ -1,0 +1,49 @@
+"""What can be set about the server: flags of `vaportrail serve`, or `VAPORTRAIL_*` in the environment; flags win."""
+
+import os
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class LogFormat(StrEnum):
+    text = "text"
+    json = "json"
+
+
+class LogLevel(StrEnum):
+    debug = "debug"
+    info = "info"
+    warning = "warning"
+    error = "error"
+
+
+def default_database() -> str:
+    """One SQLite file in the user's state folder (XDG base directory specification), wherever the server is started."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
+    return f"sqlite:///{Path(state) / 'vaportrail' / 'vaportrail.db'}"
+
+
+class Settings(BaseSettings):
+    """Read once, at start; immutable from then on. ValidationError if a value makes no sense."""
+
+    model_config = SettingsConfigDict(env_prefix="VAPORTRAIL_", frozen=True, extra="ignore")
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(
+        8082, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one. 8082 is Contrail's."
+    )
+    database: str = Field(
+        default_factory=default_database,
+        description="sqlite:///FILE or postgresql://USER@HOST/NAME. Made and migrated at start.",
+    )
+    native_driver: bool = Field(
+        True, description="Link load balancers to their back-ends here; off for those who run their own svc-monitor."
+    )
+    max_request_size: int = Field(1_024_000, gt=0, description="Bytes of one request body; larger ones get 413.")
+    max_watchers: int = Field(1_000, ge=0, description="Concurrent GET /watch; one more gets 503.")
+    watch_keepalive: float = Field(60, gt=0, description="Seconds of silence after which a watcher is sent a comment.")
+    log_format: LogFormat = Field(LogFormat.text, description="text or json, one line per change and per refusal.")
+    log_level: LogLevel = Field(LogLevel.info, description="debug, info, warning or error.")

@@ -1,0 +1,68 @@
+"""The change log, read: what watchers that come back have missed, and where the log begins.
+
+Revisions have no gaps, so a range of revisions is a page, and a page never cuts one in two.
+"""
+
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from api_server.store.events import Event
+from api_server.store.session import Session, Statement
+from api_server.store.tables import change, counter
+
+PAGE = 500
+"""Revisions per read of the log: a few milliseconds of one connection's time."""
+
+_c, _arg = change.c, sa.bindparam
+_BOUNDS = Statement(sa.select(counter.c.revision, counter.c.compacted))
+_PAGE = Statement(
+    sa.select(_c.revision, _c.sequence, _c.operation, _c.type, _c.uuid, _c.object)
+    .where(_c.revision > _arg("after"), _c.revision <= _arg("upto"))
+    .order_by(_c.revision, _c.sequence)
+)
+_AT = Statement(sa.select(sa.func.max(_c.at)).where(_c.revision > _arg("after"), _c.revision <= _arg("upto")))
+_FORGET = Statement(change.delete().where(_c.revision <= _arg("upto")))
+_COMPACTED = Statement(counter.update().where(counter.c.id == 1), ("compacted",))
+
+
+class Bounds(NamedTuple):
+    """newest: the revision of the last write. compacted: changes up to it are no longer in the log."""
+
+    newest: int
+    compacted: int
+
+
+def bounds(session: Session) -> Bounds:
+    return Bounds(*session.all(_BOUNDS)[0])
+
+
+class Page(NamedTuple):
+    """Events after some revision, in order, whole revisions; and the log's bounds when they had been read."""
+
+    events: list[Event]
+    bounds: Bounds
+
+
+def page(session: Session, after: int) -> Page:
+    """The bounds are read last: whoever sees `compacted` beyond `after` knows that events may be missing."""
+    events = [Event(*row) for row in session.all(_PAGE, after=after, upto=after + PAGE)]
+    return Page(events, bounds(session))
+
+
+def compact(session: Session, keep: int, before: str, slice: int) -> int:
+    """Forget a slice of the oldest changes if they are beyond the last `keep` revisions or older than `before`.
+
+    Runs in a write transaction. Returns how many revisions went; 0: nothing is left to forget.
+    """
+    newest, compacted = bounds(session)
+    upto = min(compacted + slice, newest)
+    if upto > newest - keep:
+        oldest = session.all(_AT, after=compacted, upto=upto)[0][0]
+        if oldest is None or oldest >= before:
+            upto = newest - keep
+    if upto <= compacted:
+        return 0
+    session.execute(_FORGET, upto=upto)
+    session.execute(_COMPACTED, compacted=upto)
+    return upto - compacted

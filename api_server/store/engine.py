@@ -1,0 +1,124 @@
+"""Which database it is and how to connect to it. The only module that knows the two apart beside the SQL itself.
+
+SQLite is the embedded default: one file, write-ahead log, every commit on disk before it is answered, one process (a
+lock beside the file sees to it). PostgreSQL is for more than one process or machine.
+"""
+
+import fcntl
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+BUSY_SECONDS = 2.0  # how long a statement waits for another program that holds the SQLite file
+CONNECT_SECONDS = 5
+
+SQLITE_SETUP = (
+    "pragma journal_mode=wal",
+    "pragma synchronous=full",
+    "pragma foreign_keys=on",
+    "pragma cache_size=-65536",  # KiB
+)
+# Statements are few and sent often: plan each once. Compilation of a plan costs more than any of ours saves by it.
+POSTGRESQL_SETUP = ("set plan_cache_mode=force_generic_plan", "set jit=off")
+
+
+class UnusableDatabase(Exception):
+    """The database cannot serve; the text is a sentence for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database by its URL: `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://user@host:port/name`."""
+
+    engine: sa.Engine
+
+    @classmethod
+    def at(cls, url: str) -> "Database":
+        """UnusableDatabase if the URL makes no sense. Connects to nothing yet."""
+        try:
+            parsed = sa.make_url(url)
+        except ArgumentError as error:
+            raise UnusableDatabase(f"'{url}' is no database URL, such as sqlite:///vaportrail.db") from error
+        match parsed.get_backend_name():
+            case "sqlite":
+                if parsed.database in {None, "", ":memory:"}:
+                    raise UnusableDatabase("A database in memory keeps nothing: give a file, sqlite:///vaportrail.db")
+                arguments: dict[str, Any] = {
+                    "isolation_level": None,
+                    "timeout": BUSY_SECONDS,
+                    "check_same_thread": False,  # closed by another thread than the one that works with it
+                    "cached_statements": 512,
+                }
+            case "postgresql" | "postgres":
+                parsed = parsed.set(drivername="postgresql+psycopg")
+                arguments = {
+                    "connect_timeout": CONNECT_SECONDS,
+                    "keepalives_idle": 10,
+                    "keepalives_interval": 5,
+                    "keepalives_count": 2,
+                    "tcp_user_timeout": 20_000,  # ms
+                    "application_name": "vaportrail",
+                }
+            case other:
+                raise UnusableDatabase(f"{other} is not supported: use sqlite or postgresql")
+        return cls(sa.create_engine(parsed, poolclass=sa.NullPool, connect_args=arguments))
+
+    @property
+    def sqlite(self) -> bool:
+        return self.engine.dialect.name == "sqlite"
+
+    @property
+    def path(self) -> Path:
+        """The SQLite file."""
+        return Path(str(self.engine.url.database)).absolute()
+
+    @property
+    def driver(self) -> Any:
+        """The driver's module: its `Error` and `IntegrityError`."""
+        return self.engine.dialect.dbapi
+
+    def connect(self) -> Any:
+        """A new driver connection, set up, in autocommit mode: transactions are begun and ended by statements."""
+        pooled = self.engine.raw_connection()
+        connection: Any = pooled.driver_connection
+        pooled.detach()  # nobody else ends it
+        if not self.sqlite:
+            connection.autocommit = True
+            connection.prepare_threshold = 0
+        cursor = connection.cursor()
+        for line in SQLITE_SETUP if self.sqlite else POSTGRESQL_SETUP:
+            cursor.execute(line)
+        cursor.close()
+        return connection
+
+    def claim(self) -> int | None:
+        """Make this process the only one that serves a SQLite file: watchers hear only of its writes.
+
+        Returns the descriptor that holds the claim, None on PostgreSQL. The system gives it up with the process.
+        """
+        if not self.sqlite:
+            return None
+        lock = self.path.with_name(self.path.name + ".lock")
+        try:
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise UnusableDatabase(f"The database {self.path} cannot be opened: {error.strerror}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            raise UnusableDatabase(
+                f"The database {self.path} is served by another process; SQLite has one server, PostgreSQL several"
+            ) from error
+        return descriptor
+
+    def explain(self, error: Exception) -> UnusableDatabase:
+        """Why it cannot be reached, without the password and in one line."""
+        cause = error.orig if isinstance(error, SQLAlchemyError) and hasattr(error, "orig") else error
+        reason = " ".join(str(cause).split())
+        where = self.path if self.sqlite else self.engine.url.render_as_string(hide_password=True)
+        return UnusableDatabase(f"The database {where} cannot be used: {reason}")

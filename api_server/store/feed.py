@@ -1,0 +1,283 @@
+"""Committed changes for watchers: one feed per process, encoded once per set of types, sent in chunks.
+
+The first event after a quiet time goes out at once; then what comes is sent together every `pause` seconds, because one
+send per event and watcher costs more than the writes. A watcher that comes back reads the log up to the present and
+then joins the live feed, in one step of the loop: nothing is missed, nothing comes twice. One whose queue overflows is
+ended with the reason; it resumes from the log.
+
+The feed is in order because it refuses anything else: it takes the events of a revision only after those of the one
+before. If it lacks some (another process wrote them) it reads them from the log.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+
+from api_server.errors import Gone, Unavailable
+from api_server.store.changes import Bounds, Page
+from api_server.store.events import Chunk, Event, bookmark, chunk, keep_alive
+
+Types = frozenset[str] | None
+"""Hyphenated types a watcher wants; None: all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds, and a number of events.
+
+    pause: between two chunks. bookmark: at most this long until a watcher knows of a revision that has nothing for it.
+    keep_alive: without anything else to send. behind: events that may wait for a slow watcher.
+    """
+
+    pause: float = 0.05
+    bookmark: float = 0.5
+    keep_alive: float = 60.0
+    behind: int = 20_000
+
+
+class Subscription:
+    """An async iterator of chunks, of one reader. It ends when the feed or its reader closes it, or it is too slow:
+    `reason` says which. May be cancelled while it waits, and asked again.
+
+    revision: of the last chunk handed out; at first, the one after which it began.
+    """
+
+    def __init__(self, feed: "Feed", types: Types, after: int) -> None:
+        self.revision = after
+        self.reason = ""
+        self.types = types
+        self._feed = feed
+        self._queue: deque[Chunk] = deque()
+        self._waiting = 0
+        self._wake = asyncio.Event()
+        self._live = False
+        self.queued = after  # revision of the last chunk put into the queue
+        self.quiet_since = feed.time()
+
+    def __aiter__(self) -> "Subscription":
+        return self
+
+    async def __anext__(self) -> Chunk:
+        while not self._queue:
+            if self.reason:
+                raise StopAsyncIteration
+            if not self._live:
+                await self._catch_up()
+                continue
+            self._wake.clear()
+            await self._wake.wait()
+        found = self._queue.popleft()
+        self._waiting -= len(found.events)
+        self.revision = found.revision
+        return found
+
+    def close(self, reason: str = "closed") -> None:
+        """What is queued is still handed out."""
+        if not self.reason:
+            self.reason = reason
+        self._feed.leave(self)
+        self._wake.set()
+
+    def put(self, found: Chunk) -> None:
+        """Called by the feed, with chunks in order."""
+        self.queued = found.revision
+        self.quiet_since = self._feed.time()
+        self._waiting += len(found.events)
+        if self._waiting > self._feed.pace.behind:
+            self._queue.clear()
+            self.close("too slow: too many changes were waiting; resume after the last id")
+            return
+        self._queue.append(found)
+        self._wake.set()
+
+    async def _catch_up(self) -> None:
+        """One page of the log, or join the live feed if there is no more to read."""
+        feed = self._feed
+        if self.queued >= feed.revision:
+            self._live = True
+            feed.join(self)
+            return
+        try:
+            page = await feed.read(self.queued)
+        except Unavailable as error:
+            self.reason = error.text
+            return
+        if page.bounds.compacted > self.queued:
+            self.reason = f"the changes after revision {self.queued} are compacted; list again"
+            return
+        if not page.events:
+            self.reason = f"the change log has nothing after revision {self.queued}; list again"
+            return
+        newest = page.events[-1].revision
+        if wanted := _of(page.events, self.types):
+            self.put(chunk(wanted))
+        if self.queued < newest:
+            self.put(bookmark(newest))
+
+
+class Feed:
+    """read: a page of the log after a revision. bounds: of the log. revision: the feed begins after it."""
+
+    def __init__(
+        self,
+        read: Callable[[int], Awaitable[Page]],
+        bounds: Callable[[], Awaitable[Bounds]],
+        revision: int,
+        pace: Pace,
+    ) -> None:
+        self.read = read
+        self.pace = pace
+        self.revision = revision
+        self._bounds = bounds
+        self._announced = revision  # the newest revision it has heard of
+        self._loop = asyncio.get_running_loop()
+        self._live: dict[Types, set[Subscription]] = {}
+        self._pending: list[Event] = []
+        self._sent_at = 0.0
+        self._flush: asyncio.TimerHandle | None = None
+        self._tail: asyncio.Task[None] | None = None
+        self._closed = ""
+        self._sweep = self._loop.call_later(pace.bookmark, self._swept)
+
+    def time(self) -> float:
+        return self._loop.time()
+
+    @property
+    def watchers(self) -> int:
+        return sum(map(len, self._live.values()))
+
+    async def subscribe(self, types: Collection[str] | None = None, after: int | None = None) -> Subscription:
+        """Events of these types (all: None) after a revision (None: from now on).
+
+        Gone, with the oldest id to resume from, if the log does not reach back so far, or not forward.
+        """
+        if self._closed:
+            raise Unavailable(self._closed)
+        if after is None:
+            after = self.revision
+        elif after != self.revision:
+            bounds = await self._bounds()
+            if after < bounds.compacted:
+                raise Gone(f"Changes after revision {after} are compacted; the oldest id is {bounds.compacted}")
+            if after > bounds.newest:
+                raise Gone(f"Revision {after} is unknown here, the newest is {bounds.newest}; list again")
+        return Subscription(self, None if types is None else frozenset(types), after)
+
+    def close(self, reason: str = "the server is stopping") -> None:
+        """End all subscriptions, after what they have not sent yet."""
+        self._closed = reason
+        self._send()
+        for group in list(self._live.values()):
+            for subscription in list(group):
+                subscription.close(reason)
+        self._sweep.cancel()
+        if self._flush:
+            self._flush.cancel()
+        if self._tail:
+            self._tail.cancel()
+
+    # --- from the store
+
+    def publish(self, events: list[Event]) -> None:
+        """Events of committed revisions, in order. What does not follow at once is left to the log."""
+        fresh = [event for event in events if event.revision > self.revision]
+        if fresh and fresh[0].revision == self.revision + 1:
+            self._pending += fresh
+            self.revision = fresh[-1].revision
+            self._schedule()
+        elif fresh:
+            self.announce(fresh[-1].revision)
+
+    def announce(self, revision: int) -> None:
+        """There is a revision that this process may not know; called with a guess as well."""
+        self._announced = max(self._announced, revision)
+        if self._announced > self.revision and self._tail is None and not self._closed:
+            self._tail = self._loop.create_task(self._read_on(), name="feed tail")
+
+    async def _read_on(self) -> None:
+        """Read the log until nothing that was announced is missing."""
+        try:
+            while self._announced > self.revision:
+                at = self.revision
+                try:
+                    page = await self.read(at)
+                except Unavailable:
+                    await asyncio.sleep(self.pace.bookmark)
+                    continue
+                if page.bounds.compacted > at:
+                    self._skip(page.bounds.compacted)
+                    continue
+                self.publish(page.events)
+                if self.revision == at:
+                    return
+        finally:
+            self._tail = None
+
+    def _skip(self, compacted: int) -> None:
+        """Compacted before this process had read it: its watchers must list again."""
+        self._send()
+        for group in list(self._live.values()):
+            for subscription in list(group):
+                subscription.close(f"changes up to revision {compacted} are compacted; list again")
+        self.revision = max(self.revision, compacted)
+
+    # --- to the subscriptions
+
+    def join(self, subscription: Subscription) -> None:
+        if self._closed:
+            subscription.close(self._closed)
+        else:
+            self._live.setdefault(subscription.types, set()).add(subscription)
+
+    def leave(self, subscription: Subscription) -> None:
+        group = self._live.get(subscription.types)
+        if group:
+            group.discard(subscription)
+            if not group:
+                del self._live[subscription.types]
+
+    def _schedule(self) -> None:
+        if self._flush is None:
+            wait = self._sent_at + self.pace.pause - self.time()
+            if wait <= 0:
+                self._send()
+            else:
+                self._flush = self._loop.call_later(wait, self._send)
+
+    def _send(self) -> None:
+        if self._flush:
+            self._flush.cancel()
+            self._flush = None
+        if not self._pending:
+            return
+        events, self._pending, self._sent_at = self._pending, [], self.time()
+        for types, group in list(self._live.items()):
+            wanted = _of(events, types)
+            if not wanted:
+                continue
+            whole: Chunk | None = None
+            for subscription in list(group):
+                if subscription.queued < wanted[0].revision:
+                    whole = whole or chunk(wanted)
+                    subscription.put(whole)
+                # One that joined with a list newer than what this process had heard of has seen some of these.
+                elif rest := tuple(event for event in wanted if event.revision > subscription.queued):
+                    subscription.put(chunk(rest))
+
+    def _swept(self) -> None:
+        """Bookmarks and keep-alives."""
+        now = self.time()
+        if not self._pending:
+            marked, alive = bookmark(self.revision), keep_alive(self.revision)
+            for group in list(self._live.values()):
+                for subscription in list(group):
+                    if subscription.queued < self.revision:
+                        subscription.put(marked)
+                    elif now - subscription.quiet_since >= self.pace.keep_alive:
+                        subscription.put(alive)
+        self._sweep = self._loop.call_later(self.pace.bookmark, self._swept)
+
+
+def _of(events: list[Event], types: Types) -> tuple[Event, ...]:
+    return tuple(events) if types is None else tuple([event for event in events if event.type in types])

@@ -1,0 +1,327 @@
+"""Reads outside a write transaction: rows for rendering, lists, names.
+
+Properties and attributes come as the JSON text they are stored as: who renders them splices text and parses nothing. A
+point read is one statement, whatever of the object is asked for; a list is one statement and one more per kind of link,
+all in one snapshot with the revision.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.sql.expression import ColumnElement
+
+from api_server.store import loading, names
+from api_server.store.objects import Object
+from api_server.store.session import Row, Session, Statement, any_of
+from api_server.store.tables import counter, key_value, reference, resource
+
+Links = bool | Collection[str]
+"""Which links are wanted: all, none, or those to (children and back references: from) objects of some types."""
+
+
+class Link(NamedTuple):
+    """A reference, back reference or child. fq_name: joined by colons (`names.split`). attr: JSON text."""
+
+    type: str
+    uuid: str
+    fq_name: str
+    attr: str | None
+
+
+@dataclass(slots=True)
+class Record:
+    """An object as its rows. fq_name: joined by colons (`names.split`). properties: JSON text of an object.
+
+    references and back_references: by (type, uuid), same-type ones as references only. children: by creation.
+    """
+
+    uuid: str
+    type: str
+    fq_name: str
+    parent_type: str | None
+    parent_uuid: str | None
+    properties: str
+    modified: str
+    references: list[Link] = field(default_factory=list)
+    back_references: list[Link] = field(default_factory=list)
+    children: list[Link] = field(default_factory=list)
+
+
+_r, _f, _arg, _null = resource.c, reference.c, sa.bindparam, sa.null()
+_other = resource.alias("other")
+_o = _other.c
+
+_REVISION = Statement(sa.select(counter.c.revision))
+_VALUES = Statement(sa.select(key_value.c.key, key_value.c.value).where(any_of(key_value.c.key, "keys")))
+_ALL_VALUES = Statement(sa.select(key_value.c.key, key_value.c.value))
+_NAMES = Statement(sa.select(_r.uuid, _r.type, _r.fq_name).where(any_of(_r.uuid, "uuids")))
+
+
+def _mode(links: Links, possible: bool = True) -> str:
+    if not possible or links is False or (links is not True and not links):
+        return "none"
+    return "all" if links is True else "some"
+
+
+def _kinds(references: str, back_references: str, children: str) -> Iterator[tuple[str, sa.Select[Any], Any]]:
+    """(name of the types' parameter, its rows: other type, uuid, fq_name, attr, created, owner's column)."""
+    columns = (_o.type, _o.uuid, _o.fq_name)
+    if references != "none":
+        rows = sa.select(*columns, _f.attr, _null).join_from(reference, _other, _o.uuid == _f.to_uuid)
+        yield "references", rows if references == "all" else rows.where(any_of(_f.to_type, "references")), _f.from_uuid
+    if back_references != "none":
+        rows = sa.select(*columns, _f.attr, _null).join_from(reference, _other, _o.uuid == _f.from_uuid)
+        rows = rows.where(_f.from_type != _f.to_type)
+        some = rows if back_references == "all" else rows.where(any_of(_f.from_type, "back_references"))
+        yield "back_references", some, _f.to_uuid
+    if children != "none":
+        rows = sa.select(*columns, _null, _o.created).select_from(_other)
+        yield "children", rows if children == "all" else rows.where(any_of(_o.type, "children")), _o.parent_uuid
+
+
+@cache
+def _point(references: str, back_references: str, children: str) -> Statement:
+    """(kind, type, uuid, fq_name, properties or attr, created or modified, parent type, parent uuid, revision)"""
+    kind = sa.literal_column
+    parts = [
+        sa.select(kind("'self'"), _r.type, _r.uuid, _r.fq_name, _r.properties, _r.modified, _r.parent_type,
+                  _r.parent_uuid, _r.revision).where(_r.uuid == _arg("uuid"))
+    ]  # fmt: skip
+    for name, rows, owner in _kinds(references, back_references, children):
+        cells = list(rows.selected_columns)
+        parts.append(
+            rows.with_only_columns(kind(f"'{name}'"), *cells, _null, _null, _null).where(owner == _arg("uuid"))
+        )
+    now = sa.select(kind("'now'"), _null, _null, _null, _null, _null, _null, _null, counter.c.revision)
+    return Statement(sa.union_all(*parts, now))
+
+
+@cache
+def _links_of_many(kind: str, mode: str) -> Statement:
+    """(owner, type, uuid, fq_name, attr, created)"""
+    ((_, rows, owner),) = _kinds(
+        *(mode if kind == one else "none" for one in ("references", "back_references", "children"))
+    )
+    return Statement(rows.with_only_columns(owner, *rows.selected_columns).where(any_of(owner, "owners")))
+
+
+@cache
+def _listing(anchors: frozenset[str], shape: str, *, limited: bool) -> Statement:
+    """Objects of a type. anchors: those given (parents, back_refs, uuids, fq_names), all must hold.
+    shape: names, properties, or count."""
+    match shape:
+        case "count":
+            found = sa.select(sa.func.count()).select_from(resource)
+        case "names":
+            found = sa.select(_r.uuid, _r.type, _r.fq_name, _r.parent_type, _r.parent_uuid, _null, _r.modified)
+        case _:
+            found = sa.select(_r.uuid, _r.type, _r.fq_name, _r.parent_type, _r.parent_uuid, _r.properties, _r.modified)
+    found = found.where(_r.type == _arg("type"))
+    if "parents" in anchors:
+        found = found.where(any_of(_r.parent_uuid, "parents"))
+    if "back_refs" in anchors:
+        referrers = sa.select(_f.from_uuid).where(any_of(_f.to_uuid, "back_refs"), _f.from_type == _arg("type"))
+        found = found.where(_r.uuid.in_(referrers))
+    if "uuids" in anchors:
+        found = found.where(any_of(_r.uuid, "uuids"))
+    if "fq_names" in anchors:
+        found = found.where(any_of(_r.fq_name, "fq_names"))
+    if shape == "count":
+        return Statement(found)
+    place: ColumnElement[Any] = _r.fq_name + ":" + _r.uuid
+    if "parents" in anchors:
+        found = found.order_by(_r.created, _r.uuid)
+    elif "back_refs" in anchors:
+        found = found.order_by(_r.uuid)
+    else:
+        found = found.order_by(place)
+    if limited:
+        found = found.where(place > _arg("after")).limit(_arg("limit"))
+    return Statement(found)
+
+
+class Reader:
+    """What `Store.read` gives to its call; not to be kept."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._revision: int | None = None
+        self._within = False
+
+    @property
+    def revision(self) -> int:
+        """All that is read through this reader is at least as new as this revision, and exactly this new if it is one
+        read or happens in one `snapshot`."""
+        if self._revision is None:
+            self._revision = int(self._session.all(_REVISION)[0][0])
+        return self._revision
+
+    @contextmanager
+    def snapshot(self) -> Iterator[int]:
+        """All reads inside see one and the same revision, which it yields."""
+        if self._within:
+            yield self.revision
+            return
+        begin = "begin" if self._session.sqlite else "begin isolation level repeatable read, read only"
+        with self._session.transaction(begin, _REVISION) as rows:
+            revision = int(rows[0][0])
+            if self._revision is None:
+                self._revision = revision
+            self._within = True
+            try:
+                yield revision
+            finally:
+                self._within = False
+
+    # --- one object
+
+    def record(
+        self,
+        type: str,
+        uuid: str,
+        *,
+        references: Links = True,
+        back_references: Links = True,
+        children: Links = True,
+    ) -> Record | None:
+        """One object of any type; `type` is the one expected, whose impossible links are not looked for."""
+        if not names.storable(uuid):
+            return None
+        modes = (
+            _mode(references),
+            _mode(back_references, names.has_back_references(type)),
+            _mode(children, names.has_children(type)),
+        )
+        values: dict[str, Any] = {"uuid": uuid}
+        wanted = (references, back_references, children)
+        for name, mode, types in zip(("references", "back_references", "children"), modes, wanted, strict=True):
+            if mode == "some" and not isinstance(types, bool):
+                values[name] = self._session.array(list(types))
+        found: Record | None = None
+        links: dict[str, list[Row]] = {}
+        for row in self._session.all(_point(*modes), **values):
+            match row[0]:
+                case "self":
+                    _, own_type, _, fq_name, text, modified, parent_type, parent_uuid, _ = row
+                    found = Record(uuid, own_type, fq_name, parent_type, parent_uuid, text, modified)
+                case "now":
+                    if self._revision is None:
+                        self._revision = row[8]
+                case kind:
+                    links.setdefault(kind, []).append(row)
+        if found is not None:
+            for kind, rows in links.items():
+                rows.sort(key=_by_creation if kind == "children" else _by_target)
+                setattr(found, kind, [Link(row[1], row[2], row[3], row[4]) for row in rows])
+        return found
+
+    def get(self, uuid: str) -> Object | None:
+        """One object as a value, with positions and its own references."""
+        return loading.one(self._session, uuid)
+
+    def find(self, type: str, fq_name: Sequence[str]) -> str | None:
+        """uuid by name."""
+        return loading.find(self._session, type, names.join(fq_name))
+
+    def identify(self, uuid: str) -> tuple[str, tuple[str, ...]] | None:
+        """(type, fq_name)."""
+        return loading.identify(self._session, uuid)
+
+    # --- lists
+
+    def records(
+        self,
+        type: str,
+        *,
+        parents: Sequence[str] | None = None,
+        back_refs: Sequence[str] | None = None,
+        uuids: Sequence[str] | None = None,
+        fq_names: Sequence[str] | None = None,
+        properties: bool = True,
+        references: Links = False,
+        back_references: Links = False,
+        children: Links = False,
+        after: str = "",
+        limit: int | None = None,
+    ) -> list[Record]:
+        """Objects of a type for which all anchors given hold, in the order of contract 3.2.
+
+        parents, back_refs: uuids of possible parents, of objects referred to. fq_names: joined by colons. properties:
+        else their text is "{}". limit: at most so many of those that follow `after` (`fq:name:uuid` of the last of the
+        page before) in the order of a list without anchors.
+        """
+        anchors = {"parents": parents, "back_refs": back_refs, "uuids": uuids, "fq_names": fq_names}
+        given = {name: self._array(values) for name, values in anchors.items() if values is not None}
+        if limit is not None:
+            given |= {"after": after, "limit": limit}
+        keys = frozenset(anchors.keys() & given.keys())
+        statement = _listing(keys, "properties" if properties else "names", limited=limit is not None)
+        with self.snapshot():
+            rows = self._session.all(statement, type=type, **given)
+            found = {row[0]: Record(row[0], row[1], row[2], row[3], row[4], row[5] or "{}", row[6]) for row in rows}
+            if found:
+                self._link(found, "references", references, possible=True)
+                self._link(found, "back_references", back_references, possible=names.has_back_references(type))
+                self._link(found, "children", children, possible=names.has_children(type))
+        if uuids is not None:
+            return [found[uuid] for uuid in dict.fromkeys(uuids) if uuid in found]
+        if fq_names is not None:
+            place = {name: index for index, name in enumerate(dict.fromkeys(fq_names))}
+            return sorted(found.values(), key=lambda record: place[record.fq_name])
+        return list(found.values())
+
+    def count(
+        self,
+        type: str,
+        *,
+        parents: Sequence[str] | None = None,
+        back_refs: Sequence[str] | None = None,
+        uuids: Sequence[str] | None = None,
+        fq_names: Sequence[str] | None = None,
+    ) -> int:
+        """How many `records` would give."""
+        anchors = {"parents": parents, "back_refs": back_refs, "uuids": uuids, "fq_names": fq_names}
+        given = {name: self._array(values) for name, values in anchors.items() if values is not None}
+        statement = _listing(frozenset(given), "count", limited=False)
+        with self.snapshot():
+            return int(self._session.all(statement, type=type, **given)[0][0])
+
+    def identities(self, uuids: Sequence[str]) -> dict[str, tuple[str, tuple[str, ...]]]:
+        """uuid -> (type, fq_name) of those that exist."""
+        rows = self._session.all(_NAMES, uuids=self._array(uuids))
+        return {uuid: (kind, names.split(kind, fq_name)) for uuid, kind, fq_name in rows}
+
+    # --- strings by name (contract 4.3)
+
+    def values(self, keys: Sequence[str] | None) -> Mapping[str, str]:
+        """Those of `keys` that exist; None: all. By key."""
+        session = self._session
+        rows = session.all(_ALL_VALUES) if keys is None else session.all(_VALUES, keys=self._array(keys))
+        return {row[0]: row[1] for row in sorted(rows, key=lambda row: row[0])}
+
+    def _array(self, values: Sequence[str]) -> Any:
+        return self._session.array([value for value in values if names.storable(value)])
+
+    def _link(self, found: dict[str, Record], kind: str, links: Links, *, possible: bool) -> None:
+        mode = _mode(links, possible)
+        if mode == "none":
+            return
+        values = {"owners": self._session.array(list(found))}
+        if mode == "some" and not isinstance(links, bool):
+            values[kind] = self._session.array(list(links))
+        rows = self._session.all(_links_of_many(kind, mode), **values)
+        rows.sort(key=_by_creation if kind == "children" else _by_target)
+        for owner, *link, _ in rows:
+            getattr(found[owner], kind).append(Link(*link))
+
+
+def _by_target(row: Row) -> tuple[str, str]:
+    return row[1], row[2]
+
+
+def _by_creation(row: Row) -> tuple[str, str]:
+    return row[5], row[2]

@@ -1,0 +1,74 @@
+"""What a delete takes along and what forbids it (contract 2.9).
+
+The foreign keys are the guarantee; this look before the statements makes the refusal readable and finds the rows that
+may not stay behind.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from api_server.errors import Conflict
+from api_server.store import names
+from api_server.store.objects import Origin
+from api_server.store.session import Session, Statement
+from api_server.store.tables import reference, resource
+
+_r, _f = resource.c, reference.c
+_USERS = Statement(
+    sa.union_all(
+        sa.select(sa.literal_column("0"), _r.uuid, _r.type, _r.fq_name, sa.null().label("origin")).where(
+            _r.parent_uuid == sa.bindparam("uuid")
+        ),
+        sa.select(sa.literal_column("1"), _f.from_uuid, _f.from_type, sa.null(), _f.origin).where(
+            _f.to_uuid == sa.bindparam("uuid")
+        ),
+    )
+)
+
+
+@dataclass(slots=True)
+class Removal:
+    """gone: uuids of what is deleted, parents first. bereft: uuids of other objects that lose references by it."""
+
+    gone: list[str]
+    bereft: list[str]
+
+
+def plan(session: Session, type: str, uuid: str, base_url: str) -> Removal:
+    """Conflict, with the hrefs of what stands in the way, of one kind at a time."""
+    session.flush()
+    gone = {uuid: type}
+    staying: list[tuple[str, str]] = []  # (type, uuid)
+    blocking: list[tuple[str, str]] = []
+    bereft: dict[str, None] = {}
+    todo = [uuid]
+    users: list[tuple[str, str, str, int]] = []  # (from_uuid, from_type, to_type, origin)
+    while todo:
+        uuid = todo.pop(0)
+        for kind, user, user_type, fq_name, origin in session.all(_USERS, uuid=uuid):
+            if kind == 1:
+                users.append((user, user_type, gone[uuid], origin))
+            elif names.goes_with_parent(gone[uuid], user_type, fq_name):
+                gone[user] = user_type
+                todo.append(user)
+            else:
+                staying.append((user_type, user))
+    for user, user_type, to_type, origin in sorted(users):
+        if user in gone:
+            continue
+        bereft[user] = None
+        if origin == Origin.CLIENT and user_type != to_type and not names.derived_reference(user_type, to_type):
+            blocking.append((user_type, user))
+    if staying:
+        raise Conflict(f"Delete when children still present: {_hrefs(staying, base_url)}")
+    if blocking:
+        raise Conflict(f"Delete when resource still referred: {_hrefs(blocking, base_url)}")
+    return Removal(list(gone), list(bereft))
+
+
+def _hrefs(users: Iterable[tuple[str, str]], base_url: str) -> list[str]:
+    """Of those of the first type."""
+    ordered = sorted(users)
+    return [f"{base_url}/{kind}/{uuid}" for kind, uuid in ordered if kind == ordered[0][0]]

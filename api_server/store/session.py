@@ -1,0 +1,236 @@
+"""One driver connection: statements compiled once, inserts that wait and go out together, transactions.
+
+Executing a SQLAlchemy construct costs more than SQLite needs to run it, so Core describes the statements and the
+driver sends them. What waits is sent before any statement that could see it, and at the latest with the commit.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any, NamedTuple
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import base as postgresql
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import ColumnElement, Executable
+
+from api_server.errors import Unavailable
+from api_server.store.engine import Database
+
+Row = Sequence[Any]
+
+
+class Lost(Unavailable):
+    """The connection is gone and nothing was committed: it may run again."""
+
+
+class _Compiled(NamedTuple):
+    text: str
+    order: tuple[str, ...] | None  # of positional parameters; None: by name
+    fixed: dict[str, Any]
+
+
+class Statement:
+    """A Core statement, compiled once per database. columns: of an insert or update that is given all of its values."""
+
+    __slots__ = ("_compiled", "columns", "core")
+
+    def __init__(self, core: Executable, columns: Sequence[str] | None = None) -> None:
+        self.core = core
+        self.columns = columns
+        self._compiled: dict[str, _Compiled] = {}
+
+    def on(self, dialect: sa.Dialect) -> _Compiled:
+        found = self._compiled.get(dialect.name)
+        if found is None:
+            compiled = self.core.compile(dialect=dialect, column_keys=self.columns)  # type: ignore[attr-defined]
+            order = tuple(compiled.positiontup) if compiled.positional else None
+            given = {name for name, bind in compiled.binds.items() if bind.required}
+            fixed = {name: value for name, value in compiled.params.items() if name not in given}
+            found = self._compiled[dialect.name] = _Compiled(str(compiled), order, fixed)
+        return found
+
+
+class any_of(ColumnElement[Any]):  # noqa: N801 - reads as the SQL it makes
+    """`column` is one of an array (`Session.array`) of any length, in one parameter."""
+
+    inherit_cache = False
+    type = sa.types.NULLTYPE  # a Boolean would be compared with 1 on SQLite
+
+    def __init__(self, column: ColumnElement[Any], array: str) -> None:
+        self.column = column
+        self.array: sa.BindParameter[Any] = sa.bindparam(array)
+
+
+@compiles(any_of, "sqlite")
+def _any_of_sqlite(element: any_of, compiler: SQLCompiler, **options: Any) -> str:
+    column, array = compiler.process(element.column), compiler.process(element.array)
+    return f"{column} IN (SELECT value FROM json_each({array}))"  # noqa: S608 - made of compiled SQL
+
+
+@compiles(any_of, postgresql.PGDialect.name)
+def _any_of_postgresql(element: any_of, compiler: SQLCompiler, **options: Any) -> str:
+    return f"{compiler.process(element.column)} = ANY(CAST({compiler.process(element.array)} AS text[]))"
+
+
+class Session:
+    """A connection and its transaction. Used by one thread at a time; opens its connection when it needs one.
+
+    sent: how many statements that change something have been sent in this transaction. discard: set it to end the
+    present transaction without a commit.
+    """
+
+    def __init__(self, database: Database, order: Sequence[Statement] = ()) -> None:
+        """order: the statements that may wait (`later`), as the foreign keys want them to follow each other."""
+        self.database = database
+        self.dialect = database.engine.dialect
+        self.sqlite = database.sqlite
+        self.sent = 0
+        self.discard = False
+        self.waiting: dict[Statement, list[dict[str, Any]]] = {statement: [] for statement in order}
+        self._connection: Any = None
+        self._cursor: Any = None
+
+    # --- statements
+
+    def array(self, values: Sequence[str]) -> Any:
+        """As `any_of` takes it."""
+        return orjson.dumps(values).decode() if self.sqlite else list(values)
+
+    def all(self, statement: Statement, **values: Any) -> list[Row]:
+        """Rows of a statement that cannot see what waits; else call `flush` first."""
+        return self._run(statement, values).fetchall()  # type: ignore[no-any-return]
+
+    def execute(self, statement: Statement, **values: Any) -> int:
+        """Change rows at once, after what waits; returns how many."""
+        self.flush()
+        self.sent += 1
+        return self._run(statement, values).rowcount  # type: ignore[no-any-return]
+
+    def later(self, statement: Statement, **values: Any) -> None:
+        self.waiting[statement].append(values)
+
+    def flush(self) -> None:
+        for statement, rows in self.waiting.items():
+            if rows:
+                self.waiting[statement] = []
+                self.sent += 1
+                if len(rows) == 1:
+                    self._run(statement, rows[0])
+                else:
+                    text, order, fixed = statement.on(self.dialect)
+                    self._cursor.executemany(text, [_bind(order, fixed, row) for row in rows])
+
+    def _run(self, statement: Statement, values: dict[str, Any]) -> Any:
+        text, order, fixed = statement.on(self.dialect)
+        return self._cursor.execute(text, _bind(order, fixed, values))
+
+    # --- transactions
+
+    @contextmanager
+    def transaction(self, begin: str, first: Statement | None = None, **values: Any) -> Iterator[list[Row]]:
+        """One transaction; the rows of its first statement, which travels with its beginning.
+
+        Raises Lost if the connection went before the commit was sent, Unavailable if it went during the commit (the
+        outcome is unknown: run nothing twice), else what the driver or the block raised, rolled back.
+        """
+        committing = False
+        try:
+            self.connect()
+            self._forget()
+            with self._pipeline():
+                self._connection.execute(begin)
+                cursor = self._run(first, values) if first is not None else None
+            yield cursor.fetchall() if cursor is not None else []
+            if self.discard:
+                self._connection.execute("rollback")
+                return
+            committing = self._alive()
+            with self._pipeline():
+                self.flush()
+                ended = self._connection.execute("commit")
+            if not self.sqlite and ended.statusmessage != "COMMIT":
+                raise self.database.driver.DatabaseError("the transaction had failed before its commit")
+        except BaseException as error:
+            if self._rollback():
+                raise
+            if committing:
+                raise Unavailable("The database went away during a commit: whether it took place is unknown") from error
+            if isinstance(error, self.database.driver.Error):
+                raise Lost(f"The database is away: {_line(error)}") from error
+            raise
+        finally:
+            self._forget()
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """A part of a transaction that can fail alone."""
+        self._cursor.execute("savepoint part")
+        try:
+            yield
+            self.flush()
+        except BaseException:
+            for rows in self.waiting.values():
+                rows.clear()
+            self._cursor.execute("rollback to savepoint part")
+            self._cursor.execute("release savepoint part")
+            raise
+        self._cursor.execute("release savepoint part")
+
+    # --- the connection
+
+    def connect(self) -> None:
+        """Lost if it cannot."""
+        if self._connection is None:
+            try:
+                self._connection = self.database.connect()
+            except (sa.exc.DBAPIError, self.database.driver.Error) as error:
+                raise Lost(str(self.database.explain(error))) from error
+            self._cursor = self._connection.cursor()
+
+    def usable(self) -> bool:
+        """Whether the connection stands, outside a transaction; if not, it is closed and the next use makes another."""
+        return self._rollback()
+
+    def close(self) -> None:
+        if self._connection is not None:
+            connection, self._connection, self._cursor = self._connection, None, None
+            connection.close()
+
+    def _pipeline(self) -> Any:
+        """What is executed inside is one round trip."""
+        return nullcontext() if self.sqlite else self._connection.pipeline()
+
+    def _forget(self) -> None:
+        self.sent = 0
+        self.discard = False
+        for rows in self.waiting.values():
+            rows.clear()
+
+    def _alive(self) -> bool:
+        return self._connection is not None and (self.sqlite or not self._connection.closed)
+
+    def _rollback(self) -> bool:
+        """Whether nothing of the transaction is left and the connection is usable; if not, it is closed."""
+        if self._alive():
+            try:
+                if self.sqlite and not self._connection.in_transaction:
+                    return True  # ended already: it never began, or the error ended it
+                self._cursor.execute("rollback")
+            except self.database.driver.Error:
+                pass
+            else:
+                return True
+        self.close()
+        return False
+
+
+def _bind(order: tuple[str, ...] | None, fixed: dict[str, Any], values: dict[str, Any]) -> Any:
+    if fixed:
+        values = fixed | values
+    return values if order is None else tuple([values[name] for name in order])
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,192 @@
+"""The store as the rest of the server sees it: open, write, read, feed, close (see the package)."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self, TypeVar
+
+from api_server.errors import Unavailable
+from api_server.store import changes
+from api_server.store.engine import Database, UnusableDatabase
+from api_server.store.events import Event
+from api_server.store.feed import Feed, Pace
+from api_server.store.lane import Lane
+from api_server.store.notices import listen
+from api_server.store.reader import Reader
+from api_server.store.session import Lost, Session
+from api_server.store.transaction import Transaction
+from api_server.store.upgrade import upgrade
+from api_server.store.writer import Counts, Write, Writer
+
+Result = TypeVar("Result")
+
+READERS = 2  # threads on PostgreSQL: more wait for the interpreter, not for the database
+SLICE = 1000  # revisions forgotten per transaction: about 10 ms of the writer's time
+COMPACT_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """batch: writes in one commit. keep_changes: revisions, and keep_hours: age of the log that watchers can resume
+    from; whichever is less. pace: of the feed."""
+
+    batch: int = 64
+    keep_changes: int = 100_000
+    keep_hours: float = 72.0
+    pace: Pace = field(default_factory=Pace)
+
+
+class Store:
+    """Made by `open`. counts: what it has done so far. feed: the committed changes."""
+
+    def __init__(self, database: Database, limits: Limits, claim: int | None) -> None:
+        self.counts = Counts()
+        self.feed: Feed
+        self.sqlite = database.sqlite
+        self._database = database
+        self._limits = limits
+        self._claim = claim
+        self._loop = asyncio.get_running_loop()
+        self._sessions: list[Session] = []
+        self._writer = Writer(database, self.counts, self._publish)
+        threads = (0, 0) if database.sqlite else (1, READERS)
+        self._write: Lane[Write] = Lane("writer", lambda: self._writer.run, threads=threads[0], most=limits.batch)
+        self._inline = self._session() if database.sqlite else None
+        self._read: Lane[Callable[[Session], Any]] | None = None
+        if not database.sqlite:
+            self._read = Lane("reader", self._start_reader, threads=threads[1], most=8)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @classmethod
+    async def open(cls, url: str, limits: Limits | None = None) -> Self:
+        """Migrate the database if it needs it, and be ready. UnusableDatabase says why not."""
+        database = Database.at(url)
+        claim = database.claim()
+        try:
+            if database.sqlite:
+                upgrade(database)
+            else:
+                await asyncio.to_thread(upgrade, database)
+            self = cls(database, limits or Limits(), claim)
+            newest = (await self._bounds()).newest
+        except BaseException as error:
+            if claim is not None:
+                os.close(claim)
+            if isinstance(error, Unavailable):
+                raise UnusableDatabase(error.text) from error
+            raise
+        self.feed = Feed(self._page, self._bounds, newest, self._limits.pace)
+        if not self.sqlite:
+            listening = listen(database, self.feed.announce, self._bounds)
+            self._tasks.append(self._loop.create_task(listening, name="listen"))
+        self._tasks.append(self._loop.create_task(self._compact_regularly(), name="compact"))
+        return self
+
+    async def write(
+        self, call: Callable[[Transaction], Result], *, request_id: str = "", user: str = "", base_url: str = ""
+    ) -> tuple[Result, int]:
+        """Run a request in a write transaction: its result and its revision, after the commit.
+
+        The revision is the newest one there was if the request changed nothing. call: synchronous, pure over the
+        transaction, since it can be run again. Raises what `call` raises, nothing of it having been written;
+        Unavailable if the database is away, or if it went during the commit and the outcome is unknown.
+        """
+        answer: tuple[Result, int] = await self._write(Write(call, request_id, user, base_url))
+        return answer
+
+    async def read(self, call: Callable[[Reader], Result]) -> Result:
+        """Run a request that only reads. Raises what `call` raises; Unavailable if the database is away."""
+        return await self._with_session(lambda session: call(Reader(session)))
+
+    async def compact(self) -> int:
+        """Forget what the limits no longer keep of the change log, in slices; returns how many revisions went."""
+        before = (datetime.now(UTC) - timedelta(hours=self._limits.keep_hours)).replace(tzinfo=None)
+        text = before.isoformat(timespec="microseconds")
+        total = 0
+        while True:
+            gone, _ = await self.write(lambda tx: tx.compact(self._limits.keep_changes, text, SLICE))
+            total += gone
+            if not gone:
+                return total
+            await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        """End the feed, finish what is queued, let go of the database."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.feed.close()
+        await self._write.close()
+        if self._read is not None:
+            await self._read.close()
+        self._writer.close()
+        for session in self._sessions:
+            session.close()
+        if self._claim is not None:
+            os.close(self._claim)
+            self._claim = None
+
+    # --- inside
+
+    def _session(self) -> Session:
+        session = Session(self._database)
+        self._sessions.append(session)
+        return session
+
+    def _start_reader(self) -> Callable[[Sequence[Callable[[Session], Any]]], list[Any]]:
+        session = self._session()
+        return lambda calls: [self._answer(session, call) for call in calls]
+
+    async def _with_session(self, call: Callable[[Session], Result]) -> Result:
+        answer: Any
+        if self._inline is not None:
+            answer = self._answer(self._inline, call)
+            if isinstance(answer, BaseException):
+                raise answer
+        else:
+            assert self._read is not None
+            answer = await self._read(call)
+        found: Result = answer
+        return found
+
+    def _answer(self, session: Session, call: Callable[[Session], Any]) -> Any:
+        """A read changes nothing, so one that met a stale connection is done again."""
+        self.counts.reads += 1
+        for last in (False, True):
+            try:
+                session.connect()
+                return call(session)
+            except Lost as error:
+                if last:
+                    return error
+            except self._database.driver.Error as error:
+                if session.usable():
+                    return Unavailable(f"The database could not do it: {' '.join(str(error).split())}")
+                if last:
+                    return Unavailable(f"The database is away: {' '.join(str(error).split())}")
+            except Exception as error:  # noqa: BLE001 - the caller's own
+                return error
+        raise AssertionError
+
+    def _publish(self, events: list[Event]) -> None:
+        """Called by the writer after a commit, on its own thread on PostgreSQL."""
+        if self.sqlite:
+            self.feed.publish(events)
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop has been closed
+                self._loop.call_soon_threadsafe(self.feed.publish, events)
+
+    async def _page(self, after: int) -> changes.Page:
+        return await self._with_session(lambda session: changes.page(session, after))
+
+    async def _bounds(self) -> changes.Bounds:
+        return await self._with_session(changes.bounds)
+
+    async def _compact_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(COMPACT_SECONDS)
+            with contextlib.suppress(Unavailable):
+                await self.compact()

@@ -1,0 +1,113 @@
+"""The tables. Generic, because the object model is data: a new resource type needs no migration.
+
+Columns are text and integer only, so that both databases hold the same values and rows can be taken from the driver
+as they are. Text sorts by code point (COLLATE "C" on PostgreSQL), as SQLite does anyway. Referential integrity is
+here: a parent and the target of a reference cannot be deleted while they are used.
+"""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+TEXT = sa.Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+metadata = sa.MetaData()
+
+resource = sa.Table(
+    "resource",
+    metadata,
+    sa.Column("uuid", TEXT, primary_key=True),
+    sa.Column("type", TEXT, nullable=False),
+    sa.Column("fq_name", TEXT, nullable=False),  # joined by colons
+    sa.Column("parent_uuid", TEXT, sa.ForeignKey("resource.uuid", name="resource_parent", ondelete="RESTRICT")),
+    sa.Column("parent_type", TEXT),
+    sa.Column("properties", TEXT, nullable=False),  # JSON object
+    sa.Column("positions", TEXT),  # JSON object: property -> positions of its elements; NULL: all as written
+    sa.Column("revision", BIG, nullable=False),
+    sa.Column("created", TEXT, nullable=False),
+    sa.Column("modified", TEXT, nullable=False),
+    sa.Column("owner", TEXT),
+    sa.UniqueConstraint("type", "fq_name", name="resource_name"),
+    sa.Index("resource_children", "parent_uuid", "type"),
+)
+
+# A same-type reference stands on both sides, as two rows (contract 2.6).
+reference = sa.Table(
+    "reference",
+    metadata,
+    sa.Column("from_uuid", TEXT, sa.ForeignKey("resource.uuid", name="reference_from", ondelete="CASCADE"),
+              primary_key=True),
+    sa.Column("to_uuid", TEXT, sa.ForeignKey("resource.uuid", name="reference_to", ondelete="RESTRICT"),
+              primary_key=True),
+    sa.Column("from_type", TEXT, nullable=False),
+    sa.Column("to_type", TEXT, nullable=False),
+    sa.Column("attr", TEXT),  # JSON
+    sa.Column("origin", sa.Integer, nullable=False),  # objects.Origin
+    sa.Index("reference_back", "to_uuid", "from_type"),
+    sqlite_with_rowid=False,
+)  # fmt: skip
+
+# object: the object after the write, before it for a delete (JSON, as in a watch event). fields: what an update
+# changed, joined by commas.
+change = sa.Table(
+    "change",
+    metadata,
+    sa.Column("revision", BIG, primary_key=True, autoincrement=False),
+    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("operation", TEXT, nullable=False),  # create, update, delete
+    sa.Column("type", TEXT, nullable=False),
+    sa.Column("uuid", TEXT, nullable=False),
+    sa.Column("fq_name", TEXT, nullable=False),
+    sa.Column("object", TEXT, nullable=False),
+    sa.Column("fields", TEXT),
+    sa.Column("request_id", TEXT, nullable=False),
+    sa.Column("user", TEXT, nullable=False),
+    sa.Column("at", TEXT, nullable=False),
+)
+
+# One row. revision: the last one given. compacted: changes up to it are no longer in the log.
+counter = sa.Table(
+    "counter",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("revision", BIG, nullable=False),
+    sa.Column("compacted", BIG, nullable=False),
+)
+
+# Numbers are 32 hexadecimal digits (docs/design/pools.md).
+allocation = sa.Table(
+    "allocation",
+    metadata,
+    sa.Column("pool", TEXT, primary_key=True),
+    sa.Column("number", TEXT, primary_key=True),
+    sa.Column("holder", TEXT, nullable=False),
+    sa.Index("allocation_holder", "holder"),
+    sqlite_with_rowid=False,
+)
+
+free_range = sa.Table(
+    "free_range",
+    metadata,
+    sa.Column("pool", TEXT, primary_key=True),
+    sa.Column("first", TEXT, primary_key=True),
+    sa.Column("last", TEXT, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# What an object can be found by beside its name; declared by its hooks.
+search_key = sa.Table(
+    "search_key",
+    metadata,
+    sa.Column("key", TEXT, primary_key=True),
+    sa.Column("uuid", TEXT, sa.ForeignKey("resource.uuid", name="search_key_of", ondelete="CASCADE"),
+              primary_key=True),
+    sa.Index("search_key_uuid", "uuid"),
+    sqlite_with_rowid=False,
+)  # fmt: skip
+
+key_value = sa.Table(
+    "key_value",
+    metadata,
+    sa.Column("key", TEXT, primary_key=True),
+    sa.Column("value", TEXT, nullable=False),
+)

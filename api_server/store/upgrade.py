@@ -1,0 +1,80 @@
+"""Bring a database to the schema this program knows: by itself at start, quick when there is nothing to do.
+
+Two servers may start at once: the first takes a lock, the other one waits and finds the work done.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+import api_server
+from api_server.store.engine import BUSY_SECONDS, Database, UnusableDatabase
+
+HEAD = "0001"
+"""The newest migration. Stated here so that a start need not load Alembic to learn that there is nothing to do."""
+
+_LOCK = 0x7661706F72  # any number that is ours, for pg_advisory_xact_lock
+_VERSION = sa.text("select version_num from alembic_version")
+
+
+def migrations() -> Path:
+    """Their directory: beside the packages in a source checkout, within this one in an installation."""
+    package = Path(api_server.__file__).parent
+    shipped = package / "migrations"
+    return shipped if shipped.is_dir() else package.parent / "alembic"
+
+
+def upgrade(database: Database) -> bool:
+    """Whether anything had to be done. UnusableDatabase if it cannot be reached, or is newer than this program."""
+    try:
+        with database.engine.connect() as connection:
+            if _version(connection) == HEAD:
+                return False
+            connection.rollback()
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            return _migrate(database, connection)
+    except sa.exc.DBAPIError as error:
+        raise database.explain(error) from error
+
+
+def _migrate(database: Database, connection: sa.Connection) -> bool:
+    """All of it in one transaction: a crash leaves the old schema, whole."""
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+    from alembic import command  # noqa: PLC0415 - a tenth of a second, for what is mostly not needed
+
+    config = Config()
+    config.set_main_option("script_location", str(migrations()).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    if database.sqlite:
+        connection.exec_driver_sql("pragma journal_mode=wal")
+        connection.exec_driver_sql(f"pragma busy_timeout={int(BUSY_SECONDS * 1000)}")
+        connection.exec_driver_sql("begin immediate")
+    else:
+        connection.exec_driver_sql("begin")
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+    try:
+        version = _version(connection)
+        known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+        if version is not None and version not in known:
+            raise UnusableDatabase(
+                f"The database has schema version {version}, which this program does not know (it knows up to {HEAD}): "
+                "it was written by a newer one; use that"
+            )
+        outdated = bool(version != HEAD)
+        if outdated:
+            command.upgrade(config, "head")
+    except BaseException:
+        connection.exec_driver_sql("rollback")
+        raise
+    connection.exec_driver_sql("commit")
+    return outdated
+
+
+def _version(connection: sa.Connection) -> Any:
+    """None for a new database."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(_VERSION).scalar_one_or_none()

@@ -1,0 +1,121 @@
+"""What a write transaction reads: the database, with what the transaction has done so far, which may not be sent yet.
+
+Every object that the transaction touched is remembered, so reading it again costs nothing and needs nothing to be sent.
+What is remembered holds for the whole group of writes: writers are serial from the first statement of a group to its
+commit, in all processes (`writer`).
+"""
+
+from collections import ChainMap
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from api_server.store import loading, names, pools
+from api_server.store.objects import Object
+from api_server.store.session import Session, Statement
+from api_server.store.tables import resource, search_key
+
+_r, _k = resource.c, search_key.c
+_BY_KEY = Statement(sa.select(_k.uuid).where(_k.key == sa.bindparam("key")).order_by(_k.uuid))
+_BY_KEY_AND_TYPE = Statement(
+    sa.select(_k.uuid)
+    .join_from(search_key, resource, _r.uuid == _k.uuid)
+    .where(_k.key == sa.bindparam("key"), _r.type == sa.bindparam("type"))
+    .order_by(_k.uuid)
+)
+
+
+class Known(NamedTuple):
+    """What a group of writes, or one of them on top of it, has read and written; None: is not there."""
+
+    objects: ChainMap[str, Object | None]
+    uuids: ChainMap[tuple[str, str], str | None]  # (type, joined fq_name) -> uuid
+    names: ChainMap[str, tuple[str, tuple[str, ...]] | None]  # uuid -> (type, fq_name)
+
+    @classmethod
+    def nothing(cls) -> "Known":
+        return cls(ChainMap(), ChainMap(), ChainMap())
+
+    def branch(self) -> "Known":
+        """For one write: what it learns is forgotten with it if it fails."""
+        return Known(self.objects.new_child(), self.uuids.new_child(), self.names.new_child())
+
+    def merge(self, branch: "Known") -> None:
+        self.objects.update(branch.objects.maps[0])
+        self.uuids.update(branch.uuids.maps[0])
+        self.names.update(branch.names.maps[0])
+
+
+class View:
+    """The reading half of a `Transaction`."""
+
+    def __init__(self, session: Session, known: Known) -> None:
+        self._session = session
+        self.known = known
+
+    def get(self, uuid: str) -> Object | None:
+        found = self._current(uuid)
+        return found.copy() if found else None
+
+    def get_many(self, uuids: Sequence[str]) -> list[Object]:
+        """In the order asked; missing ones left out. One statement, whatever the number."""
+        objects = self.known.objects
+        if unknown := [uuid for uuid in dict.fromkeys(uuids) if uuid not in objects]:
+            objects.update(dict.fromkeys(unknown))
+            self._remember(loading.many(self._session, unknown))
+        return [found.copy() for uuid in uuids if (found := objects[uuid])]
+
+    def find(self, type: str, fq_name: Sequence[str]) -> str | None:
+        """uuid by name."""
+        key = (type, names.join(fq_name))
+        uuids = self.known.uuids
+        if key not in uuids:
+            uuids[key] = loading.find(self._session, *key)
+        return uuids[key]
+
+    def identify(self, uuid: str) -> tuple[str, tuple[str, ...]] | None:
+        """(type, fq_name) without reading the object."""
+        known = self.known
+        if uuid in known.objects:
+            found = known.objects[uuid]
+            return (found.type, found.fq_name) if found else None
+        if uuid not in known.names:
+            known.names[uuid] = loading.identify(self._session, uuid)
+        return known.names[uuid]
+
+    def children(self, uuid: str, type: str) -> list[Object]:
+        """Children of one type, by creation."""
+        self._session.flush()
+        return self._remember(loading.children(self._session, uuid, type))
+
+    def referrers(self, uuid: str, type: str) -> list[Object]:
+        """Objects of one type that reference uuid, by uuid."""
+        self._session.flush()
+        return self._remember(loading.referrers(self._session, uuid, type))
+
+    def by_key(self, key: str, type: str | None = None) -> list[str]:
+        """uuids of the objects that declared this search key, in order."""
+        self._session.flush()
+        if type is None:
+            return [row[0] for row in self._session.all(_BY_KEY, key=key)]
+        return [row[0] for row in self._session.all(_BY_KEY_AND_TYPE, key=key, type=type)]
+
+    def holder(self, pool: str, number: int) -> str | None:
+        """Who holds a number of a pool."""
+        return pools.holder(self._session, pool, number)
+
+    def taken(self, pool: str) -> int:
+        """How many numbers of a pool are taken."""
+        return pools.taken(self._session, pool)
+
+    def _current(self, uuid: str) -> Object | None:
+        """The remembered object itself: not to be changed."""
+        objects = self.known.objects
+        if uuid not in objects:
+            objects[uuid] = loading.one(self._session, uuid)
+        return objects[uuid]
+
+    def _remember(self, found: list[Object]) -> list[Object]:
+        self.known.objects.update({one.uuid: one for one in found})
+        return [one.copy() for one in found]

@@ -1,0 +1,217 @@
+"""The writer: what has queued up is one group, one database transaction, one commit.
+
+A group is first run without savepoints. A request that fails before anything of its own was sent drops out of it; any
+other failure rolls the group back, and it is run again with a savepoint for each request. The first statement of every
+group takes the group's revisions from the counter row, which stays locked until the commit: writers are serial in all
+processes, commit order is revision order, and what is not used is given back, so revisions have no gaps.
+
+A connection that is lost during a commit leaves the outcome unknown: those requests are told so and never run again.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from api_server.errors import ApiError, Conflict, Unavailable
+from api_server.store.engine import Database
+from api_server.store.events import Event
+from api_server.store.session import Lost, Session, Statement
+from api_server.store.tables import counter
+from api_server.store.transaction import WAITING, Transaction
+from api_server.store.view import Known
+
+_TAKE = Statement(
+    counter.update()
+    .where(counter.c.id == 1)
+    .values(revision=counter.c.revision + sa.bindparam("number"))
+    .returning(counter.c.revision)
+)
+_GIVE_BACK = Statement(counter.update().where(counter.c.id == 1), ("revision",))
+_NOTIFY = Statement(sa.select(sa.func.pg_notify(sa.bindparam("channel"), sa.bindparam("payload"))))
+CHANNEL = "vaportrail"
+"""On PostgreSQL each commit is announced here, with its last revision: a hint for the other processes' feeds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A request: `call` with a transaction made for it."""
+
+    call: Callable[[Transaction], Any]
+    request_id: str = ""
+    user: str = ""
+    base_url: str = ""
+
+
+@dataclass(slots=True)
+class Counts:
+    """groups: commits. writes: requests in them. refused: requests that failed. reruns: groups run a second time."""
+
+    groups: int = 0
+    writes: int = 0
+    refused: int = 0
+    reruns: int = 0
+    reads: int = 0
+    events: int = 0
+
+
+class Clock:
+    """Naive UTC in microseconds, ISO 8601; every reading is later than the one before."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def __call__(self) -> str:
+        self._last = max(time.time_ns() // 1000, self._last + 1)
+        return (_EPOCH + timedelta(microseconds=self._last)).isoformat(timespec="microseconds")
+
+
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - Contrail's times are naive UTC
+
+
+@dataclass(slots=True)
+class _Group:
+    """What a run of a group has come to."""
+
+    revision: int  # the last one used
+    known: Known = field(default_factory=Known.nothing)
+    answers: list[Any] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+
+    def accept(self, tx: Transaction, result: Any) -> None:
+        if tx.events:
+            self.revision = tx.revision
+            self.events += tx.events
+        self.known.merge(tx.known)
+        self.answers.append((result, self.revision))
+
+
+class Writer:
+    """Runs groups of writes in one session. published: gets the events of each group after its commit."""
+
+    def __init__(self, database: Database, counts: Counts, published: Callable[[list[Event]], None]) -> None:
+        self._session = Session(database, WAITING)
+        self._counts = counts
+        self._published = published
+        self._driver = database.driver
+        self._clock = Clock()
+        self._begin = "begin immediate" if database.sqlite else "begin isolation level read committed"
+
+    def close(self) -> None:
+        self._session.close()
+
+    def run(self, writes: Sequence[Write]) -> list[Any]:
+        """An answer for each: (result, revision) or an exception."""
+        try:
+            group = self._first(writes)
+        except Unavailable as error:
+            group = None
+            answers: list[Any] = [error] * len(writes)
+        if group is not None:
+            answers = group.answers
+            if group.events:
+                self._published(group.events)
+                self._counts.events += len(group.events)
+        self._counts.groups += 1
+        self._counts.writes += len(writes)
+        self._counts.refused += sum(isinstance(answer, BaseException) for answer in answers)
+        return answers
+
+    def _first(self, writes: Sequence[Write]) -> _Group:
+        """All in one go; else each on its own. Unavailable if the database is away or the outcome unknown."""
+        for last in (False, True):
+            try:
+                return self._together(writes)
+            except Lost:
+                if last:
+                    raise
+                continue  # the connection was a stale one: nothing is done yet, a new one may do it
+            except Unavailable:
+                raise
+            except Exception:  # noqa: BLE001 - whatever it was, each request hears of its own below
+                break
+        self._counts.reruns += 1
+        try:
+            return self._apart(writes)
+        except Unavailable:
+            raise
+        except Exception as error:
+            raise Unavailable(f"The database could not commit: {error}") from error
+
+    def _together(self, writes: Sequence[Write]) -> _Group:
+        session = self._session
+        with self._transaction(len(writes)) as group:
+            for write in writes:
+                sent, lengths = session.sent, [len(rows) for rows in session.waiting.values()]
+                tx = self._request(group, write)
+                try:
+                    result = write.call(tx)
+                except Exception as error:
+                    # On PostgreSQL any error of the database ends the transaction, a failed read included.
+                    if session.sent != sent or isinstance(error, self._driver.Error):
+                        raise
+                    for rows, length in zip(session.waiting.values(), lengths, strict=True):
+                        del rows[length:]
+                    group.answers.append(error)
+                else:
+                    group.accept(tx, result)
+        return group
+
+    def _apart(self, writes: Sequence[Write]) -> _Group:
+        with self._transaction(len(writes)) as group:
+            for write in writes:
+                tx = self._request(group, write)
+                try:
+                    with self._session.savepoint():
+                        result = write.call(tx)
+                except Exception as error:  # noqa: BLE001 - it is this request's answer
+                    group.answers.append(self._told(error))
+                else:
+                    group.accept(tx, result)
+        return group
+
+    @contextmanager
+    def _transaction(self, number: int) -> Iterator[_Group]:
+        """A transaction with so many revisions at hand; those that are not used go back."""
+        session = self._session
+        with session.transaction(self._begin, _TAKE, number=number) as rows:
+            last = int(rows[0][0])
+            group = _Group(last - number)
+            yield group
+            if not group.events and not session.sent:
+                session.discard = True
+                return
+            if group.revision != last:
+                session.execute(_GIVE_BACK, revision=group.revision)
+            if group.events and not session.sqlite:
+                session.all(_NOTIFY, channel=CHANNEL, payload=str(group.revision))
+
+    def _request(self, group: _Group, write: Write) -> Transaction:
+        return Transaction(
+            self._session,
+            group.known.branch(),
+            revision=group.revision + 1,
+            now=self._clock(),
+            request_id=write.request_id,
+            user=write.user,
+            base_url=write.base_url,
+        )
+
+    def _told(self, error: Exception) -> Exception:
+        """What a request hears of an error of the database."""
+        if isinstance(error, ApiError) or not isinstance(error, self._driver.Error):
+            return error
+        if isinstance(error, self._driver.IntegrityError):
+            told: ApiError = Conflict(f"Refused by the database's integrity rules: {_line(error)}")
+        else:
+            told = Unavailable(f"The database could not do it: {_line(error)}")
+        told.__cause__ = error
+        return told
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

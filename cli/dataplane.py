@@ -1,0 +1,230 @@
+"""`vaportrail rt | nh | vif | flow | status | why | wait`: the data plane of one node, asked of its agent.
+
+Columns and words are those of Contrail's vRouter tools (`rt --dump`, `nh --list`, `vif --list`, `flow -l`); `-o json`
+gives the agent's own rows.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Annotated, Any
+
+import typer
+
+from cli.output import Format, Output, fail, print_json, print_table
+
+Introspect = Annotated[
+    str, typer.Option(envvar="VAPORTRAIL_INTROSPECT", metavar="URL", help="Where the agent listens for questions.")
+]
+Api = Annotated[str, typer.Option(envvar="VAPORTRAIL_API", metavar="URL", help="The API server.")]
+VrfOption = Annotated[
+    str | None, typer.Option("--vrf", metavar="VRF", help="Only this VRF: its index, name or the name's last part.")
+]
+
+AGENT = "http://127.0.0.1:8085"
+SERVER = "http://127.0.0.1:8082"
+
+
+def _ask(introspect: str, page: str, *, within: float = 30.0, **parameters: object) -> Any:
+    """A page of the agent; parameters that are None are left out. within: seconds for the whole answer."""
+    from api_client import ApiClient, ClientError, Unreachable
+
+    async def ask() -> Any:
+        async with ApiClient(introspect) as client:
+            given = {name: str(value) for name, value in parameters.items() if value is not None}
+            return await client.request("GET", page, parameters=given, within=within)
+
+    try:
+        return asyncio.run(ask())
+    except Unreachable as error:
+        fail(f"no vRouter agent at {introspect} ({error.cause}); start one with: vaportrail vrouter")
+    except ClientError as error:
+        fail(str(error))
+
+
+def rt(introspect: Introspect = AGENT, vrf: VrfOption = None, output: Output = Format.table) -> None:
+    """Routing tables: a VIP's prefix leads to a Composite nexthop, its ECMP group."""
+    rows = _ask(introspect, "/routes", vrf=vrf)
+    if output == Format.json:
+        print_json(rows)
+        return
+    for number, (index, routes) in enumerate(groupby(rows, key=lambda row: row["vrf"])):
+        table = list(routes)
+        typer.echo("\n" * (number > 0) + f"vRouter inet4 routing table 0/{index}/unicast  {table[0]['vrf_name'] or ''}")
+        typer.echo("Flags: R=Refused, no usable member\n")
+        print_table(
+            ["Destination", "PPL", "Flags", "Label", "Nexthop", "Type", "Name"],
+            ([row["prefix"], row["ppl"], row["flags"], row["label"], row["nexthop"], _kind(row), row["name"]]
+             for row in table),
+        )  # fmt: skip
+    if not rows:
+        typer.echo("no routes")
+
+
+def _kind(route: dict[str, Any]) -> str | None:
+    if not route["type"]:
+        return None
+    return f"Composite({route['members']})" if route["type"] == "composite" else "Encap"
+
+
+def nh(introspect: Introspect = AGENT, vrf: VrfOption = None, output: Output = Format.table) -> None:
+    """Nexthops: Encap is one interface, Composite is an ECMP group of them."""
+    rows = _ask(introspect, "/nexthops", vrf=vrf)
+    if output == Format.json:
+        print_json(rows)
+        return
+    print_table(
+        ["Id", "Type", "Fmly", "Vrf", "Ref_cnt", "Flags", "Leads to"],
+        ([row["id"], row["type"], row["family"], row["vrf"], row["ref_count"], ", ".join(row["flags"]), _leads_to(row)]
+         for row in rows),
+    )  # fmt: skip
+
+
+def _leads_to(nexthop: dict[str, Any]) -> str:
+    if nexthop["members"]:
+        return "Sub NH(weight): " + " ".join(f"{member['id']}({member['weight']})" for member in nexthop["members"])
+    return f"Oif:{nexthop['device'] or '-'} {nexthop['address'] or ''} {nexthop['interface_name'] or ''}".rstrip()
+
+
+def vif(introspect: Introspect = AGENT, vrf: VrfOption = None, output: Output = Format.table) -> None:
+    """Interfaces of this node, their workloads and counters."""
+    rows = _ask(introspect, "/interfaces", vrf=vrf)
+    if output == Format.json:
+        print_json(rows)
+        return
+    columns = ["Vif", "POD", "IPaddr", "HWaddr", "Vrf", "RX packets/bytes", "TX packets/bytes", "State"]
+    print_table(columns, ([
+        row["device"], row["workload"], row["address"], row["mac"], row["vrf"],
+        f"{row.get('rx_packets', 0)}/{row.get('rx_bytes', 0)}", f"{row.get('tx_packets', 0)}/{row.get('tx_bytes', 0)}",
+        row["text"] or row["state"],
+    ] for row in rows))  # fmt: skip
+
+
+def flow(
+    introspect: Introspect = AGENT,
+    vrf: VrfOption = None,
+    vip: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Only flows to this VIP.")] = None,
+    port: Annotated[int | None, typer.Option(help="Only flows to this port of a VIP.")] = None,
+    source: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Only flows from this client.")] = None,
+    member: Annotated[str | None, typer.Option(help="Only flows to this interface, by name or uuid.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Rows at most.")] = 10_000,
+    output: Output = Format.table,
+) -> None:
+    """Flows in pairs: from a client to a VIP and on to a member, and back."""
+    filters = {"vrf": vrf, "vip": vip, "port": port, "source": source, "member": member}
+    page = _ask(introspect, "/flows", limit=limit, **filters)
+    if output == Format.json:
+        print_json(page)
+        return
+    typer.echo(
+        "Action: N=NAT, D=destination address, Pd=destination port, S=source address, Ps=source port; E:ECMP slot\n"
+    )
+    print_table(
+        ["Source:Port/Destination:Port", "Proto", "V", "Action", "E", "Stats p/b", "TTL", "Member"],
+        (cells for row in page["flows"] for cells in _pair(row)),
+    )
+    shown = len(page["flows"])
+    typer.echo(f"\n{page['total']} flows" + (f", {shown} shown" if shown < page["total"] else ""))
+
+
+def _pair(row: dict[str, Any]) -> Iterator[list[object]]:
+    client, protocol = f"{row['source']}:{row['source_port']}", row["protocol"].upper()
+    member = f"{row['member_address']}:{row['member_port']}"
+    flags = " closing" if row["closing"] else ""
+    name = (row["member_name"] or row["member"] or "").rsplit(":", 1)[-1]
+    yield [
+        f"{client} => {row['vip']}:{row['port']}", protocol, row["vrf"], row["action"], row["ecmp_index"],
+        f"{row['packets']}/{row['bytes']}", f"{row['expires']:.0f}s{flags}", f"{name} {member}",
+    ]  # fmt: skip
+    yield [
+        f"{member} => {client}", protocol, row["vrf"], row["reverse_action"], None,
+        f"{row['reverse_packets']}/{row['reverse_bytes']}", "", f"as {row['vip']}:{row['port']}",
+    ]  # fmt: skip
+
+
+def status(introspect: Introspect = AGENT, output: Output = Format.table) -> None:
+    """What the agent is doing: connection, revisions, units, errors, refused packets."""
+    page = _ask(introspect, "/status")
+    page["drops"] = _ask(introspect, "/drops")
+    if output == Format.json:
+        print_json(page)
+        return
+    states, units, revision = page["states"], page["units"], page["revision"]
+    connection = "connected" if page["connected"] else f"waiting: {page['waiting_for'] or 'not connected yet'}"
+    lines = {
+        "node": page["node"],
+        "API server": f"{page['api']}, {connection}",
+        "back-end": f"{page['backend']}, workloads: {page['workloads']}",
+        "revision": f"applied {_mark(revision['applied'])}, seen {_mark(revision['seen'])}",
+        "units": ", ".join(f"{count} {kind}" for kind, count in units.items()),
+        "states": ", ".join(f"{count} {state}" for state, count in states.items()),
+        "not used": f"{page['reasons']} reasons (vaportrail why NAME)",
+    }
+    for name, text in lines.items():
+        typer.echo(f"{name + ':':<12}{text}")
+    for problem in page["problems"]:
+        typer.echo(f"{'problem:':<12}{problem}")
+    for error in page["errors"]:
+        typer.echo(f"{'error:':<12}{error['unit']}: {error['text']} ({error['attempts']} attempts)")
+    for drop in page["drops"]:
+        typer.echo(
+            f"{'refused:':<12}{drop['reason']}: {drop['packets']} packets in VRF {drop['vrf_name'] or drop['vrf']}"
+        )
+
+
+def _mark(mark: dict[str, Any]) -> str:
+    if not mark["revision"]:
+        return "none"
+    return f"{mark['revision']} at {datetime.fromtimestamp(mark['at'], UTC):%H:%M:%S.%f}"[:-3] + "Z"
+
+
+def why(
+    question: Annotated[str, typer.Argument(metavar="SERVICE-OR-MEMBER", help="A name, fq_name, uuid or address.")],
+    introspect: Introspect = AGENT,
+    output: Output = Format.table,
+) -> None:
+    """In words: what of a service, listener, pool, member or interface is used, what is not, and why."""
+    page = _ask(introspect, "/why", q=question)
+    if output == Format.json:
+        print_json(page)
+    for answer in page["answers"] if output == Format.table else ():
+        typer.echo(f"{answer['type']} {answer['name']}")
+        for line in answer["lines"]:
+            mark = {True: "+", False: "!", None: " "}[line["good"]]
+            typer.echo(f"{'  ' * (line['depth'] + 1)}{mark} {line['text']}")
+    if not page["answers"]:
+        fail(f"no service, listener, pool, member or interface that the agent knows is called {question!r}")
+
+
+def wait(
+    revision: Annotated[int | None, typer.Argument(min=0, help="Default: the newest there is now.")] = None,
+    introspect: Introspect = AGENT,
+    api: Api = SERVER,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds.")] = 30.0,
+    output: Output = Format.table,
+) -> None:
+    """Until the data plane of this node has a revision."""
+    wanted = _newest(api) if revision is None else revision
+    page = _ask(introspect, "/wait", within=timeout + 5, revision=wanted, timeout=timeout)
+    if output == Format.json:
+        print_json(page)
+    if not page["reached"]:
+        fail(
+            f"revision {page['revision']} is not applied after {timeout:g} s; applied is {page['applied']['revision']}"
+        )
+    if output == Format.table:
+        typer.echo(f"revision {page['revision']} is applied")
+
+
+def _newest(api: str) -> int:
+    from api_client import ApiClient, ClientError
+
+    async def ask() -> int:
+        async with ApiClient(api) as client:
+            return await client.newest_revision()
+
+    try:
+        return asyncio.run(ask())
+    except ClientError as error:
+        fail(str(error))

@@ -1,0 +1,42 @@
+"""The demo's stage on real namespaces: real web servers, the real curl, real packets."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+from cli.demo import pods
+from cli.demo.stage import Stage
+
+
+class KernelStage(Stage):
+    def __init__(self, introspect: str) -> None:
+        super().__init__(introspect)
+        self.running: list[pods.PodProcess] = []
+        self.traffic: pods.Traffic | None = None
+
+    async def listen(self, pod: str, ports: list[int]) -> None:
+        self.running.append(await asyncio.to_thread(pods.web, pod, ports))
+
+    async def requests(self, pod: str, address: str, port: int, count: int) -> Counter[str]:
+        # One curl asks `count` times; the header makes each request a connection of its own.
+        words = ("curl", "-s", "--max-time", "20", "-H", "Connection: close", f"http://{address}:{port}/?[1-{count}]")
+        answers = await asyncio.to_thread(pods.run, pod, *words)
+        return Counter(line.split()[0] for line in answers.splitlines() if " port " in line)
+
+    async def open(self, pod: str, address: str, port: int, count: int) -> None:
+        self.traffic = await asyncio.to_thread(pods.Traffic, pod, f"http://{address}:{port}/", count)
+        self.running.append(self.traffic)
+        while True:
+            report = await self.report()
+            if report["broken"] or sum(report["backends"].values()) == count:
+                return
+            await asyncio.sleep(0.05)
+
+    async def report(self) -> dict[str, Any]:
+        assert self.traffic
+        return await asyncio.to_thread(self.traffic.report)
+
+    async def stop(self) -> None:
+        for process in reversed(self.running):
+            await asyncio.to_thread(process.stop)
+        self.running.clear()

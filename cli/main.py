@@ -1,0 +1,63 @@
+"""The `vaportrail` command: what there is to say, and where it is done.
+
+Only this module knows all commands. Each imports what it needs when it runs: `vaportrail rt` does not load the server.
+"""
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from cli import dataplane, db, execute, serve, vrouter
+from cli.demo import command as demo
+
+app = typer.Typer(
+    name="vaportrail",
+    help="Contrail's native service load balancing without Contrail.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vaportrail {version('vaportrail')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Contrail's native service load balancing without Contrail."""
+
+
+PROGRAMS = "Programs"
+app.command(rich_help_panel=PROGRAMS)(serve.serve)
+app.command(rich_help_panel=PROGRAMS)(vrouter.vrouter)
+app.command(rich_help_panel=PROGRAMS)(demo.demo)
+app.add_typer(db.db_app, name="db", rich_help_panel=PROGRAMS, help="Care for the database.")
+
+DATAPLANE = "The data plane of one node"
+for command in (
+    dataplane.rt,
+    dataplane.nh,
+    dataplane.vif,
+    dataplane.flow,
+    dataplane.status,
+    dataplane.why,
+    dataplane.wait,
+):
+    app.command(rich_help_panel=DATAPLANE)(command)
+app.command(
+    "exec",
+    rich_help_panel=DATAPLANE,
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)(execute.execute)
+
+
+def main() -> None:
+    app()

@@ -1,0 +1,87 @@
+"""`vaportrail serve`: the API server."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.output import fail
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
+    port: Annotated[int | None, typer.Option(help="TCP port; 0 takes a free one.", show_default="8082")] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="sqlite:///FILE or postgresql://USER@HOST/NAME; made and migrated at start.",
+            show_default="sqlite:///~/.local/state/vaportrail/vaportrail.db",
+        ),
+    ] = None,
+    native_driver: Annotated[
+        bool | None,
+        typer.Option(
+            "--native-driver/--no-native-driver",
+            help="Link load balancers to their back-ends here; off for those who run their own svc-monitor.",
+            show_default="on",
+        ),
+    ] = None,
+    max_request_size: Annotated[
+        int | None, typer.Option(help="Bytes of one request body.", show_default="1024000")
+    ] = None,
+    max_watchers: Annotated[int | None, typer.Option(help="Concurrent GET /watch.", show_default="1000")] = None,
+    watch_keepalive: Annotated[
+        float | None, typer.Option(help="Seconds of silence before a watcher is sent a comment.", show_default="60")
+    ] = None,
+    log_format: Annotated[str | None, typer.Option(help="text or json.", show_default="text")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.", show_default="info")] = None,
+) -> None:
+    """Run the API server, until Ctrl-C or SIGTERM. Each flag is also VAPORTRAIL_<FLAG> in the environment."""
+    given = {name: value for name, value in locals().items() if value is not None}
+    settings = load_settings(given)
+
+    from api_server import log
+    from api_server.app import create_app
+    from api_server.server import Server, listen
+    from api_server.store import UnusableDatabase
+
+    log.configure(settings.log_format, settings.log_level)
+    try:
+        listener = listen(settings.host, settings.port)
+    except OSError as error:
+        fail(f"cannot listen on {settings.host} port {settings.port}: {error.strerror}")
+    try:
+        Server(create_app(settings), listener, ready=lambda url: announce(url, settings.database)).run()
+    except UnusableDatabase as error:
+        fail(str(error))
+    finally:
+        listener.close()
+
+
+def load_settings(given: dict[str, Any]) -> Any:
+    """Flags over environment over defaults; a value that makes no sense is a usage error. The folder of the default
+    database is made."""
+    from pydantic import ValidationError
+
+    from api_server.settings import Settings, default_database
+
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise typer.BadParameter(f"{first['loc'][0]}: {first['msg']}") from None
+    if settings.database == default_database():
+        try:
+            Path(settings.database.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            fail(f"cannot make the folder of {settings.database}: {error.strerror}")
+    return settings
+
+
+def announce(url: str, database: str) -> None:
+    """One line, where programs that start a server look for it."""
+    from sqlalchemy import make_url
+
+    shown = make_url(database).render_as_string(hide_password=True)
+    typer.echo(f"vaportrail: listening on {url} (docs at {url}/docs, database {shown})")

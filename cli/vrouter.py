@@ -1,0 +1,137 @@
+"""`vaportrail vrouter`: the agent of one node."""
+
+import platform
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.output import fail
+
+if TYPE_CHECKING:
+    from vrouter.backends.protocol import Backend
+    from vrouter.settings import AgentSettings
+
+
+class Workloads(StrEnum):
+    create = "create"
+    attach = "attach"
+
+
+class LogFormat(StrEnum):
+    text = "text"
+    json = "json"
+
+
+def vrouter(
+    api: Annotated[
+        str, typer.Option(metavar="URL", envvar="VAPORTRAIL_API", help="The API server.")
+    ] = "http://127.0.0.1:8082",
+    node: Annotated[
+        str | None,
+        typer.Option(
+            envvar="VAPORTRAIL_NODE", help="Name of this node's virtual-router.", show_default="the host name"
+        ),
+    ] = None,
+    backend: Annotated[
+        str, typer.Option(envvar="VAPORTRAIL_BACKEND", help="What forwards: netns (Linux), simulator, or a plug-in.")
+    ] = "netns",
+    workloads: Annotated[
+        Workloads,
+        typer.Option(
+            envvar="VAPORTRAIL_WORKLOADS", help="Make the workloads' namespaces, or plug into those that exist."
+        ),
+    ] = Workloads.attach,
+    introspect_port: Annotated[
+        int,
+        typer.Option(
+            envvar="VAPORTRAIL_INTROSPECT_PORT",
+            min=0,
+            max=65535,
+            help="For introspection on 127.0.0.1; 0 takes a free one.",
+        ),
+    ] = 8085,
+    cleanup: Annotated[
+        bool, typer.Option("--cleanup", help="Remove all that agents of this node ever made here, and end.")
+    ] = False,
+    log_format: Annotated[
+        LogFormat, typer.Option(envvar="VAPORTRAIL_LOG_FORMAT", help="text or json.")
+    ] = LogFormat.text,
+    log_level: Annotated[
+        str, typer.Option(envvar="VAPORTRAIL_LOG_LEVEL", help="debug, info, warning or error.")
+    ] = "info",
+) -> None:
+    """Run the vRouter agent, until Ctrl-C or SIGTERM; what it made goes on forwarding."""
+    from api_client import ApiError, ClientError
+    from vrouter import backends
+    from vrouter.backends.protocol import BackendError, BackendSettings
+    from vrouter.settings import AgentSettings
+
+    settings = AgentSettings(
+        api, node or platform.node(), backend, workloads is Workloads.create, introspect_port=introspect_port
+    )
+    _configure_log(log_format, log_level)
+    try:
+        if backend == "netns":
+            # before any thread exists: a process can change its user namespace only while it has one thread
+            from vrouter import namespace
+
+            namespace.enter()
+        forwarding = backends.load(backend, BackendSettings(settings.node, settings.create_workloads))
+        if cleanup:
+            _clean_up(forwarding, settings.node)
+        else:
+            _run(settings, forwarding)
+    except ApiError as error:
+        fail(f"{api} does not let itself be watched ({error}); is it the API server?")
+    except (BackendError, ClientError, OSError) as error:
+        fail(str(error))
+
+
+def _configure_log(format: LogFormat, level: str) -> None:
+    from api_server import log
+    from api_server import settings as server
+
+    try:
+        log.configure(server.LogFormat(format.value), server.LogLevel(level.lower()))
+    except ValueError:
+        raise typer.BadParameter(f"--log-level: {level!r} is none of debug, info, warning, error") from None
+
+
+def _clean_up(backend: "Backend", node: str) -> None:
+    backend.open()
+    removed = backend.cleanup()
+    for line in removed:
+        typer.echo(f"removed {line}")
+    if not removed:
+        typer.echo(f"nothing of node {node} is here")
+    backend.close()
+
+
+def _run(settings: "AgentSettings", backend: "Backend") -> None:
+    import asyncio
+    import gc
+    import signal
+
+    from vrouter.agent import Agent
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        agent = Agent(settings, backend)
+        announcing = asyncio.create_task(announce(agent))
+        try:
+            await agent.run(stop)
+        finally:
+            announcing.cancel()
+
+    async def announce(agent: Agent) -> None:
+        url = await agent.introspect.listening()
+        typer.echo(f"vaportrail: agent of node {settings.node}, introspection listening on {url} "
+                   f"(API server {settings.api}, backend {settings.backend})")  # fmt: skip
+
+    # the cache is many objects that live long and form no cycles: looking through them again and again for garbage
+    # doubles the time that a start with 10 000 services takes
+    gc.set_threshold(200_000, 20, 1000)
+    asyncio.run(run())

@@ -1,0 +1,62 @@
+"""Fixtures for all tests: databases to write to. With VAPORTRAIL_NO_SKIPS=1 a skipped test is a failure."""
+
+import os
+from collections.abc import Generator, Iterator
+from itertools import count
+from pathlib import Path
+from typing import TypeVar
+
+import psycopg
+import pytest
+from postgres_server import PostgresServer, Unavailable
+
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+_NUMBERS = count(1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return _strict((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return _strict((yield))
+
+
+def _strict(report: Report) -> Report:
+    if report.skipped and os.environ.get("VAPORTRAIL_NO_SKIPS") == "1" and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which is not allowed here: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A private server, one per session; skips with the reason if this machine has none."""
+    try:
+        server = PostgresServer()
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """A new, empty PostgreSQL database."""
+    name = f"test_{next(_NUMBERS)}"
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"create database {name}".encode())
+    yield postgres.url(name)
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"drop database {name} with (force)".encode())
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """A new SQLite database."""
+    return f"sqlite:///{tmp_path}/objects.db"

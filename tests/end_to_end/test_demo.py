@@ -1,0 +1,69 @@
+"""`vaportrail demo --once` tells its whole story and leaves nothing behind: as root, as an ordinary user, on the simulator."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli.demo.programs import ENVIRONMENT
+
+COMMAND = [sys.executable, "-c", "from cli.main import main; main()", "demo", "--once"]
+
+
+def namespaces() -> set[str]:
+    folder = Path("/run/netns")
+    return {path.name for path in folder.iterdir()} if folder.exists() else set()
+
+
+def told(output: str) -> None:
+    for words in (
+        "ns-user-1-service-web-clusterip-mp",
+        "10.105.139.153/32",
+        "demo-web-0",
+        "2 -> 4 back-ends",
+        "none broken",
+    ):
+        assert words in output
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: network namespaces of the host")
+def test_as_root() -> None:
+    before = namespaces()
+    done = subprocess.run([*COMMAND, "--backend", "netns"], capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told(done.stdout)
+    assert namespaces() == before
+
+
+def test_on_the_simulator() -> None:
+    done = subprocess.run(
+        [*COMMAND, "--backend", "simulator"], capture_output=True, text=True, env=ENVIRONMENT, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    told(done.stdout)
+    assert "simulator" in done.stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become an ordinary user")
+def test_as_an_ordinary_user(tmp_path: Path) -> None:
+    allowed = subprocess.run(
+        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "unshare", "--user", "--map-root-user", "true"],
+        check=False,
+        capture_output=True,
+    )
+    if allowed.returncode:
+        pytest.skip("user namespaces are not allowed to ordinary users here")
+    os.chown(tmp_path, 65534, 65534)
+    done = subprocess.run(
+        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *COMMAND],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT | {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path), "TMPDIR": str(tmp_path)},
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    told(done.stdout)
+    assert "simulator" not in done.stdout

@@ -1,0 +1,159 @@
+"""domain, project, routing-instance, route-target, service-appliance-set and the objects of the first start."""
+
+import pytest
+from resource_client import DOMAIN, Client, to
+
+from api_server.errors import BadRequest, Conflict
+from api_server.resources.defaults import defaults, ensure_defaults
+
+SYSTEM = "default-global-system-config"
+PROJECT = (DOMAIN, "p1")
+
+
+async def test_a_domain_is_shared_with_itself(client: Client) -> None:
+    domain = await client.create("domain", ["d"])
+    assert domain.properties["perms2"]["share"] == [{"tenant": f"domain:{domain.uuid}", "tenant_access": 6}]
+
+
+async def test_a_service_template_is_shared_with_its_domain(client: Client) -> None:
+    template = await client.create("service-template", [DOMAIN, "t"])
+    domain = await client.find("domain", [DOMAIN])
+    assert template.properties["perms2"]["share"] == [{"tenant": f"domain:{domain.uuid}", "tenant_access": 5}]
+
+
+async def test_a_project_brings_its_policy_set_and_takes_it_along(client: Client) -> None:
+    project = await client.find("project", PROJECT)
+    policies = await client.find("application-policy-set", (*PROJECT, "default-application-policy-set"))
+    assert policies.parent_uuid == project.uuid
+    assert project.targets("application-policy-set") == [policies.uuid]
+    await client.delete(project)
+    assert await client.get(policies) is None
+    await client.create("project", PROJECT)
+
+
+async def test_a_project_with_an_id_of_its_own_owns_itself(client: Client) -> None:
+    uuid = "0b5d2c1e-7a3f-4c7e-9f63-0d6a5f1c2b3a"
+    project = await client.create("project", (DOMAIN, "mine"), uuid=uuid)
+    assert project.properties["perms2"]["owner"] == uuid.replace("-", "")
+    assert (await client.create("virtual-network", (*project.fq_name, "vn"))).properties["perms2"][
+        "owner"
+    ] == uuid.replace("-", "")
+    assert (await client.find("project", PROJECT)).properties["perms2"]["owner"] == "cloud-admin"
+
+
+async def test_a_project_with_children_stays(client: Client) -> None:
+    await client.create("virtual-network", (*PROJECT, "vn"))
+    with pytest.raises(Conflict) as refusal:
+        await client.delete(await client.find("project", PROJECT))
+    assert refusal.value.text.startswith("Delete when children still present: ")
+
+
+async def test_there_is_one_global_system_config(client: Client) -> None:
+    with pytest.raises(BadRequest):
+        await client.create("global-system-config", ["another"])
+
+
+async def test_the_default_routing_instance_is_the_systems(client: Client) -> None:
+    network = await client.create("virtual-network", (*PROJECT, "vn"))
+    instance = await client.find("routing-instance", (*network.fq_name, "vn"))
+    text = f"Cannot modify system resource Routing Instance {DOMAIN}:p1:vn:vn({instance.uuid})"
+    with pytest.raises(Conflict) as refusal:
+        await client.delete(instance)
+    assert refusal.value.text == text
+    with pytest.raises(Conflict):
+        await client.update(instance, routing_instance_is_default=False)
+    await client.update(instance, display_name="still mine")
+    with pytest.raises(Conflict):
+        await client.create("routing-instance", (*network.fq_name, "other"), routing_instance_is_default=True)
+    await client.delete(await client.create("routing-instance", (*network.fq_name, "other")))
+
+
+@pytest.mark.parametrize("name", ["target:64512:100", "target:10.0.0.1:7"])
+async def test_a_route_target_is_its_name(client: Client, name: str) -> None:
+    assert (await client.create("route-target", [name])).fq_name == (name,)
+
+
+@pytest.mark.parametrize("name", ["64512:100", "target:x:1", "target:1"])
+async def test_other_names_are_no_route_target(client: Client, name: str) -> None:
+    with pytest.raises(BadRequest):
+        await client.create("route-target", [name])
+
+
+async def test_a_service_appliance_set_in_use_keeps_its_driver(client: Client) -> None:
+    drivers = await client.find("service-appliance-set", (SYSTEM, "native"))
+    await client.update(drivers, service_appliance_driver="one")
+    await client.create("loadbalancer-pool", (*PROJECT, "pool"), service_appliance_set_refs=[to(drivers)])
+    await client.update(drivers, display_name="in use")
+    with pytest.raises(Conflict):
+        await client.update(drivers, service_appliance_driver="two")
+
+
+# --- the objects of the first start (contract 5.12)
+
+PLAIN = {
+    "global-system-config": [(SYSTEM,)],
+    "global-vrouter-config": [(SYSTEM, "default-global-vrouter-config")],
+    "fabric": [(SYSTEM, "default-fabric")],
+    "global-qos-config": [(SYSTEM, "default-global-qos-config")],
+    "alarm": [(SYSTEM, "system-defined-bottle-request-size-limit")],
+    "domain": [(DOMAIN,)],
+    "namespace": [(DOMAIN, "default-namespace")],
+    "project": [(DOMAIN, "default-project")],
+    "network-ipam": [(DOMAIN, "default-project", name) for name in ("default-network-ipam", "service-chain-flat-ipam")],
+    "virtual-network": [
+        (DOMAIN, "default-project", name)
+        for name in ("default-virtual-network", "ip-fabric", "__link_local__", "dci-network")
+    ],
+    "routing-instance": [
+        (DOMAIN, "default-project", *names)
+        for names in (
+            ("default-virtual-network", "default-virtual-network"), ("ip-fabric", "ip-fabric"),
+            ("ip-fabric", "__default__"), ("__link_local__", "__link_local__"), ("dci-network", "dci-network"),
+            ("dci-network", "__default__"),
+        )
+    ],
+    "security-group": [(DOMAIN, "default-project", "__no_rule__")],
+    "policy-management": [("default-policy-management",)],
+    "application-policy-set": [
+        ("default-policy-management", "default-application-policy-set"),
+        (DOMAIN, "default-project", "default-application-policy-set"),
+    ],
+    "discovery-service-assignment": [("default-discovery-service-assignment",)],
+    "tag-type": [
+        (name,) for name in ("label", "application", "tier", "deployment", "site", "neutron_fwaas", "neutron_tag")
+    ],
+    "service-appliance-set": [(SYSTEM, "native"), (SYSTEM, "opencontrail")],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in PLAIN.items() for name in names])
+async def test_it_exists_from_the_first_start(client: Client, kind: str, name: tuple[str, ...]) -> None:
+    assert (await client.find(kind, name)).fq_name == name
+
+
+async def test_the_numbers_of_the_first_start(client: Client) -> None:
+    networks = [await client.find("virtual-network", name) for name in PLAIN["virtual-network"]]
+    assert [each.properties["virtual_network_network_id"] for each in networks] == [1, 2, 3, 4]
+    group = await client.find("security-group", PLAIN["security-group"][0])
+    assert group.properties["security_group_id"] == 8000001
+    types = [await client.find("tag-type", name) for name in PLAIN["tag-type"]]
+    assert [each.properties["tag_type_id"] for each in types] == [f"0x000{number}" for number in range(7)]
+    assert not any(each.properties["id_perms"]["user_visible"] for each in types)
+
+
+async def test_the_singletons_carry_the_models_defaults_and_no_display_name(client: Client) -> None:
+    config = await client.find("global-system-config", (SYSTEM,))
+    assert config.properties["autonomous_system"] == 64512
+    assert config.properties["ibgp_auto_mesh"] is True
+    for default in defaults():
+        found = await client.find(default.type, default.fq_name)
+        assert ("display_name" in found.properties) is not default.singleton
+
+
+async def test_a_second_start_changes_nothing(client: Client) -> None:
+    async def revisions() -> list[int]:
+        return [(await client.find(kind, name)).revision for kind, names in PLAIN.items() for name in names]
+
+    before = await revisions()
+    await client.call(ensure_defaults)
+    assert await revisions() == before

@@ -1,0 +1,53 @@
+"""Documentation is held to what is there: every command, every link to a file, every make target."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from cli.main import app
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+REFERENCE = "\n".join(page.read_text() for page in PAGES)
+
+
+@pytest.mark.parametrize("command", sorted(get_command(app).commands))  # type: ignore[attr-defined]
+def test_every_command_is_documented(command: str) -> None:
+    assert f"vaportrail {command}" in REFERENCE
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_make_targets_named_in_the_readme_exist() -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"`?make ([a-z-]+)", README))
+    assert named
+    assert named <= targets
+
+
+def test_the_readme_keeps_its_order() -> None:
+    """What it is, the two commands, what they show, the curl tour, Contrail's client, the house."""
+    headings = re.findall(r"^## (.+)$", README, re.MULTILINE)
+    expected = [
+        "Two commands",
+        "What you will see",
+        "A tour with curl",
+        "With Contrail's own client",
+        "How the house is laid out",
+    ]
+    assert [heading for heading in headings if heading in expected] == expected
+
+
+def test_nothing_that_should_not_be_there_is_tracked() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
+        "\n"
+    )
+    assert not [name for name in tracked if re.search(r"\.(db|pyc|whl|pem)$|(^|/)\.env$", name)]

@@ -1,0 +1,298 @@
+"""The `Lab` on namespaces: real sockets, made by threads that enter a workload's namespace and end there.
+
+A socket stays in the namespace where it was made, so everything after that happens in ordinary threads: the tests' own
+for the clients, one with a selector for all servers.
+"""
+
+import ctypes
+import errno
+import json
+import os
+import selectors
+import shutil
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import TypeVar
+from uuid import uuid4
+
+from lab import Answer, Echo, Endpoint, Outcome, Refused, Silence
+
+from vrouter.backends.netns import NetnsBackend
+from vrouter.backends.protocol import BackendSettings, Delete, Operation
+from vrouter.state import Interface
+from vrouter.state import Protocol as Transport
+
+PATIENCE = 1.0  # seconds until nothing counts as silence
+NAMESPACES = Path("/run/netns")
+CLONE_NEWNET = 0x40000000  # <sched.h>
+IP_RECVERR, IP_PKTINFO = 11, 8  # <linux/in.h>
+RESET = {errno.ECONNREFUSED, errno.ECONNRESET, errno.EPIPE}
+UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH}
+
+T = TypeVar("T")
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def within(workload: str, make: Callable[[], T]) -> T:
+    """The result of `make`, called in a thread that entered the workload's namespace and never comes back."""
+    result: list[T] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            with (NAMESPACES / workload).open() as namespace:
+                if libc.setns(namespace.fileno(), CLONE_NEWNET) != 0:
+                    raise OSError(ctypes.get_errno(), f"setns {workload}")
+            result.append(make())
+        except BaseException as error:  # noqa: BLE001  # handed to the caller
+            failure.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return result[0]
+
+
+def outcome_of(error: OSError) -> Refused | Silence:
+    if isinstance(error, TimeoutError):
+        return Silence()
+    if error.errno in RESET:
+        return Refused("reset")
+    if error.errno in UNREACHABLE:
+        return Refused("unreachable")
+    raise error
+
+
+class Servers:
+    """One thread that answers every message of every connection with who was asked by whom."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._lock = threading.Lock()
+        self._sockets: dict[tuple[str, Transport, int], list[socket.socket]] = {}
+        self._wake, waker = socket.socketpair()
+        self._selector.register(waker, selectors.EVENT_READ, None)
+        self._waker = waker
+        self._ending = False
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def listen(self, interface: Interface, protocol: Transport, port: int) -> None:
+        key = (interface.uuid, protocol, port)
+        with self._lock:
+            if key in self._sockets:
+                return
+            server = within(interface.workload, partial(self._server, protocol, port))
+            self._sockets[key] = [server]
+            handle = partial(self._accept, key, server) if protocol == "tcp" else partial(self._datagram, key, server)
+            self._selector.register(server, selectors.EVENT_READ, handle)
+        self._wake.send(b".")
+
+    def end(self, interface: str) -> None:
+        with self._lock:
+            for key in [key for key in self._sockets if key[0] == interface]:
+                for each in self._sockets.pop(key):
+                    self._forget(each)
+
+    def close(self) -> None:
+        self._ending = True
+        self._wake.send(b".")
+        self._thread.join()
+        for key in list(self._sockets):
+            self.end(key[0])
+        self._selector.close()
+        self._wake.close()
+        self._waker.close()
+
+    @staticmethod
+    def _server(protocol: Transport, port: int) -> socket.socket:
+        server = socket.socket(socket.AF_INET, socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(("0.0.0.0", port))
+        if protocol == "tcp":
+            server.listen(256)
+        else:
+            server.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+        server.setblocking(False)
+        return server
+
+    def _run(self) -> None:
+        while not self._ending:
+            for key, _ in self._selector.select():
+                with self._lock:
+                    if key.data is None:
+                        self._waker.recv(64)
+                    elif key.fileobj.fileno() >= 0:
+                        key.data()
+
+    def _accept(self, key: tuple[str, Transport, int], server: socket.socket) -> None:
+        try:
+            connection, _ = server.accept()
+        except OSError:
+            return
+        connection.setblocking(False)
+        self._sockets[key].append(connection)
+        self._selector.register(connection, selectors.EVENT_READ, partial(self._stream, key, connection))
+
+    def _stream(self, key: tuple[str, Transport, int], connection: socket.socket) -> None:
+        try:
+            if connection.recv(64):
+                connection.send(answer_bytes(key[0], connection.getpeername(), connection.getsockname()))
+                return
+        except OSError:
+            pass
+        self._sockets[key].remove(connection)
+        self._forget(connection)
+
+    def _datagram(self, key: tuple[str, Transport, int], server: socket.socket) -> None:
+        try:
+            _, ancillary, _, client = server.recvmsg(64, 64)
+            ((_, _, info),) = ancillary
+            local = socket.inet_ntoa(info[8:12])
+            server.sendto(answer_bytes(key[0], client, (local, key[2])), client)
+        except OSError:
+            return
+
+    def _forget(self, each: socket.socket) -> None:
+        self._selector.unregister(each)
+        each.close()
+
+
+def answer_bytes(member: str, client: tuple[str, int], local: tuple[str, int]) -> bytes:
+    return json.dumps([member, client, local]).encode() + b"\n"
+
+
+@dataclass
+class Socket:
+    socket: socket.socket
+    source_port: int
+
+    def exchange(self) -> Outcome:
+        try:
+            self.socket.send(b"who?")
+            heard = b""
+            while not heard.endswith(b"\n"):
+                more = self.socket.recv(512)
+                if not more:
+                    return Refused("reset")
+                heard += more
+        except OSError as error:
+            return outcome_of(error)
+        member, client, local = json.loads(heard)
+        return Answer(member, endpoint(client), endpoint(local))
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def abort(self) -> None:
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+
+def endpoint(pair: list) -> Endpoint:
+    return IPv4Address(pair[0]), pair[1]
+
+
+class NetnsLab:
+    name = "netns"
+    survives_restart = True
+
+    def __init__(self) -> None:
+        self._settings = BackendSettings(f"t{uuid4().hex[:8]}", create_workloads=True)
+        self._old: list[NetnsBackend] = []
+        self.backend = self._start()
+        self._servers = Servers()
+        self._clients: list[socket.socket] = []
+
+    @classmethod
+    def unavailable(cls) -> str | None:
+        if os.geteuid() != 0:
+            return "namespaces need root here"
+        return None if shutil.which("nft") else "there is no nft"
+
+    def _start(self) -> NetnsBackend:
+        backend = NetnsBackend(self._settings)
+        backend.open()
+        return backend
+
+    def apply(self, *operations: Operation) -> None:
+        answers = self.backend.apply(operations)
+        for operation in operations:
+            if isinstance(operation, Delete) and isinstance(operation.unit, Interface):
+                self._servers.end(operation.unit.uuid)
+        for error in filter(None, answers):
+            raise error
+
+    def restart(self) -> None:
+        """The old one is only let go at the end: a killed process does not tidy up."""
+        self._old.append(self.backend)
+        self.backend = self._start()
+
+    def listen(self, interface: Interface, protocol: Transport, port: int) -> None:
+        self._servers.listen(interface, protocol, port)
+
+    def open(
+        self,
+        interface: Interface,
+        protocol: Transport,
+        address: IPv4Address,
+        port: int,
+        source_port: int | None = None,
+    ) -> Socket | Refused | Silence:
+        kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+        client = within(interface.workload, lambda: socket.socket(socket.AF_INET, kind))
+        self._clients.append(client)
+        try:
+            client.settimeout(PATIENCE)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if protocol == "udp":
+                client.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+            client.bind(("0.0.0.0", source_port or 0))
+            client.connect((str(address), port))
+        except OSError as error:
+            client.close()
+            return outcome_of(error)
+        return Socket(client, client.getsockname()[1])
+
+    def ping(self, interface: Interface, address: IPv4Address) -> Echo | Refused | Silence:
+        client = within(interface.workload, lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP))
+        identifier = int.from_bytes(os.urandom(2))
+        with client:
+            try:
+                client.settimeout(PATIENCE)
+                client.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+                client.connect((str(address), 0))
+                client.send(echo_request(identifier))
+                while True:
+                    packet, (source, _) = client.recvfrom(256)
+                    header = 4 * (packet[0] & 0x0F)
+                    kind, _, _, found = struct.unpack_from("!BBHH", packet, header)
+                    if (kind, found) == (0, identifier):
+                        return Echo(IPv4Address(source))
+            except OSError as error:
+                return outcome_of(error)
+
+    def close(self) -> None:
+        for client in self._clients:
+            client.close()
+        self._servers.close()
+        self.backend.cleanup()
+        for backend in (*self._old, self.backend):
+            backend.close()
+
+
+def echo_request(identifier: int) -> bytes:
+    """An ICMP echo request (RFC 792) without data."""
+    words = [0x0800, 0, identifier, 1]
+    total = sum(words)
+    total = (total & 0xFFFF) + (total >> 16)
+    words[1] = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
+    return struct.pack("!4H", *words)

@@ -1,0 +1,159 @@
+"""The `Lab` on the simulator: workloads are a set of listening ports and the TCP connections they have accepted.
+
+Time stands still, so no flow is forgotten but for a reason.
+"""
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from itertools import count
+
+from lab import Answer, Echo, Outcome, Refused, Silence
+
+from vrouter.backends.protocol import BackendSettings, Delete, Operation
+from vrouter.backends.simulator import Delivered, FiveTuple, Packet, SimulatorBackend, TcpFlag
+from vrouter.backends.simulator import Dropped as PacketDropped
+from vrouter.backends.simulator import Refused as PacketRefused
+from vrouter.state import Interface
+from vrouter.state import Protocol as Transport
+
+SYN, ACK, FIN, RST = TcpFlag.SYN, TcpFlag.ACK, TcpFlag.FIN, TcpFlag.RST
+
+
+class SimulatorLab:
+    name = "simulator"
+    survives_restart = False
+
+    def __init__(self) -> None:
+        self.backend = self._start()
+        self.source_ports = count(32768)
+        self._listening: set[tuple[str, Transport, int]] = set()
+        self.accepted: set[tuple[str, FiveTuple]] = set()
+
+    @classmethod
+    def unavailable(cls) -> str | None:
+        return None
+
+    def _start(self) -> SimulatorBackend:
+        backend = SimulatorBackend(BackendSettings("lab", create_workloads=True), clock=lambda: 0.0)
+        backend.open()
+        return backend
+
+    def apply(self, *operations: Operation) -> None:
+        answers = self.backend.apply(operations)
+        gone = {o.unit.uuid for o in operations if isinstance(o, Delete) and isinstance(o.unit, Interface)}
+        self._listening = {server for server in self._listening if server[0] not in gone}
+        self.accepted = {connection for connection in self.accepted if connection[0] not in gone}
+        for error in filter(None, answers):
+            raise error
+
+    def restart(self) -> None:
+        self.backend = self._start()
+
+    def listen(self, interface: Interface, protocol: Transport, port: int) -> None:
+        self._listening.add((interface.uuid, protocol, port))
+
+    def open(
+        self,
+        interface: Interface,
+        protocol: Transport,
+        address: IPv4Address,
+        port: int,
+        source_port: int | None = None,
+    ) -> "Socket | Refused | Silence":
+        header = FiveTuple(protocol, interface.address, source_port or next(self.source_ports), address, port)
+        socket = Socket(self, interface.uuid, header)
+        if protocol == "tcp":
+            outcome = socket.send(SYN)
+            if not isinstance(outcome, Answer):
+                return outcome
+            socket.send(ACK)
+        return socket
+
+    def ping(self, interface: Interface, address: IPv4Address) -> Echo | Refused | Silence:
+        request = Packet("icmp", interface.address, address, source_port=next(self.source_ports))
+        there = self.backend.send(interface.uuid, request)
+        if not isinstance(there, Delivered):
+            return refusal(there)
+        back = self.backend.send(there.interface, there.packet.reply())
+        if not isinstance(back, Delivered) or back.interface != interface.uuid:
+            return Silence()
+        matches = back.packet.destination_port == request.source_port
+        return Echo(back.packet.source) if matches else Silence()
+
+    def react(self, at: Delivered) -> tuple[Answer | None, Packet | None]:
+        """What a workload says to a packet: an answer of its server, or a refusal by its TCP. To a datagram for nobody
+        it says "port unreachable", which does not find the way back through a translation."""
+        packet, header = at.packet, at.packet.five_tuple
+        connection = (at.interface, header)
+        listening = (at.interface, header.protocol, header.destination_port) in self._listening
+        if header.protocol == "tcp":
+            if packet.opens and listening:
+                self.accepted.add(connection)
+            if connection not in self.accepted:
+                return None, packet.reply(RST | ACK)
+            if packet.flags & (FIN | RST):
+                self.accepted.discard(connection)
+        elif not listening:
+            return None, None
+        answer = Answer(
+            at.interface, (header.source, header.source_port), (header.destination, header.destination_port)
+        )
+        return answer, packet.reply(packet.flags & (SYN | FIN) | ACK)
+
+    def close(self) -> None:
+        self.backend.cleanup()
+        self.backend.close()
+
+
+@dataclass
+class Socket:
+    """A client's socket. Its segments are answered in the same call."""
+
+    lab: SimulatorLab
+    interface: str
+    header: FiveTuple
+    source_port: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.source_port = self.header.source_port
+
+    def exchange(self) -> Outcome:
+        return self.send(TcpFlag.PSH | ACK)
+
+    def close(self) -> None:
+        if self.header.protocol == "tcp":
+            self.send(FIN | ACK)
+            self.lab.backend.send(self.interface, self.segment(ACK))
+
+    def abort(self) -> None:
+        there = self.lab.backend.send(self.interface, self.segment(RST | ACK))
+        if isinstance(there, Delivered):
+            self.lab.react(there)  # nobody answers a reset
+
+    def segment(self, flags: TcpFlag) -> Packet:
+        protocol, source, source_port, destination, port = self.header
+        return Packet(protocol, source, destination, source_port, port, flags if protocol == "tcp" else TcpFlag(0))
+
+    def send(self, flags: TcpFlag) -> Outcome:
+        packet = self.segment(flags)
+        there = self.lab.backend.send(self.interface, packet)
+        if not isinstance(there, Delivered):
+            return refusal(there)
+        answer, reply = self.lab.react(there)
+        if reply is None:
+            return Silence()
+        back = self.lab.backend.send(there.interface, reply)
+        heard = isinstance(back, Delivered) and (back.interface, back.packet.five_tuple) == (
+            self.interface,
+            packet.five_tuple.reversed(),
+        )
+        if not heard:
+            return Silence()
+        return answer or Refused("reset")
+
+
+def refusal(verdict: PacketRefused | PacketDropped) -> Refused | Silence:
+    """As a socket reports it."""
+    if isinstance(verdict, PacketDropped):
+        return Silence()
+    return Refused("unreachable" if verdict.answer == "host-unreachable" else "reset")

@@ -1,0 +1,215 @@
+import asyncio
+from collections.abc import AsyncIterator
+from ipaddress import IPv4Address
+from typing import Any
+
+import httpx
+import pytest
+from fake_api import FakeApi
+from object_graph import Graph
+
+from vrouter.agent import Agent
+from vrouter.backends.protocol import BackendSettings
+from vrouter.backends.simulator import Connection, SimulatorBackend
+from vrouter.settings import AgentSettings
+
+
+class Node:
+    """An agent with its server, and a client of its introspection."""
+
+    def __init__(self, api: FakeApi, agent: Agent, backend: SimulatorBackend, http: httpx.AsyncClient) -> None:
+        self.api = api
+        self.graph = api.graph
+        self.agent = agent
+        self.backend = backend
+        self.http = http
+
+    async def get(self, path: str, status: int = 200, **parameters: Any) -> Any:
+        answer = await self.http.get(path, params=parameters)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    async def publish(self) -> None:
+        assert await self.agent.progress.wait(self.api.publish(), 10.0)
+
+    async def why(self, question: str) -> list[str]:
+        answers = (await self.get("/why", q=question))["answers"]
+        signs = {True: "+", False: "-", None: " "}
+        return [f"{signs[line['good']]} {line['text']}" for answer in answers for line in answer["lines"]]
+
+
+@pytest.fixture
+async def node() -> AsyncIterator[Node]:
+    graph = Graph()
+    graph.lab()
+    graph.put("virtual-machine", "vm-c", fq_name=["c"])
+    graph.interface("if-c", "vn", "10.0.0.3", machine="vm-c")
+    graph.node("n1", "vm-a", "vm-b", "vm-c")
+    graph.events()
+    backend, stop = SimulatorBackend(BackendSettings("n1", create_workloads=True)), asyncio.Event()
+    async with FakeApi(graph) as api:
+        agent = Agent(AgentSettings(api.url, "n1", "simulator", introspect_port=0), backend)
+        running = asyncio.create_task(agent.run(stop))
+        url = await agent.introspect.listening()
+        assert await agent.progress.wait(1, 10.0)
+        async with httpx.AsyncClient(base_url=url) as http:
+            yield Node(api, agent, backend, http)
+        stop.set()
+        await running
+
+
+async def test_the_index_lists_pages_that_answer(node: Node) -> None:
+    index = await node.get("/")
+    assert index["node"] == "n1"
+    for page in index["pages"]:
+        answer = await node.http.get(page, params={"q": "lb", "revision": "0"} if page in ("/why", "/wait") else {})
+        assert answer.status_code == 200, page
+
+
+async def test_status(node: Node) -> None:
+    status = await node.get("/status")
+    assert (status["node"], status["backend"], status["connected"]) == ("n1", "simulator", True)
+    assert status["api"] == node.api.url
+    assert status["revision"]["applied"]["revision"] == 1
+    assert status["revision"]["applied"]["at"] >= status["revision"]["seen"]["at"]
+    assert status["units"] == {"vrf": 1, "interface": 3, "vip": 1}
+    assert status["states"] == {"done": 5, "pending": 0, "error": 0}
+    assert status["objects"]["loadbalancer-member"] == 2
+    assert status["errors"] == status["problems"] == []
+
+
+async def test_tables(node: Node) -> None:
+    (vrf,) = await node.get("/vrfs")
+    assert (vrf["index"], vrf["name"], vrf["interfaces"], vrf["vips"], vrf["state"]) == (5, "d:p:vn:vn", 3, 1, "done")
+    interfaces = await node.get("/interfaces", vrf="vn")
+    assert [(one["uuid"], one["address"], one["workload"], one["name"]) for one in interfaces] == [
+        ("if-a", "10.0.0.1", "a", "d:p:if-a"),
+        ("if-b", "10.0.0.2", "b", "d:p:if-b"),
+        ("if-c", "10.0.0.3", "c", "d:p:if-c"),
+    ]
+    assert all(one["device"] for one in interfaces)
+    routes = {one["prefix"]: one for one in await node.get("/routes", vrf=5)}
+    vip = routes["10.0.0.100/32"]
+    assert (vip["type"], vip["members"], vip["name"], vip["refused"]) == ("composite", 2, "d:p:lb", False)
+    nexthops = {one["id"]: one for one in await node.get("/nexthops")}
+    group = nexthops[vip["nexthop"]]
+    assert group["type"] == "Composite"
+    assert group["flags"] == ["Valid", "Ecmp"]
+    assert {nexthops[one["id"]]["interface"] for one in group["members"]} == {"if-a", "if-b"}
+
+
+async def test_flows_and_drops(node: Node) -> None:
+    connections = [node.backend.connect("if-c", IPv4Address("10.0.0.100"), 80) for _ in range(20)]
+    assert all(isinstance(one, Connection) for one in connections)
+    node.backend.connect("if-c", IPv4Address("10.0.0.100"), 81)
+    answer = await node.get("/flows", vip="10.0.0.100", protocol="tcp")
+    assert answer["total"] == 20
+    flow = answer["flows"][0]
+    assert (flow["source"], flow["port"], flow["member_port"], flow["action"]) == ("10.0.0.3", 80, 8080, "N(DPd)")
+    to_a = await node.get("/flows", member="d:p:if-a")
+    assert to_a["total"] == sum(isinstance(one, Connection) and one.member == "if-a" for one in connections)
+    assert {one["ecmp_index"] for one in to_a["flows"]} == {0}
+    assert len((await node.get("/flows", limit=3))["flows"]) == 3
+    assert (await node.get("/flows", vip="10.9.9.9"))["total"] == 0
+    assert [(one["reason"], one["packets"]) for one in await node.get("/drops")] == [("NoFipPortMap", 1)]
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters", "text"),
+    [
+        ("/routes", {"vrf": "nobody"}, "no VRF is called 'nobody'"),
+        ("/flows", {"color": "red"}, "no such filter: color"),
+        ("/flows", {"limit": "x"}, "limit is not a number: 'x'"),
+        ("/wait", {"revision": "x"}, "revision is not a number: 'x'"),
+        ("/why", {}, "q is missing"),
+    ],
+)
+async def test_a_bad_question_is_told_what_is_wrong(
+    node: Node, path: str, parameters: dict[str, str], text: str
+) -> None:
+    assert text in (await node.get(path, status=400, **parameters))["error"]
+
+
+async def test_waiting_for_a_revision(node: Node) -> None:
+    waiting = asyncio.create_task(node.get("/wait", revision=2, timeout=20))
+    node.graph.delete("mb")
+    await node.publish()
+    answer = await waiting
+    assert answer["reached"]
+    assert answer["applied"]["revision"] == 2
+    assert not (await node.get("/wait", revision=99, timeout=0))["reached"]
+
+
+async def test_reasons_are_whole_sentences_about_objects(node: Node) -> None:
+    assert await node.get("/reasons") == []
+    node.graph.member("mc", "pool-lb-80", address="10.0.0.9")
+    await node.publish()
+    assert await node.get("/reasons") == [{
+        "type": "loadbalancer-member", "uuid": "mc", "name": "mc", "code": "no-interface",
+        "text": "member mc: address 10.0.0.9 belongs to no interface of project p",
+    }]  # fmt: skip
+
+
+async def test_why_walks_from_the_service_to_the_kernel(node: Node) -> None:
+    node.graph.member("mc", "pool-lb-80", address="10.0.0.9")
+    await node.publish()
+    group = next(one["nexthop"] for one in await node.get("/routes") if one["prefix"] == "10.0.0.100/32")
+    lines = await node.why("lb")
+    assert lines[:3] == [
+        "+ service lb, VIP 10.0.0.100",
+        f"+ VIP 10.0.0.100 in VRF 5: route 10.0.0.100/32 leads to nexthop {group}, 2 ways",
+        "+ listener ls-lb-80: tcp port 80, 2 usable members",
+    ]
+    assert "+ member ma is used: 10.0.0.1:8080, weight 1, interface d:p:if-a" in lines
+    assert lines[-2:] == [
+        "- member mc is not used",
+        "- member mc: address 10.0.0.9 belongs to no interface of project p",
+    ]
+    assert sum("is in the ECMP group" in line for line in lines) == 2
+
+
+@pytest.mark.parametrize("question", ["lb", "d:p:lb", "10.0.0.100"])
+async def test_a_service_goes_by_several_names(node: Node, question: str) -> None:
+    assert (await node.why(question))[0] == "+ service lb, VIP 10.0.0.100"
+
+
+async def test_why_a_member(node: Node) -> None:
+    lines = await node.why("mb")
+    assert any("member mb is used" in line for line in lines)
+    assert not any("member ma" in line for line in lines)
+
+
+async def test_why_an_interface(node: Node) -> None:
+    lines = await node.why("if-a")
+    assert lines[0] == "+ interface if-a stands; 10.0.0.1 in VRF d:p:vn:vn, workload a"
+    assert lines[1] == "+ it answers for d:p:lb, VIP 10.0.0.100 in VRF 5"
+    assert "is in the ECMP group" in lines[2]
+    assert (await node.why("10.0.0.3"))[1] == "  it answers for no VIP"
+    assert (await node.why("vip-lb"))[0] == "- interface vip-lb has no virtual-machine"
+
+
+async def test_why_a_member_that_leads_nowhere(node: Node) -> None:
+    node.graph.change("pool-lb-80", loadbalancer_listener_refs=[])
+    await node.publish()
+    assert await node.why("ma") == [
+        "- member ma belongs to no loadbalancer, so nothing leads to it", "- pool pool-lb-80 has no listener",
+    ]  # fmt: skip
+
+
+async def test_why_a_refused_service(node: Node) -> None:
+    node.graph.delete("ma", "mb", "fip-lb")
+    await node.publish()
+    lines = await node.why("lb")
+    assert "- VIP 10.0.0.100 in VRF 5: every connection is refused at once, for no member is usable" in lines
+    assert "- listener ls-lb-80: tcp port 80, 0 usable members" in lines
+
+
+async def test_why_nobody(node: Node) -> None:
+    assert await node.get("/why", q="nobody") == {"question": "nobody", "answers": []}
+
+
+async def test_metrics(node: Node) -> None:
+    text = (await node.http.get("/metrics")).text
+    assert "vaportrail_agent_connected 1.0" in text
+    assert 'vaportrail_agent_revision{stage="applied"} 1.0' in text
+    assert 'vaportrail_agent_units{kind="vip",state="done"} 1.0' in text

@@ -1,0 +1,39 @@
+"""A graph of objects, and the compiler that follows it."""
+
+from typing import Any
+
+from object_graph import Graph
+
+from vrouter.cache import Cache
+from vrouter.compiler import Compiler
+
+
+class World:
+    """A graph, and the compiler that follows it."""
+
+    def __init__(self, graph: Graph | None = None) -> None:
+        self.graph = graph or Graph()
+        self.cache = Cache()
+        self.compiler = Compiler(self.cache, "n1")
+        for facts in self.cache.replace(self.graph.snapshot()):
+            self.compiler.touch(facts)
+        self.compiler.compile()
+        self.compiler.take_changed()
+
+    def follow(self) -> set[Any]:
+        """Take over what happened in the graph; gives the keys of changed units."""
+        self.compiler.touch(self.cache.apply(self.graph.events()))
+        self.compiler.compile()
+        return self.compiler.take_changed()
+
+    def unit(self, *key: str | int) -> Any:
+        return self.compiler.desired.get(key)
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """uuid -> text, of objects with one reason."""
+        return {reason.subject[1]: reason.text for reason in self.compiler.reasons()}
+
+    def backends(self, vrf: int = 5, vip: str = "10.0.0.100") -> list[str]:
+        unit = self.unit("vip", vrf, vip)
+        return list(unit.backends)

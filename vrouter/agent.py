@@ -1,0 +1,102 @@
+"""The agent: what the API server says becomes what this node forwards.
+
+    watch -> cache -> compiler -> reconciler -> backend
+
+Two loops. One follows the server and does nothing but keep the cache; the other compiles what was touched and has it
+applied, then looks again. While the backend works, changes add up and are applied together, so a burst costs one round,
+not one each; at rest a change is compiled and applied at once.
+
+Nothing is removed before the first complete snapshot was compiled: until then, and whenever the server is away, what
+stands goes on forwarding. The agent's own end leaves it standing, too.
+"""
+
+import asyncio
+from contextlib import suppress
+
+import structlog
+
+from api_client import ApiClient, Snapshot, Watch
+from vrouter.backends.protocol import Backend
+from vrouter.cache import WATCHED, Cache
+from vrouter.compiler import Compiler
+from vrouter.introspect import Introspect
+from vrouter.progress import Progress
+from vrouter.reconciler import Reconciler
+from vrouter.settings import AgentSettings
+
+log = structlog.get_logger(__name__)
+
+SLICE = 200  # results compiled between two chances to do something else: about 20 ms
+
+
+class Agent:
+    """`await Agent(settings, backend).run(stop)` returns when `stop` is set."""
+
+    def __init__(self, settings: AgentSettings, backend: Backend) -> None:
+        self.settings = settings
+        self.cache = Cache()
+        self.compiler = Compiler(self.cache, settings.node)
+        self.reconciler = Reconciler(backend, self.compiler.desired)
+        self.progress = Progress()
+        self.introspect = Introspect(settings, backend, self.cache, self.compiler, self.reconciler, self.progress)
+        self._whole = asyncio.Event()  # the cache is as of some revision, not on its way between two
+        self._work = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """BackendError if the backend cannot start on this machine; OSError if the introspect port is taken."""
+        await self.reconciler.start()
+        try:
+            await self.introspect.start()
+            async with ApiClient(self.settings.api) as api:
+                watch = api.watch(WATCHED)
+                self.introspect.watch = watch
+                tasks = [
+                    asyncio.create_task(self._follow(watch), name="follow"),
+                    asyncio.create_task(self._reconcile(), name="reconcile"),
+                ]
+                stopped = asyncio.create_task(stop.wait(), name="stop")
+                done, _ = await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
+                for task in (*tasks, stopped):
+                    task.cancel()
+                await asyncio.gather(*tasks, stopped, return_exceptions=True)
+                for task in done:
+                    task.result()  # a loop ends only by an error: it is the caller's
+        finally:
+            await self.introspect.close()
+            await self.reconciler.close()
+        log.info("stopped; what was made goes on forwarding", node=self.settings.node)
+
+    async def _follow(self, watch: Watch) -> None:
+        async for delta in watch:
+            if isinstance(delta, Snapshot):
+                self._whole.clear()
+                for facts in self.cache.replace(delta):
+                    self.compiler.touch(facts)
+                    await asyncio.sleep(0)
+                self._whole.set()
+            else:
+                self.compiler.touch(self.cache.apply(delta))
+            self.progress.see(delta.revision)
+            self._work.set()
+
+    async def _reconcile(self) -> None:
+        await self._whole.wait()
+        first = True
+        while True:
+            # what is in the cache now will have been compiled and tried after this round
+            revision = self.cache.revision
+            self._work.clear()
+            while self.compiler.pending:
+                self.compiler.compile(SLICE)
+                await asyncio.sleep(0)
+                await self._whole.wait()
+            changed = self.compiler.take_changed()
+            if first:  # also what stands from an earlier life and is not wanted any more
+                changed |= self.reconciler.everything()
+                first = False
+            await self.reconciler.reconcile(changed)
+            await self.progress.apply(revision)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.reconciler.next_retry):
+                    await self._work.wait()
+            await self._whole.wait()

@@ -1,0 +1,231 @@
+"""`NetnsBackend`: the kernel design of `docs/design/`, applied.
+
+What stands is in the kernel and nowhere else: namespaces have the node and the VRF's index in their name, interfaces
+their uuid in the link's alias, names are comments in the table, ids are found again. The agent may be killed at any
+moment; what forwards is not touched, and a new one reads it and goes on.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
+from ipaddress import IPv4Address
+
+from vrouter import namespace
+from vrouter.backends.netns import flows, links, probe
+from vrouter.backends.netns.vrf import VrfNamespace
+from vrouter.backends.netns.workloads import Workloads
+from vrouter.backends.protocol import (
+    BackendError,
+    BackendSettings,
+    Drop,
+    Flow,
+    Nexthop,
+    Operation,
+    Put,
+    Route,
+    Tables,
+    Vif,
+)
+from vrouter.state import Interface, Unit, Vip, Vrf
+
+_PLAIN_NODE = re.compile(r"[A-Za-z0-9_.-]{1,48}")
+
+
+class NetnsBackend:
+    """A `Backend` (`vrouter/backends/protocol.py`). As an ordinary user call `vrouter.namespace.enter` first."""
+
+    problems: Sequence[str]
+
+    def __init__(self, settings: BackendSettings) -> None:
+        self.problems = ()
+        self._prefix = f"vt-{_node_name(settings.node)}-"
+        self._workloads = Workloads(settings.node, create=settings.create_workloads)
+        self._vrfs: dict[int, VrfNamespace] = {}
+
+    def open(self) -> None:
+        self.problems = tuple(probe.problems())
+        pattern = re.compile(re.escape(self._prefix) + r"(\d+)")
+        for name in namespace.names():
+            if match := pattern.fullmatch(name):
+                self._vrfs[int(match[1])] = VrfNamespace(int(match[1]), name)
+
+    def observe(self) -> list[Unit]:
+        """VRFs, then interfaces, then VIPs, read now. An interface whose link has no carrier is left out."""
+        for vrf in self._vrfs.values():
+            vrf.refresh()
+        vrfs = self._vrfs.values()
+        interfaces = [unit for vrf in vrfs for unit in vrf.interfaces()]
+        return [*(vrf.unit for vrf in vrfs), *interfaces, *(unit for vrf in vrfs for unit in vrf.vips())]
+
+    def apply(self, operations: Sequence[Operation]) -> list[BackendError | None]:
+        """`Put.was` is not looked at: what stands is known here.
+
+        A VIP of which a member's interface does not stand is made to stand with the others, and answered with an error
+        that names it; it joins when its interface comes.
+        """
+        return [self._apply(operation) for operation in operations]
+
+    def tables(self, vrf: int | None = None) -> Tables:
+        interfaces: list[Vif] = []
+        nexthops: list[Nexthop] = []
+        routes: list[Route] = []
+        for table in self._chosen(vrf):
+            table.refresh()
+            interfaces += _vifs(table)
+            nexthops += _nexthops(table)
+            routes += _routes(table)
+        return Tables(interfaces, nexthops, routes)
+
+    def flows(self, vrf: int | None = None) -> list[Flow]:
+        return [flow for table in self._chosen(vrf) for flow in flows.flows(table)]
+
+    def drops(self) -> list[Drop]:
+        return [drop for vrf in self._vrfs.values() for drop in flows.drops(vrf)]
+
+    def cleanup(self) -> list[str]:
+        removed = []
+        for index in list(self._vrfs):
+            vrf = self._vrfs[index]
+            removed += [f"interface {unit.name} ({unit.uuid})" for unit in vrf.interfaces()]
+            removed.append(f"VRF {index} ({vrf.network})")
+            self._delete_vrf(index)
+        removed += [f"workload {name}" for name in self._workloads.ours() if self._workloads.remove(name)]
+        return removed + namespace.release()
+
+    def close(self) -> None:
+        for vrf in self._vrfs.values():
+            vrf.close()
+        self._vrfs.clear()
+
+    def _apply(self, operation: Operation) -> BackendError | None:
+        unit = operation.unit
+        try:
+            if isinstance(operation, Put):
+                self._put(unit)
+            else:
+                self._delete(unit)
+        except BackendError as error:
+            return error
+        except OSError as error:
+            return BackendError(f"{unit.key}: {error.strerror or error}")
+        return None
+
+    def _put(self, unit: Unit) -> None:
+        if isinstance(unit, Vrf):
+            self._put_vrf(unit)
+        elif isinstance(unit, Interface):
+            self._put_interface(unit)
+        else:
+            self._put_vip(unit)
+
+    def _delete(self, unit: Unit) -> None:
+        if isinstance(unit, Vrf):
+            self._delete_vrf(unit.index)
+        elif isinstance(unit, Interface):
+            for vrf in self._vrfs.values():
+                self._detach(vrf, unit.uuid)
+            self._release(unit.workload)
+        elif unit.vrf in self._vrfs:
+            self._vrfs[unit.vrf].delete_vip(unit.address)
+
+    def _put_vrf(self, unit: Vrf) -> None:
+        if unit.index not in self._vrfs:
+            network = f"{self._prefix}{unit.index}"
+            if not namespace.exists(network):
+                namespace.create(network, lambda: _ignore(probe.configure()))
+            self._vrfs[unit.index] = VrfNamespace(unit.index, network)
+        self._vrfs[unit.index].rename(unit)
+
+    def _delete_vrf(self, index: int) -> None:
+        vrf = self._vrfs.get(index)
+        if vrf is None:
+            return
+        for uuid in [*vrf.standing.attachments, *vrf.standing.partial]:
+            self._detach(vrf, uuid)
+        vrf.close()
+        namespace.remove(vrf.network)
+        del self._vrfs[index]
+
+    def _put_interface(self, unit: Interface) -> None:
+        vrf = self._standing(unit.vrf, f"interface {unit.name}")
+        for other in self._vrfs.values():
+            before = other.standing.attachments.get(unit.uuid)
+            if before is not None and (other is not vrf or before.unit.workload != unit.workload):
+                self._detach(other, unit.uuid)
+        self._workloads.ensure(unit.workload)
+        vrf.attach(unit)
+
+    def _put_vip(self, unit: Vip) -> None:
+        missing = self._standing(unit.vrf, f"VIP {unit.address}").put_vip(unit)
+        if missing:
+            raise BackendError(f"VIP {unit.address}: no interface {', '.join(missing)} in VRF {unit.vrf}")
+
+    def _detach(self, vrf: VrfNamespace, uuid: str) -> None:
+        """With the workload, if that was its last interface and it is ours."""
+        workload = vrf.detach(uuid)
+        if workload is not None:
+            self._release(workload)
+
+    def _release(self, workload: str) -> None:
+        if workload not in self._used_workloads():
+            self._workloads.remove(workload)
+
+    def _used_workloads(self) -> Iterable[str]:
+        for vrf in self._vrfs.values():
+            yield from (attachment.unit.workload for attachment in vrf.standing.attachments.values())
+            yield from (workload for _, workload in vrf.standing.partial.values())
+
+    def _standing(self, index: int, what: str) -> VrfNamespace:
+        if index not in self._vrfs:
+            raise BackendError(f"There is no VRF {index} for {what}")
+        return self._vrfs[index]
+
+    def _chosen(self, vrf: int | None) -> list[VrfNamespace]:
+        return [table for index, table in self._vrfs.items() if vrf in (None, index)]
+
+
+def _vifs(vrf: VrfNamespace) -> Iterator[Vif]:
+    """What the VRF's side of a veth sent is what the workload received."""
+    found = {link.index: link for link in links.read(vrf.route_socket)}
+    for attachment in vrf.standing.attachments.values():
+        unit, link = attachment.unit, found[attachment.link]
+        yield Vif(
+            uuid=unit.uuid,
+            vrf=vrf.index,
+            device=attachment.device,
+            workload=unit.workload,
+            address=unit.address,
+            mac=unit.mac,
+            rx_packets=link.tx_packets,
+            rx_bytes=link.tx_bytes,
+            tx_packets=link.rx_packets,
+            tx_bytes=link.rx_bytes,
+        )
+
+
+def _nexthops(vrf: VrfNamespace) -> Iterator[Nexthop]:
+    attachments = {attachment.hop: attachment for attachment in vrf.standing.attachments.values()}
+    for hop in vrf.standing.fib.hops.values():
+        attachment = attachments.get(hop.id)
+        uuid, device = (attachment.unit.uuid, attachment.device) if attachment else (None, None)
+        yield Nexthop(vrf.index, hop.id, "encap", uuid, device, hop.gateway)
+    for group, members in vrf.standing.fib.groups.items():
+        yield Nexthop(vrf.index, group, "composite", members=members)
+
+
+def _routes(vrf: VrfNamespace) -> Iterator[Route]:
+    for attachment in vrf.standing.attachments.values():
+        yield Route(vrf.index, f"{attachment.unit.address}/32", attachment.hop)
+    addresses: set[IPv4Address] = {*vrf.standing.fib.routes, *vrf.standing.vips}
+    for address in sorted(addresses):
+        group = vrf.standing.fib.routes.get(address)
+        yield Route(vrf.index, f"{address}/32", group, refused=group is None)
+
+
+def _node_name(node: str) -> str:
+    """The node as a part of a namespace's name, by which it is found again."""
+    return node if _PLAIN_NODE.fullmatch(node) else f"x{blake2b(node.encode(), digest_size=8).hexdigest()}"
+
+
+def _ignore(_: object) -> None:
+    return None

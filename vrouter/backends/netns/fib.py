@@ -1,0 +1,140 @@
+"""Nexthop objects, groups and routes (linux/nexthop.h, linux/rtnetlink.h): who serves, decided by the kernel.
+
+Groups are of the type mpath, never resilient: a resilient group starves a member that is added to busy buckets, and
+flows stick without it (`rules.py`). The gateway of every next hop is the member's own address.
+"""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from vrouter.backends.netns.netlink import (
+    NLM_F_CREATE,
+    NLM_F_REPLACE,
+    Message,
+    Socket,
+    attribute,
+    attributes,
+)
+
+RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+RTM_NEWNEXTHOP, RTM_DELNEXTHOP, RTM_GETNEXTHOP = 104, 105, 106
+AF_INET = 2
+RTNH_F_ONLINK = 4
+# ours, among those of /etc/iproute2/rt_protos not given away: RTPROT_STATIC would be anybody's
+RTPROT_VAPORTRAIL = 86
+RT_TABLE_MAIN, RTN_UNICAST, RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 254, 1, 0, 253
+RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_NH_ID = 1, 4, 5, 6, 30
+NHA_ID, NHA_GROUP, NHA_OIF, NHA_GATEWAY = 1, 2, 5, 6
+
+_NHMSG = struct.Struct("=BBBBI")  # family, scope, protocol, reserved, flags
+_RTMSG = struct.Struct("=BBBBBBBBI")  # family, dst_len, src_len, tos, table, protocol, scope, type, flags
+_MEMBER = struct.Struct("=IBBH")  # id, weight - 1, its high byte (Linux 6.12), reserved
+_U32 = struct.Struct("=I")
+
+MAX_WEIGHT = 256  # what every kernel takes
+
+Members = tuple[tuple[int, int], ...]
+"""(id of a next hop, weight) of a group, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """A next hop as it stands: out of `link` (an interface's index) to `gateway`."""
+
+    id: int
+    link: int
+    gateway: IPv4Address
+
+
+@dataclass(frozen=True, slots=True)
+class Fib:
+    """What a namespace has of ours. groups: id -> members. routes: address of a /32 -> id of its group."""
+
+    hops: dict[int, Hop]
+    groups: dict[int, Members]
+    routes: dict[IPv4Address, int]
+
+
+def put_hop(hop: Hop) -> Message:
+    body = _NHMSG.pack(AF_INET, 0, RTPROT_VAPORTRAIL, 0, RTNH_F_ONLINK)
+    body += attribute(NHA_ID, _U32.pack(hop.id)) + attribute(NHA_OIF, _U32.pack(hop.link))
+    return Message(RTM_NEWNEXTHOP, NLM_F_CREATE | NLM_F_REPLACE, body + attribute(NHA_GATEWAY, hop.gateway.packed))
+
+
+def put_group(group: int, members: Members) -> Message:
+    """Make the group or replace its members, atomically."""
+    packed = b"".join(_MEMBER.pack(hop, weight - 1, 0, 0) for hop, weight in members)
+    body = _NHMSG.pack(0, 0, RTPROT_VAPORTRAIL, 0, 0) + attribute(NHA_ID, _U32.pack(group))
+    return Message(RTM_NEWNEXTHOP, NLM_F_CREATE | NLM_F_REPLACE, body + attribute(NHA_GROUP, packed))
+
+
+def delete_nexthop(number: int) -> Message:
+    """A next hop or group; the routes over a group go with it."""
+    return Message(RTM_DELNEXTHOP, 0, _NHMSG.pack(0, 0, 0, 0, 0) + attribute(NHA_ID, _U32.pack(number)))
+
+
+def put_route(address: IPv4Address, group: int) -> Message:
+    body = _route(32, RT_SCOPE_UNIVERSE) + attribute(RTA_DST, address.packed) + attribute(RTA_NH_ID, _U32.pack(group))
+    return Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body)
+
+
+def put_link_route(address: IPv4Address, link: int) -> Message:
+    """`address/32 dev link`."""
+    body = _route(32, RT_SCOPE_LINK) + attribute(RTA_DST, address.packed) + attribute(RTA_OIF, _U32.pack(link))
+    return Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body)
+
+
+def put_default_route(gateway: IPv4Address, link: int, metric: int) -> Message:
+    """`default via gateway dev link onlink metric N`."""
+    body = _route(0, RT_SCOPE_UNIVERSE, RTNH_F_ONLINK) + attribute(RTA_GATEWAY, gateway.packed)
+    body += attribute(RTA_OIF, _U32.pack(link)) + attribute(RTA_PRIORITY, _U32.pack(metric))
+    return Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body)
+
+
+def delete_route(address: IPv4Address) -> Message:
+    body = _RTMSG.pack(AF_INET, 32, 0, 0, RT_TABLE_MAIN, 0, RT_SCOPE_UNIVERSE, 0, 0)
+    return Message(RTM_DELROUTE, 0, body + attribute(RTA_DST, address.packed))
+
+
+def read(socket: Socket) -> Fib:
+    """What stands of ours in the socket's namespace."""
+    hops: dict[int, Hop] = {}
+    groups: dict[int, Members] = {}
+    for body in socket.dump(Message(RTM_GETNEXTHOP, 0, _NHMSG.pack(0, 0, 0, 0, 0))):
+        found = dict(attributes(body, _NHMSG.size))
+        number = _U32.unpack(found[NHA_ID])[0]
+        if body[2] != RTPROT_VAPORTRAIL:
+            continue
+        if NHA_GROUP in found:
+            groups[number] = tuple((hop, low + 1) for hop, low, _, _ in _MEMBER.iter_unpack(found[NHA_GROUP]))
+        elif NHA_GATEWAY in found and NHA_OIF in found:
+            hops[number] = Hop(number, _U32.unpack(found[NHA_OIF])[0], IPv4Address(found[NHA_GATEWAY]))
+    routes: dict[IPv4Address, int] = {}
+    for found in _routes(socket):
+        if RTA_NH_ID in found and RTA_DST in found:
+            routes[IPv4Address(found[RTA_DST])] = _U32.unpack(found[RTA_NH_ID])[0]
+    return Fib(hops, groups, routes)
+
+
+def read_link_routes(socket: Socket) -> set[tuple[IPv4Address, int]]:
+    """(address, interface's index) of what `put_link_route` made."""
+    return {
+        (IPv4Address(found[RTA_DST]), _U32.unpack(found[RTA_OIF])[0])
+        for found in _routes(socket)
+        if RTA_DST in found and RTA_OIF in found and RTA_NH_ID not in found and RTA_GATEWAY not in found
+    }
+
+
+def _routes(socket: Socket) -> Sequence[dict[int, bytes]]:
+    dumped = socket.dump(Message(RTM_GETROUTE, 0, _RTMSG.pack(AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)))
+    return [
+        dict(attributes(body, _RTMSG.size))
+        for body in dumped
+        if body[1] == 32 and body[4] == RT_TABLE_MAIN and body[5] == RTPROT_VAPORTRAIL
+    ]
+
+
+def _route(length: int, scope: int, flags: int = 0) -> bytes:
+    return _RTMSG.pack(AF_INET, length, 0, 0, RT_TABLE_MAIN, RTPROT_VAPORTRAIL, scope, RTN_UNICAST, flags)

@@ -1,0 +1,146 @@
+"""Links, addresses and neighbours (linux/if_link.h, linux/neighbour.h): the veth between a VRF and a workload."""
+
+import errno
+import struct
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from vrouter.backends.netns.fib import AF_INET
+from vrouter.backends.netns.netlink import (
+    NLM_F_CREATE,
+    NLM_F_EXCL,
+    NLM_F_REPLACE,
+    Message,
+    NetlinkError,
+    Socket,
+    attribute,
+    attributes,
+    nested,
+)
+
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
+RTM_NEWADDR, RTM_GETADDR = 20, 22
+RTM_NEWNEIGH, RTM_GETNEIGH = 28, 30
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_STATS64, IFLA_NET_NS_FD = 1, 3, 4, 18, 20, 23, 28
+IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
+IFA_ADDRESS, IFA_LOCAL = 1, 2
+NDA_DST, NDA_LLADDR = 1, 2
+IFF_UP, IFF_LOWER_UP = 0x1, 0x1_0000
+NUD_PERMANENT = 0x80
+LOOPBACK = 1  # lo's index, in every namespace
+
+_IFINFO = struct.Struct("=BBHiII")  # family, pad, type, index, flags, change
+_IFADDR = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
+_NDMSG = struct.Struct("=BBHiHBB")  # family, pad, pad, index, state, flags, type
+_STATS = struct.Struct("=QQQQ")  # rx packets, tx packets, rx bytes, tx bytes: the first of rtnl_link_stats64
+
+ALIAS_LIMIT = 255  # bytes: IFALIASZ - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link as it stands. carrier: it is up and so is its peer. The counters are its own, not its peer's."""
+
+    index: int
+    name: str
+    alias: str
+    carrier: bool
+    rx_packets: int = 0
+    tx_packets: int = 0
+    rx_bytes: int = 0
+    tx_bytes: int = 0
+
+
+def add_veth(name: str, peer_name: str, peer_namespace: int, peer_mac: str) -> Message:
+    """A veth here whose other end is in the namespace of the file descriptor, with that MAC."""
+    peer = _IFINFO.pack(0, 0, 0, 0, 0, 0) + attribute(IFLA_IFNAME, peer_name.encode() + b"\0")
+    peer += attribute(IFLA_ADDRESS, mac_bytes(peer_mac))
+    peer += attribute(IFLA_NET_NS_FD, struct.pack("=I", peer_namespace))
+    body = _IFINFO.pack(0, 0, 0, 0, 0, 0) + attribute(IFLA_IFNAME, name.encode() + b"\0")
+    data = nested(IFLA_INFO_DATA, attribute(VETH_INFO_PEER, peer))
+    body += nested(IFLA_LINKINFO, attribute(IFLA_INFO_KIND, b"veth"), data)
+    return Message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body)
+
+
+def set_alias(name: str, alias: str) -> Message:
+    body = _IFINFO.pack(0, 0, 0, 0, 0, 0) + attribute(IFLA_IFNAME, name.encode() + b"\0")
+    return Message(RTM_NEWLINK, 0, body + attribute(IFLA_IFALIAS, alias.encode()))
+
+
+def set_up(index: int) -> Message:
+    return Message(RTM_NEWLINK, 0, _IFINFO.pack(0, 0, 0, index, IFF_UP, IFF_UP))
+
+
+def delete(index: int) -> Message:
+    """The link, with its addresses, neighbours, routes and next hops; a veth takes its peer along."""
+    return Message(RTM_DELLINK, 0, _IFINFO.pack(0, 0, 0, index, 0, 0))
+
+
+def put_address(index: int, address: IPv4Address) -> Message:
+    body = _IFADDR.pack(AF_INET, 32, 0, 0, index) + attribute(IFA_LOCAL, address.packed)
+    return Message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, body + attribute(IFA_ADDRESS, address.packed))
+
+
+def put_neighbour(index: int, address: IPv4Address, mac: str) -> Message:
+    body = _NDMSG.pack(AF_INET, 0, 0, index, NUD_PERMANENT, 0, 0) + attribute(NDA_DST, address.packed)
+    return Message(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, body + attribute(NDA_LLADDR, mac_bytes(mac)))
+
+
+def read(socket: Socket) -> list[Link]:
+    found: list[Link] = []
+    for body in socket.dump(Message(RTM_GETLINK, 0, _IFINFO.pack(0, 0, 0, 0, 0, 0))):
+        _, _, _, index, flags, _ = _IFINFO.unpack_from(body)
+        values = dict(attributes(body, _IFINFO.size))
+        counters = _STATS.unpack_from(values.get(IFLA_STATS64, bytes(_STATS.size)))
+        up = flags & (IFF_UP | IFF_LOWER_UP) == IFF_UP | IFF_LOWER_UP
+        rx_packets, tx_packets, rx_bytes, tx_bytes = counters
+        found.append(
+            Link(
+                index,
+                values[IFLA_IFNAME].rstrip(b"\0").decode(),
+                values.get(IFLA_IFALIAS, b"").rstrip(b"\0").decode(errors="replace"),
+                up,
+                rx_packets,
+                tx_packets,
+                rx_bytes,
+                tx_bytes,
+            )
+        )
+    return found
+
+
+def find(socket: Socket, name: str) -> int | None:
+    """The index of the link with that name, without reading all."""
+    body = _IFINFO.pack(0, 0, 0, 0, 0, 0) + attribute(IFLA_IFNAME, name.encode() + b"\0")
+    try:
+        (answer,) = socket.get(Message(RTM_GETLINK, 0, body))
+    except NetlinkError as error:
+        if error.errno == errno.ENODEV:
+            return None
+        raise
+    return int(_IFINFO.unpack_from(answer)[3])
+
+
+def read_addresses(socket: Socket) -> set[tuple[int, IPv4Address]]:
+    """(link's index, its address)."""
+    found = set()
+    for body in socket.dump(Message(RTM_GETADDR, 0, _IFADDR.pack(AF_INET, 0, 0, 0, 0))):
+        values = dict(attributes(body, _IFADDR.size))
+        if IFA_LOCAL in values:
+            found.add((int(_IFADDR.unpack_from(body)[4]), IPv4Address(values[IFA_LOCAL])))
+    return found
+
+
+def read_neighbours(socket: Socket) -> dict[tuple[int, IPv4Address], str]:
+    """(link's index, address) -> MAC, of those that are permanent."""
+    found = {}
+    for body in socket.dump(Message(RTM_GETNEIGH, 0, _NDMSG.pack(AF_INET, 0, 0, 0, 0, 0, 0))):
+        _, _, _, index, state, _, _ = _NDMSG.unpack_from(body)
+        values = dict(attributes(body, _NDMSG.size))
+        if state & NUD_PERMANENT and NDA_DST in values and NDA_LLADDR in values:
+            found[index, IPv4Address(values[NDA_DST])] = values[NDA_LLADDR].hex(":")
+    return found
+
+
+def mac_bytes(mac: str) -> bytes:
+    return bytes.fromhex(mac.replace(":", ""))

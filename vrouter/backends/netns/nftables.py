@@ -1,0 +1,165 @@
+"""Elements of nft sets and maps, and counters (linux/netfilter/nf_tables.h), of the one table of a VRF.
+
+Keys and values are the bytes the kernel has: addresses and ports in network order, marks in the host's, each field of a
+concatenation padded to 4 bytes. A transaction is all or nothing. libnftables would do this as text, but an abort in it
+would be ours.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
+
+from vrouter.backends.netns.netlink import NLM_F_CREATE, Message, Socket, attribute, attributes, nested
+from vrouter.backends.netns.rules import TABLE
+
+_NFNL_SUBSYS_NFTABLES = 10
+_BATCH_BEGIN, _BATCH_END = 0x10, 0x11
+NFT_MSG_NEWSETELEM, NFT_MSG_GETSETELEM, NFT_MSG_DELSETELEM, NFT_MSG_GETOBJ = 12, 13, 14, 19
+NFTA_SET_ELEM_LIST_TABLE, NFTA_SET_ELEM_LIST_SET, NFTA_SET_ELEM_LIST_ELEMENTS = 1, 2, 3
+NFTA_LIST_ELEM, NFTA_DATA_VALUE, NFTA_EXPR_DATA = 1, 1, 2
+NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_DATA, NFTA_SET_ELEM_EXPIRATION = 1, 2, 5
+NFTA_SET_ELEM_USERDATA, NFTA_SET_ELEM_EXPR, NFTA_SET_ELEM_EXPRESSIONS = 6, 7, 11
+NFTA_COUNTER_BYTES, NFTA_COUNTER_PACKETS = 1, 2
+NFTA_OBJ_TABLE, NFTA_OBJ_NAME, NFTA_OBJ_TYPE, NFTA_OBJ_DATA, NFT_OBJECT_COUNTER = 1, 2, 3, 4, 1
+_COMMENT = 0  # NFTNL_UDATA_SET_ELEM_COMMENT, what `nft` shows as one
+
+COMMENT_LIMIT = 120  # bytes; `nft` takes 128 with its end
+_ELEMENTS = 256  # in one message: an attribute's length has 16 bits
+
+_FAMILY = struct.Struct("=BB2s")  # family, version, resource id in network order
+_IPV4 = _FAMILY.pack(2, 0, bytes(2))
+_SUBSYSTEM = _FAMILY.pack(0, 0, _NFNL_SUBSYS_NFTABLES.to_bytes(2, "big"))
+
+
+class Place(NamedTuple):
+    """Where an element is: the set's name and the key."""
+
+    set: str
+    key: bytes
+
+
+class Value(NamedTuple):
+    """data: of a map's element. comment: for people, or what the kernel should keep for us."""
+
+    data: bytes = b""
+    comment: bytes = b""
+
+
+Elements = dict[Place, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A dynamic element. expires: seconds."""
+
+    data: bytes
+    packets: int
+    bytes: int
+    expires: float
+
+
+def replace(socket: Socket, remove: Iterable[Place], add: Elements) -> None:
+    """In one transaction. Raises NetlinkError: ENOENT or EEXIST if the table is not as it was thought to be."""
+    messages = [
+        _change(NFT_MSG_DELSETELEM, 0, name, [_element(place, Value()) for place in part])
+        for name, part in _parts(remove)
+    ]
+    messages += [
+        _change(NFT_MSG_NEWSETELEM, NLM_F_CREATE, name, [_element(place, add[place]) for place in part])
+        for name, part in _parts(add)
+    ]
+    if messages:
+        socket.send_whole(Message(_BATCH_BEGIN, 0, _SUBSYSTEM), messages, Message(_BATCH_END, 0, _SUBSYSTEM))
+
+
+def read(socket: Socket, name: str) -> Elements:
+    """The elements of a set or map."""
+    found: Elements = {}
+    for values in _dump(socket, name):
+        data = dict(attributes(values.get(NFTA_SET_ELEM_DATA, b""))).get(NFTA_DATA_VALUE, b"")
+        comment = b""
+        userdata = values.get(NFTA_SET_ELEM_USERDATA, b"")
+        if userdata and userdata[0] == _COMMENT:
+            comment = userdata[2 : 2 + userdata[1]].rstrip(b"\0")
+        found[Place(name, _key(values))] = Value(data, comment)
+    return found
+
+
+def read_entries(socket: Socket, name: str) -> dict[bytes, Entry]:
+    """The elements of a dynamic set or map: key -> what it holds. What has expired is left out."""
+    found: dict[bytes, Entry] = {}
+    for values in _dump(socket, name):
+        data = dict(attributes(values.get(NFTA_SET_ELEM_DATA, b""))).get(NFTA_DATA_VALUE, b"")
+        expires = int.from_bytes(values.get(NFTA_SET_ELEM_EXPIRATION, b""), "big") / 1000
+        packets, size = _counter(values)
+        if expires > 0:
+            found[_key(values)] = Entry(data, packets, size, expires)
+    return found
+
+
+def read_counters(socket: Socket) -> dict[str, tuple[int, int]]:
+    """Name of a counter of the table -> (packets, bytes)."""
+    body = _IPV4 + attribute(NFTA_OBJ_TABLE, TABLE.encode() + b"\0")
+    body += attribute(NFTA_OBJ_TYPE, struct.pack(">I", NFT_OBJECT_COUNTER))
+    found = {}
+    for answer in socket.dump(Message(_type(NFT_MSG_GETOBJ), 0, body)):
+        values = dict(attributes(answer, _FAMILY.size))
+        found[values[NFTA_OBJ_NAME].rstrip(b"\0").decode()] = _count(values[NFTA_OBJ_DATA])
+    return found
+
+
+def _parts(places: Iterable[Place]) -> Iterator[tuple[str, list[Place]]]:
+    for name, group in groupby(sorted(places), lambda place: place.set):
+        members = list(group)
+        for start in range(0, len(members), _ELEMENTS):
+            yield name, members[start : start + _ELEMENTS]
+
+
+def _change(kind: int, flags: int, name: str, elements: list[bytes]) -> Message:
+    return Message(_type(kind), flags, _set(name) + nested(NFTA_SET_ELEM_LIST_ELEMENTS, *elements))
+
+
+def _element(place: Place, value: Value) -> bytes:
+    parts = [nested(NFTA_SET_ELEM_KEY, attribute(NFTA_DATA_VALUE, place.key))]
+    if value.data:
+        parts.append(nested(NFTA_SET_ELEM_DATA, attribute(NFTA_DATA_VALUE, value.data)))
+    if value.comment:
+        text = value.comment + b"\0"
+        parts.append(attribute(NFTA_SET_ELEM_USERDATA, bytes((_COMMENT, len(text))) + text))
+    return nested(NFTA_LIST_ELEM, *parts)
+
+
+def _dump(socket: Socket, name: str) -> Iterator[dict[int, bytes]]:
+    for body in socket.dump(Message(_type(NFT_MSG_GETSETELEM), 0, _set(name))):
+        for kind, elements in attributes(body, _FAMILY.size):
+            if kind == NFTA_SET_ELEM_LIST_ELEMENTS:
+                for _, element in attributes(elements):
+                    yield dict(attributes(element))
+
+
+def _key(values: dict[int, bytes]) -> bytes:
+    return dict(attributes(values[NFTA_SET_ELEM_KEY]))[NFTA_DATA_VALUE]
+
+
+def _counter(values: dict[int, bytes]) -> tuple[int, int]:
+    expression = values.get(NFTA_SET_ELEM_EXPR)
+    if expression is None and NFTA_SET_ELEM_EXPRESSIONS in values:
+        expression = dict(attributes(values[NFTA_SET_ELEM_EXPRESSIONS])).get(NFTA_LIST_ELEM)
+    data = dict(attributes(expression or b"")).get(NFTA_EXPR_DATA)
+    return _count(data) if data else (0, 0)
+
+
+def _count(data: bytes) -> tuple[int, int]:
+    values = dict(attributes(data))
+    return int.from_bytes(values[NFTA_COUNTER_PACKETS], "big"), int.from_bytes(values[NFTA_COUNTER_BYTES], "big")
+
+
+def _set(name: str) -> bytes:
+    body = _IPV4 + attribute(NFTA_SET_ELEM_LIST_TABLE, TABLE.encode() + b"\0")
+    return body + attribute(NFTA_SET_ELEM_LIST_SET, name.encode() + b"\0")
+
+
+def _type(kind: int) -> int:
+    return _NFNL_SUBSYS_NFTABLES << 8 | kind

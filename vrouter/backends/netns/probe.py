@@ -1,0 +1,114 @@
+"""What this machine can do, found by trying it in a namespace that is gone afterwards."""
+
+import os
+import re
+import secrets
+import shutil
+import subprocess
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from vrouter import namespace
+from vrouter.backends.netns import fib, links, rules
+from vrouter.backends.netns.fib import MAX_WEIGHT, Hop
+from vrouter.backends.netns.netlink import NetlinkError, Socket
+from vrouter.backends.protocol import BackendError
+
+OLDEST_KERNEL = (5, 15)
+
+SYSCTLS = {
+    "ipv4/ip_forward": "1",
+    "ipv4/fib_multipath_hash_policy": "1",  # addresses and ports; 0, the default, is addresses only
+    "ipv4/conf/all/rp_filter": "0",
+    "ipv4/conf/default/rp_filter": "0",
+    "ipv4/conf/all/send_redirects": "0",
+    "ipv4/conf/default/send_redirects": "0",
+    "ipv4/icmp_ratelimit": "0",  # a refusal must come at once, also the tenth in a second
+    "ipv6/conf/all/disable_ipv6": "1",
+    "ipv6/conf/default/disable_ipv6": "1",
+}
+SEED = "ipv4/fib_multipath_hash_seed"  # Linux 6.11
+OPTIONAL = {
+    SEED: "all VRFs hash alike, so a second level of ECMP on the same packets would not spread",
+    "ipv4/icmp_ratelimit": "refusals by ICMP are limited to one a second for each client",
+    "ipv6/conf/all/disable_ipv6": "VRFs see the IPv6 multicast of their pods",
+    "ipv6/conf/default/disable_ipv6": "VRFs see the IPv6 multicast of their pods",
+}
+
+
+def nft() -> str:
+    """The `nft` program. Raises BackendError (permanent) if there is none."""
+    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+    program = shutil.which("nft", path=path)
+    if program is None:
+        raise BackendError("The program nft is missing: install nftables", permanent=True)
+    return program
+
+
+def configure() -> list[str]:
+    """Make the namespace of the calling thread a VRF's: sysctls, loopback, the table.
+
+    Returns what it had to leave out, in sentences. Raises BackendError (permanent) about what it cannot do without.
+    """
+    left_out = set()
+    for name, value in {**SYSCTLS, SEED: str(secrets.randbelow(2**32 - 1) + 1)}.items():
+        try:
+            (Path("/proc/sys/net") / name).write_text(value)
+        except OSError as error:
+            if name not in OPTIONAL:
+                text = f"sysctl net.{_dotted(name)} cannot be set: {error.strerror}"
+                raise BackendError(text, permanent=True) from error
+            if not name.startswith("ipv6") or not isinstance(error, FileNotFoundError):
+                left_out.add(f"sysctl net.{_dotted(name)} cannot be set: {OPTIONAL[name]}")
+    route = Socket(0, None)
+    try:
+        route.send([links.set_up(links.LOOPBACK)])
+    finally:
+        route.close()
+    loaded = subprocess.run([nft(), "-f", "-"], input=rules.text(), text=True, capture_output=True, check=False)
+    if loaded.returncode != 0:
+        reason = loaded.stderr.strip().partition("\n")[0]
+        raise BackendError(f"nft does not load the table of a VRF: {reason}", permanent=True)
+    return sorted(left_out)
+
+
+def problems() -> list[str]:
+    """What this machine lacks and how that is worked round. Raises BackendError (permanent) if it cannot serve."""
+    release = os.uname().release
+    version = re.match(r"(\d+)\.(\d+)", release)
+    if version is None or (int(version[1]), int(version[2])) < OLDEST_KERNEL:
+        oldest = ".".join(map(str, OLDEST_KERNEL))
+        raise BackendError(f"Linux {oldest} or newer is needed, this is {release}", permanent=True)
+    if not namespace.is_privileged():
+        raise BackendError("Making namespaces needs root (or the user's own namespaces)", permanent=True)
+    try:
+        return namespace.scratch(_try)
+    except OSError as error:
+        raise BackendError(f"No network namespace can be made: {error.strerror}", permanent=True) from error
+
+
+def _try() -> list[str]:
+    """Do all that a VRF needs once, with a veth whose ends are both here."""
+    found = configure()
+    route = Socket(0, None)
+    here = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    address, surrogate = IPv4Address("192.0.2.1"), IPv4Address("240.0.0.1")  # RFC 5737
+    try:
+        route.send([links.add_veth("tap0", "eth0", here, "02:00:00:00:00:01")])
+        outer, inner = links.find(route, "tap0"), links.find(route, "eth0")
+        assert outer is not None
+        assert inner is not None
+        route.send([links.set_up(inner), links.set_up(outer), links.put_address(outer, address)])
+        hop = Hop(1, outer, address + 1)
+        route.send([fib.put_hop(hop), fib.put_group(2, ((hop.id, MAX_WEIGHT),)), fib.put_route(surrogate, 2)])
+    except NetlinkError as error:
+        text = f"The kernel lacks veth or nexthop groups as they are needed: {error.strerror}"
+        raise BackendError(text, permanent=True) from error
+    finally:
+        route.close()
+        os.close(here)
+    return found
+
+
+def _dotted(name: str) -> str:
+    return name.replace("/", ".")

@@ -1,0 +1,315 @@
+"""The nft table of a VRF, as text: where flows are kept and addresses are translated.
+
+It is loaded once, when the VRF is made, and never changes; what changes are elements of its sets and maps. A packet
+passes a fixed number of hash look-ups, however many services there are. Who serves is not decided here: the FIB does
+that, and `rt nexthop` says whom it chose (which is why every next hop has the member's address as its gateway).
+
+*Services.* A service is one listener of one VIP. Its identity is its surrogate, an address in 240.0.0.0/8 that no wire
+ever sees (`docs/design/listeners.md`). While a packet is translated, the surrogate in its address field says which
+service it belongs to and its mark says which endpoint.
+
+*Endpoints.* An endpoint is a pod's address and a port there. Its id is what a flow remembers, so a changed target port
+leaves the flows that exist alone. Ids live and die with the pod's interface. Port 0 is the pod itself.
+
+*Flows.* A flow is a pair: `forward` (client, VIP -> endpoint) and `reverse` (endpoint, client -> surrogate). Every
+packet, whatever its direction, refreshes both. `reverse` always outlives `forward` a little, so that nobody who can
+still send gets an answer untranslated. Every look-up or update of an element counts the packet; a packet of a given
+direction touches the two entries a known number of times (`TOUCHES`), from which the packets of each direction follow.
+
+A bare SYN is a new connection, whatever is remembered of an older one with the same ports. A flow of TCP is closing
+when both sides have sent a FIN or one an RST.
+
+*Hairpin.* A pod that is chosen for its own connection is shown the VIP as the client, or it would answer itself.
+
+What nft imposes: `th dport set` writes no checksum, hence a copy of the chains for each protocol; nft 1.0.6 aborts on
+dynamic maps with keys of more than 16 bytes; `rt nexthop` exists only after routing.
+"""
+
+from typing import Literal
+
+TABLE = "vaportrail"
+
+# Flows of one protocol in one VRF: vRouter's default, VR_DEF_FLOW_ENTRIES. 154 bytes each and direction, when used.
+FLOW_LIMIT = 512 * 1024
+PING_LIMIT = 64 * 1024
+
+# Seconds without a packet. vRouter's agent ages flows after 180 s; what is unanswered or has ended goes sooner.
+IDLE = 180
+UNANSWERED = 30
+CLOSING = 10
+MARGIN = 1  # `reverse` outlives `forward` by this
+
+# The mark of a packet in the VRF: the id of an endpoint, and flags.
+ID_MASK = 0x00FF_FFFF
+AGAIN, NEW, CLOSED, HAIRPIN = 0x1000_0000, 0x2000_0000, 0x4000_0000, 0x8000_0000
+
+# Direction of a packet -> how often it counts in (forward, reverse) of its flow.
+TOUCHES: dict[Literal["forward", "reverse"], tuple[int, int]] = {"forward": (2, 1), "reverse": (1, 3)}
+
+# Contrail's words for why a packet is refused -> the counter here.
+DROP_COUNTERS = {
+    "NoFipPortMap": "no_fip_port_map",
+    "NoDstRt": "no_dst_route",
+    "NoRevFlow": "no_reverse_flow",
+    "FlowLim": "flow_limit",
+}
+
+_SHARED = f"""
+counter no_fip_port_map {{}}
+counter no_dst_route {{}}
+counter no_reverse_flow {{}}
+counter flow_limit {{}}
+
+set vip {{ typeof ip daddr; }}
+set split {{ typeof ip daddr; }}
+map service_vip {{ typeof ip daddr : ip daddr; }}
+map service_port {{ typeof ip daddr : th sport; }}
+map endpoint {{ typeof ip daddr . meta mark : meta mark; }}
+map endpoint_address {{ typeof meta mark : ip daddr; }}
+map endpoint_port {{ typeof meta mark : th dport; }}
+set self {{ typeof ip saddr . ip daddr; }}
+set label {{ typeof meta mark . ip daddr . meta mark; }}
+map ping {{
+    typeof ip saddr . ip daddr . icmp id : ip daddr
+    flags dynamic,timeout; timeout {UNANSWERED}s; size {PING_LIMIT};
+}}
+
+# `ct` brings defragmentation, so that every fragment has its ports; nothing is tracked.
+chain untracked {{
+    type filter hook prerouting priority raw; policy accept;
+    ct state untracked accept
+    notrack
+}}
+chain arriving {{
+    type filter hook prerouting priority -290; policy accept;
+    ip daddr @vip meta l4proto vmap {{ tcp : goto to_vip_tcp, udp : goto to_vip_udp, icmp : goto to_vip_icmp }}
+    ip daddr @vip counter name no_fip_port_map reject with icmp prot-unreachable
+    meta l4proto vmap {{ tcp : goto answer_tcp, udp : goto answer_udp, icmp : goto answer_icmp }}
+}}
+chain forwarding {{
+    type filter hook forward priority filter; policy accept;
+    tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
+    meta mark & {NEW} != 0 meta l4proto vmap {{ tcp : goto admit_tcp, udp : goto admit_udp, icmp : goto admit_icmp }}
+}}
+
+chain to_vip_icmp {{
+    icmp type echo-request goto ask_icmp
+    icmp type echo-reply goto home_icmp
+    drop
+}}
+chain ask_icmp {{
+    fib daddr oif missing counter name no_dst_route reject with icmp host-unreachable
+    meta mark set {NEW}
+}}
+chain admit_icmp {{
+    rt ip nexthop . ip saddr @self goto hairpin_icmp
+    update @ping {{ rt ip nexthop . ip saddr . icmp id : ip daddr }} ip daddr set rt ip nexthop accept
+    counter name flow_limit drop
+}}
+chain hairpin_icmp {{
+    ip saddr set ip daddr
+    ip daddr set rt ip nexthop
+}}
+chain home_icmp {{
+    meta mark set 0
+    meta mark set ip saddr . meta mark map @endpoint
+    ip saddr set ip daddr
+    ip daddr set meta mark map @endpoint_address accept
+    drop
+}}
+chain answer_icmp {{
+    icmp type echo-reply ip saddr set ip saddr . ip daddr . icmp id map @ping
+}}
+"""  # noqa: S608  no SQL
+
+_PROTOCOL = """
+map service_PROTO { typeof ip daddr . PROTO dport : ip daddr; }
+map target_PROTO { typeof ip daddr . PROTO dport : meta mark; }
+map exception_PROTO { typeof ip daddr . PROTO dport . ip saddr : meta mark; }
+map forward_PROTO {
+    typeof ip saddr . PROTO sport . ip daddr . PROTO dport : meta mark
+    flags dynamic,timeout; timeout @IDLE@s; size @LIMIT@; counter
+}
+map reverse_PROTO {
+    typeof ip saddr . PROTO sport . ip daddr . PROTO dport : ip saddr
+    flags dynamic,timeout; timeout @IDLE@s; size @LIMIT@; counter
+}
+
+chain to_vip_PROTO {
+    ip daddr . PROTO dport @service_PROTO goto ask_PROTO
+    OWN @reverse_PROTO goto home_PROTO
+    counter name no_fip_port_map reject with CLOSED_PORT
+}
+
+# A client to a service. The third rule is a pod's answer to itself, to a client port that is a listener's, too.
+chain ask_PROTO {
+    IF_TCP tcp flags & (fin | syn | rst | ack) == syn goto new_PROTO
+    meta mark set OWN map @forward_PROTO goto known_PROTO
+    OWN @reverse_PROTO goto home_PROTO
+    goto new_PROTO
+}
+chain known_PROTO {
+    IF_TCP jump ending_tcp
+    TOUCH forward OWN meta mark
+    meta mark & @HAIRPIN@ != 0 ip saddr set ip daddr
+    PROTO dport set ENDPOINT map @endpoint_port ip daddr set ENDPOINT map @endpoint_address goto sent_PROTO
+    meta mark & @HAIRPIN@ != 0 drop
+    delete @forward_PROTO { OWN : meta mark }
+    goto new_PROTO
+}
+chain sent_PROTO {
+    IF_TCP jump ended_tcp
+    TOUCH reverse PEER ip daddr
+}
+chain new_PROTO {
+    ip daddr @split ip daddr set ip daddr . PROTO dport map @service_PROTO
+    fib daddr oif missing goto unserved_PROTO
+    meta mark set @NEW@
+}
+chain unserved_PROTO {
+    ip daddr set ip daddr map @service_vip
+    counter name no_dst_route reject with NO_MEMBER
+}
+
+# After routing: the chosen endpoint, the flow, the translation.
+chain admit_PROTO {
+    ip daddr set ip daddr map @service_vip
+    meta mark set ip daddr . PROTO dport map @target_PROTO
+    meta mark set ip daddr . PROTO dport . rt ip nexthop map @exception_PROTO
+    meta mark set rt ip nexthop . meta mark map @endpoint goto record_PROTO
+    counter name no_dst_route drop
+}
+chain record_PROTO {
+    rt ip nexthop . ip saddr @self meta mark set meta mark | @HAIRPIN@
+    IF_TCP delete @closing { OWN }
+    IF_TCP delete @half_closed { OWN }
+    OWN @forward_PROTO meta mark set meta mark | @AGAIN@
+    delete @forward_PROTO { OWN : meta mark }
+    add @forward_PROTO { OWN timeout @UNANSWERED@s : meta mark } goto translate_PROTO
+    counter name flow_limit reject with NO_MEMBER
+}
+chain translate_PROTO {
+    update @forward_PROTO { OWN timeout @UNANSWERED@s : meta mark }
+    ip daddr set ip daddr . PROTO dport map @service_PROTO
+    PROTO dport set ENDPOINT map @endpoint_port
+    meta mark & @HAIRPIN@ != 0 ip saddr set ip daddr map @service_vip
+    meta mark & @AGAIN@ == 0 CHOSEN @reverse_PROTO UNLESS_CLOSING goto taken_PROTO
+    IF_TCP delete @closing { CHOSEN }
+    IF_TCP delete @half_closed { CHOSEN }
+    delete @reverse_PROTO { CHOSEN : ip daddr }
+    add @reverse_PROTO { CHOSEN timeout @UNANSWERED_MARGIN@s : ip daddr } ip daddr set rt ip nexthop accept
+    jump restore_PROTO
+    counter name flow_limit reject with NO_MEMBER
+}
+
+# The same client port to another service of this endpoint: the endpoint's answers belong to that one.
+chain taken_PROTO {
+    jump restore_PROTO
+    counter name no_reverse_flow reject with NO_MEMBER
+}
+chain restore_PROTO {
+    PROTO dport set ip daddr map @service_port
+    ip daddr set ip daddr map @service_vip
+    meta mark & @HAIRPIN@ != 0 ip saddr set rt ip nexthop
+    delete @forward_PROTO { OWN : meta mark }
+}
+
+# An endpoint to a client; home: to the pod itself, which it knows as the VIP.
+chain answer_PROTO {
+    OWN @reverse_PROTO goto back_PROTO
+}
+chain home_PROTO {
+    meta mark set 0
+    meta mark set ip saddr . meta mark map @endpoint
+    goto back_PROTO
+}
+chain back_PROTO {
+    IF_TCP jump ending_tcp
+    TOUCH reverse OWN ip saddr
+    ip saddr set OWN map @reverse_PROTO
+    ENDPOINT != 0 ip daddr set ENDPOINT map @endpoint_address
+    PROTO sport set ip saddr map @service_port ip saddr set ip saddr map @service_vip goto answered_PROTO
+    drop
+}
+chain answered_PROTO {
+    IF_TCP jump ended_tcp
+    TOUCH forward PEER meta mark
+}
+"""
+
+# A side's key is the headers as that side sends them. half_closed holds the keys of those whose peer has sent a FIN.
+_TCP = """
+set closing { typeof ip saddr . tcp sport . ip daddr . tcp dport; flags dynamic,timeout; size @LIMIT@; }
+set half_closed { typeof ip saddr . tcp sport . ip daddr . tcp dport; flags dynamic,timeout; size @LIMIT@; }
+chain ending_tcp {
+    OWN @closing meta mark set meta mark | @CLOSED@
+    tcp flags & rst != 0 meta mark set meta mark | @CLOSED@
+    tcp flags & fin != 0 OWN @half_closed meta mark set meta mark | @CLOSED@
+    meta mark & @CLOSED@ != 0 update @closing { OWN timeout @CLOSING@s }
+}
+chain ended_tcp {
+    tcp flags & fin != 0 update @half_closed { PEER timeout @IDLE@s }
+    meta mark & @CLOSED@ != 0 update @closing { PEER timeout @CLOSING@s }
+}
+"""
+
+_NUMBERS = {
+    "IDLE": IDLE,
+    "UNANSWERED": UNANSWERED,
+    "UNANSWERED_MARGIN": UNANSWERED + MARGIN,
+    "CLOSING": CLOSING,
+    "LIMIT": FLOW_LIMIT,
+    "ID": ID_MASK,
+    "AGAIN": AGAIN,
+    "NEW": NEW,
+    "CLOSED": CLOSED,
+    "HAIRPIN": HAIRPIN,
+}
+
+
+def text() -> str:
+    """A whole table for `nft -f`; fails if there is one of that name."""
+    chains = _SHARED + _for("tcp", _TCP) + _for("tcp", _PROTOCOL) + _for("udp", _PROTOCOL)
+    return f"create table ip {TABLE}\ntable ip {TABLE} {{{chains}\n}}\n"
+
+
+def _for(protocol: Literal["tcp", "udp"], template: str) -> str:
+    tcp = protocol == "tcp"
+    words = {
+        "OWN": f"ip saddr . {protocol} sport . ip daddr . {protocol} dport",
+        "PEER": f"ip daddr . {protocol} dport . ip saddr . {protocol} sport",
+        "ENDPOINT": "meta mark & @ID@",
+        "UNLESS_CLOSING": "CHOSEN != @closing" if tcp else "",
+        "CHOSEN": f"rt ip nexthop . {protocol} dport . ip saddr . {protocol} sport",
+        "CLOSED_PORT": "tcp reset" if tcp else "icmp port-unreachable",
+        "NO_MEMBER": "tcp reset" if tcp else "icmp host-unreachable",
+        "PROTO": protocol,
+    }
+    lines: list[str] = []
+    for line in template.splitlines():
+        rule = line.strip()
+        if rule.startswith("IF_TCP "):
+            if tcp:
+                lines.append(rule.removeprefix("IF_TCP "))
+        elif rule.startswith("TOUCH "):
+            lines += _touch(tcp, *rule.split(" ", 3)[1:])
+        else:
+            lines.append(rule)
+    result = "\n".join(lines)
+    for word, meaning in words.items():
+        result = result.replace(word, meaning)
+    for name, number in _NUMBERS.items():
+        result = result.replace(f"@{name}@", str(number))
+    return result
+
+
+def _touch(tcp: bool, direction: str, key: str, data: str) -> list[str]:
+    """Refresh an entry of `direction`. `data` matters only if it has just vanished: then it is no endpoint's id and no
+    surrogate, and the next packet begins anew."""
+    margin = MARGIN if direction == "reverse" else 0
+    if not tcp:
+        return [f"update @{direction}_PROTO {{ {key} timeout {IDLE + margin}s : {data} }}"]
+    return [
+        f"meta mark & {CLOSED} == 0 update @{direction}_PROTO {{ {key} timeout {IDLE + margin}s : {data} }}",
+        f"meta mark & {CLOSED} != 0 update @{direction}_PROTO {{ {key} timeout {CLOSING + margin}s : {data} }}",
+    ]

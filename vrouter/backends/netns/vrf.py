@@ -1,0 +1,451 @@
+"""One VRF: a network namespace, what stands in it, and how it is changed.
+
+A `VrfNamespace` has read what stands and keeps it up to date with what it does, so a change is the difference to that,
+whoever made it: applying what stands already sends nothing. If the kernel refuses a change, what stands is read anew
+before the next.
+
+*Order.* What a packet may meet is there before it can: ports and endpoints before the group that leads to them, a
+listener's group before its listener; and the other way round when it goes.
+"""
+
+import errno
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from ipaddress import IPv4Address
+
+from vrouter import namespace
+from vrouter.backends.netns import elements, fib, links, nftables
+from vrouter.backends.netns.elements import POD, SURROGATES, Service, VipTable
+from vrouter.backends.netns.fib import Fib, Hop, Members
+from vrouter.backends.netns.netlink import Message, NetlinkError, Socket
+from vrouter.backends.netns.nftables import Elements
+from vrouter.backends.netns.numbers import LIMIT, Numbers
+from vrouter.backends.protocol import BackendError
+from vrouter.state import Interface, Listener, Member, Vip, Vrf
+
+NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """An interface that stands whole: its link's index and name, and its next hop's id."""
+
+    unit: Interface
+    link: int
+    device: str
+    hop: int
+
+
+@dataclass(slots=True)
+class Standing:
+    """What stands.
+
+    endpoints: pod -> port -> id. partial: uuid -> (link's index, workload) of an interface that is not whole.
+    orphans: what the table has of pods that no whole interface has.
+    """
+
+    fib: Fib
+    vips: dict[IPv4Address, VipTable]
+    endpoints: dict[IPv4Address, dict[int, int]]
+    attachments: dict[str, Attachment] = field(default_factory=dict)
+    partial: dict[str, tuple[int, str]] = field(default_factory=dict)
+    orphans: Elements = field(default_factory=dict)
+
+
+class VrfNamespace:
+    """The namespace `network`, which exists and has the table, as VRF `index` ."""
+
+    def __init__(self, index: int, network: str) -> None:
+        self.index = index
+        self.network = network
+        self._route = Socket(NETLINK_ROUTE, network)
+        self._nft = Socket(NETLINK_NETFILTER, network)
+        self._stale = False
+        self._wanted: dict[IPv4Address, Vip] = {}  # VIP -> what was put last
+        self._vips_of: dict[str, set[IPv4Address]] = {}  # interface uuid -> VIPs of which it should be a member
+        self.unit = Vrf(index, "")
+        self.standing = self._read()
+        self._surrogates = self._standing_surrogates()
+        self._endpoints = Numbers(self._endpoint_ids())
+        self._nexthops = Numbers(self._nexthop_ids())
+
+    def close(self) -> None:
+        self._route.close()
+        self._nft.close()
+
+    def refresh(self) -> None:
+        """Read what stands."""
+        self.standing = self._read()
+        self._surrogates = self._standing_surrogates()
+        self._endpoints.used = self._endpoint_ids()
+        self._nexthops.used = self._nexthop_ids()
+        self._stale = False
+
+    @property
+    def route_socket(self) -> Socket:
+        return self._route
+
+    @property
+    def nft_socket(self) -> Socket:
+        return self._nft
+
+    # -- units that stand
+
+    def vips(self) -> list[Vip]:
+        return [self._vip(address, table) for address, table in self.standing.vips.items()]
+
+    def interfaces(self) -> list[Interface]:
+        return [attachment.unit for attachment in self.standing.attachments.values()]
+
+    def rename(self, unit: Vrf) -> None:
+        """Note the VRF's name."""
+        if unit != self.unit:
+            before = elements.label(elements.VRF_LABEL, elements.NOWHERE, self.unit.name)
+            self._change(before, elements.label(elements.VRF_LABEL, elements.NOWHERE, unit.name))
+            self.unit = unit
+
+    # -- interfaces
+
+    def attach(self, unit: Interface) -> None:
+        """Make the interface stand; its workload's namespace exists. It takes its address over from one that has it,
+        and its place in the VIPs that were put before it."""
+        self._refresh_if_stale()
+        standing = self.standing.attachments.get(unit.uuid)
+        if standing is not None and standing.unit == unit:
+            return
+        if standing is not None and _but_name(standing.unit) == _but_name(unit):
+            self._change(_interface_label(standing.unit), _interface_label(unit))
+            self.standing.attachments[unit.uuid] = Attachment(unit, standing.link, standing.device, standing.hop)
+            return
+        for other in list(self.standing.attachments.values()):
+            if other.unit.address == unit.address:
+                self.detach(other.unit.uuid)
+        self.detach(unit.uuid)
+        self._plug(unit)
+        for vip in self._vips_of.get(unit.uuid, ()):
+            self.put_vip(self._wanted[vip])
+
+    def detach(self, uuid: str) -> str | None:
+        """Remove the interface and all that leads to it. Returns the workload it was in."""
+        self._refresh_if_stale()
+        standing = self.standing.attachments.get(uuid)
+        if standing is None:
+            if uuid not in self.standing.partial:
+                return None
+            link, workload = self.standing.partial.pop(uuid)
+            self._send([links.delete(link)])
+            self.refresh()
+            return workload
+        address = standing.unit.address
+        gone: Elements = {**elements.self_element(address), **_interface_label(standing.unit)}
+        self._change({**gone, **self._endpoint_elements(address)}, {})
+        self._endpoints.give_back(self.standing.endpoints.pop(address, {}).values())
+        self._send([links.delete(standing.link)])
+        del self.standing.attachments[uuid]
+        self._forget_hop(standing.hop)
+        return standing.unit.workload
+
+    def _plug(self, unit: Interface) -> None:
+        device = self._device(unit.uuid)
+        handle = namespace.open_handle(unit.workload)
+        workload = Socket(NETLINK_ROUTE, unit.workload)
+        try:
+            taken = {link.name for link in links.read(workload)}
+            number = next(number for number in range(len(taken) + 1) if f"eth{number}" not in taken)
+            alias = f"{unit.uuid} {unit.workload}"
+            self._send([links.add_veth(device, f"eth{number}", handle, unit.mac), links.set_alias(device, alias)])
+            inner = links.find(workload, f"eth{number}")
+            outer = links.find(self._route, device)
+            if inner is None or outer is None:
+                raise BackendError(f"The link of {unit.name} vanished while it was made")
+            # the inner end first: without a carrier the outer one takes no next hop
+            workload.send(
+                [
+                    links.set_up(links.LOOPBACK),
+                    links.set_up(inner),
+                    links.put_address(inner, unit.address),
+                    fib.put_default_route(unit.gateway, inner, metric=number),
+                ]
+            )
+        except NetlinkError as error:
+            self._stale = True
+            raise BackendError(f"Interface {unit.name} in {unit.workload}: {error.strerror}") from error
+        finally:
+            workload.close()
+            os.close(handle)
+        hop = self._nexthops.take()
+        self.standing.endpoints[unit.address] = {POD: self._endpoints.take()}
+        fresh = {**elements.self_element(unit.address), **_interface_label(unit)}
+        self._change(self.standing.orphans, fresh | self._endpoint_elements(unit.address))
+        self.standing.orphans = {}
+        self._send(
+            [
+                links.set_up(outer),
+                links.put_address(outer, unit.gateway),
+                fib.put_link_route(unit.address, outer),
+                links.put_neighbour(outer, unit.address, unit.mac),
+                fib.put_hop(Hop(hop, outer, unit.address)),
+            ]
+        )
+        self.standing.fib.hops[hop] = Hop(hop, outer, unit.address)
+        self.standing.attachments[unit.uuid] = Attachment(unit, outer, device, hop)
+
+    def _device(self, uuid: str) -> str:
+        """As Contrail names it; if another interface has that name, one that is as long."""
+        device = f"tap{uuid[:11]}"
+        if links.find(self._route, device) is None:
+            return device
+        return f"tap{blake2b(uuid.encode()).hexdigest()[:11]}"
+
+    # -- VIPs
+
+    def put_vip(self, unit: Vip) -> list[str]:
+        """Make the VIP stand with the members whose interfaces do. Returns the uuids of the others."""
+        self._refresh_if_stale()
+        self._want(unit.address, unit)
+        standing = self.standing.vips.get(unit.address)
+        missing: set[str] = set()
+        table = VipTable(unit.name)
+        groups: dict[IPv4Address, dict[int, int]] = {unit.address: {}}  # address -> hop -> weight
+        for listener in unit.listeners:
+            service = (listener.protocol, listener.port)
+            chosen = self._choose(listener, missing)
+            surrogate = standing.surrogates.get(service) if standing else None
+            table.surrogates[service] = surrogate or self._surrogate(unit.address, service)
+            ports = {attachment.unit.address: member.port for attachment, member in chosen}
+            target, others = elements.choose_ports(ports, standing.targets.get(service) if standing else None)
+            if target is not None:
+                table.targets[service] = target
+            table.exceptions.update({(service, pod): port for pod, port in others.items()})
+            weights = {attachment.hop: member.weight for attachment, member in chosen}
+            groups[table.surrogates[service]] = weights
+            for hop, weight in weights.items():
+                groups[unit.address][hop] = max(weight, groups[unit.address].get(hop, 0))
+        if not table.split:
+            groups = {unit.address: groups[unit.address]}
+        self._change_vip(unit.address, standing, table, {a: tuple(sorted(w.items())) for a, w in groups.items()})
+        return sorted(missing)
+
+    def delete_vip(self, address: IPv4Address) -> None:
+        self._refresh_if_stale()
+        self._want(address, None)
+        standing = self.standing.vips.get(address)
+        if standing is None:
+            return
+        self._change(standing.elements(address), {})
+        del self.standing.vips[address]
+        self._send_fib([], [address, *standing.surrogates.values()])
+        self._surrogates.difference_update(standing.surrogates.values())
+
+    def _want(self, address: IPv4Address, unit: Vip | None) -> None:
+        before = self._wanted.pop(address, None)
+        for uuid in before.backends if before else ():
+            self._vips_of[uuid].discard(address)
+        if unit is not None:
+            self._wanted[address] = unit
+            for uuid in unit.backends:
+                self._vips_of.setdefault(uuid, set()).add(address)
+
+    def _choose(self, listener: Listener, missing: set[str]) -> list[tuple[Attachment, Member]]:
+        """Each attached pod once: a FIB chooses pods, so of two ports on one pod the one with the greater weight."""
+        chosen: dict[str, tuple[Attachment, Member]] = {}
+        for member in listener.members:
+            attachment = self.standing.attachments.get(member.interface)
+            if attachment is None:
+                missing.add(member.interface)
+            elif member.interface not in chosen or chosen[member.interface][1].weight < member.weight:
+                chosen[member.interface] = (attachment, member)
+        return list(chosen.values())
+
+    def _change_vip(
+        self, vip: IPv4Address, standing: VipTable | None, table: VipTable, groups: dict[IPv4Address, Members]
+    ) -> None:
+        before = standing.elements(vip) if standing else {}
+        after = table.elements(vip) | self._new_endpoints(table, groups)
+        leading = {
+            place: value
+            for place, value in after.items()
+            if place.set.partition("_")[0] in ("target", "exception", "endpoint")
+        }
+        # While a VIP becomes split its own group is still that of its only listener.
+        late = {vip} if standing is not None and table.split and not standing.split else set()
+        serving = {address for address, members in groups.items() if members}
+        unused = {vip, *(standing.surrogates.values() if standing else ()), *groups} - serving
+        early = {address: members for address, members in groups.items() if members and address not in late}
+        if standing is None:
+            self._send_fib(early.items(), [])
+        else:
+            self._change({p: v for p, v in before.items() if p in leading}, leading)
+            self._send_fib(early.items(), [])
+            before = {p: v for p, v in before.items() if p not in leading}
+            after = {p: v for p, v in after.items() if p not in leading}
+        self._change(before, after)
+        self.standing.vips[vip] = table
+        self._send_fib([(a, m) for a, m in groups.items() if m and a in late], unused)
+        if standing is not None:
+            self._surrogates.difference_update(standing.surrogates.values())
+        self._surrogates.update(table.surrogates.values())
+
+    def _new_endpoints(self, table: VipTable, groups: dict[IPv4Address, Members]) -> Elements:
+        """Those that the VIP's members need and nobody has needed yet."""
+        found: Elements = {}
+        for service, surrogate in table.surrogates.items():
+            if service not in table.targets:
+                continue
+            for hop, _ in groups.get(surrogate, next(iter(groups.values()))):
+                pod = self.standing.fib.hops[hop].gateway
+                port = table.port(service, pod)
+                endpoints = self.standing.endpoints.setdefault(pod, {})
+                if port not in endpoints:
+                    endpoints[port] = self._endpoints.take()
+                    found |= elements.endpoint_elements(pod, port, endpoints[port])
+        return found
+
+    def _vip(self, address: IPv4Address, table: VipTable) -> Vip:
+        standing = self.standing
+        uuids = {attachment.hop: uuid for uuid, attachment in standing.attachments.items()}
+        listeners = []
+        for service in sorted(table.surrogates):
+            route = standing.fib.routes.get(table.surrogates[service] if table.split else address)
+            members = []
+            for hop, weight in standing.fib.groups.get(route or 0, ()):
+                if hop in uuids and service in table.targets:
+                    pod = standing.fib.hops[hop].gateway
+                    members.append(Member(uuids[hop], pod, table.port(service, pod), weight))
+            listeners.append(Listener(*service, tuple(sorted(members))))
+        return Vip(self.index, address, table.name, tuple(listeners))
+
+    # -- the kernel
+
+    def _send_fib(self, put: Iterable[tuple[IPv4Address, Members]], remove: Iterable[IPv4Address]) -> None:
+        """Lead each address to a group of those members; remove the routes and groups of others, if they stand."""
+        current = self.standing.fib
+        messages: list[Message] = []
+        for address, members in put:
+            group = current.routes.get(address)
+            if group is None:
+                group = self._nexthops.take()
+                current.groups[group] = members
+                messages += [fib.put_group(group, members), fib.put_route(address, group)]
+                current.routes[address] = group
+            elif current.groups.get(group) != members:
+                messages.append(fib.put_group(group, members))
+                current.groups[group] = members
+        for address in remove:
+            if (group := current.routes.pop(address, None)) is not None:
+                del current.groups[group]
+                self._nexthops.give_back([group])
+                messages.append(fib.delete_nexthop(group))
+        self._send(messages)
+
+    def _send(self, messages: list[Message]) -> None:
+        if not messages:
+            return
+        try:
+            self._route.send(messages)
+        except NetlinkError as error:
+            self._stale = True
+            raise BackendError(f"The kernel refused a change in VRF {self.index}: {error.strerror}") from error
+
+    def _change(self, before: Elements, after: Elements) -> None:
+        """From elements that stand to others."""
+        remove = [place for place, value in before.items() if after.get(place) != value]
+        add = {place: value for place, value in after.items() if before.get(place) != value}
+        try:
+            nftables.replace(self._nft, remove, add)
+        except NetlinkError as error:
+            self._stale = True
+            raise BackendError(f"The kernel refused a change of VRF {self.index}'s table: {error.strerror}") from error
+
+    def _refresh_if_stale(self) -> None:
+        if self._stale:
+            self.refresh()
+
+    def _table(self) -> Elements:
+        found: Elements = {}
+        for name in elements.STATIC_SETS:
+            found |= nftables.read(self._nft, name)
+        return found
+
+    def _read(self) -> Standing:
+        try:
+            table = self._table()
+            labels = elements.read_labels(table)
+            self.unit = Vrf(self.index, labels.get((elements.VRF_LABEL, elements.NOWHERE), ""))
+            standing = Standing(
+                fib.read(self._route), elements.read_vips(table, labels), elements.read_endpoints(table)
+            )
+            self._read_interfaces(standing, labels)
+            pods = {attachment.unit.address for attachment in standing.attachments.values()}
+            standing.orphans = elements.of_other_pods(table, pods)
+            standing.endpoints = {pod: ports for pod, ports in standing.endpoints.items() if pod in pods}
+        except NetlinkError as error:
+            if error.errno == errno.ENOENT:
+                raise BackendError(f"Namespace {self.network} has lost its nft table") from error
+            raise BackendError(f"Namespace {self.network} cannot be read: {error.strerror}") from error
+        return standing
+
+    def _read_interfaces(self, standing: Standing, labels: dict[tuple[int, IPv4Address], str]) -> None:
+        addresses = dict(links.read_addresses(self._route))
+        neighbours = links.read_neighbours(self._route)
+        routes = fib.read_link_routes(self._route)
+        hops = {hop.link: hop for hop in standing.fib.hops.values()}
+        for link in links.read(self._route):
+            uuid, _, workload = link.alias.partition(" ")
+            if not link.name.startswith("tap") or not workload:
+                continue
+            hop, gateway = hops.get(link.index), addresses.get(link.index)
+            mac = neighbours.get((link.index, hop.gateway)) if hop else None
+            routed = hop is not None and (hop.gateway, link.index) in routes
+            if hop is None or gateway is None or mac is None or not routed or not link.carrier:
+                standing.partial[uuid] = (link.index, workload)
+                continue
+            name = labels.get((elements.INTERFACE_LABEL, hop.gateway), "")
+            unit = Interface(uuid, name, self.index, workload, hop.gateway, mac, gateway)
+            standing.attachments[uuid] = Attachment(unit, link.index, link.name, hop.id)
+
+    def _endpoint_elements(self, pod: IPv4Address) -> Elements:
+        found: Elements = {}
+        for port, number in self.standing.endpoints.get(pod, {}).items():
+            found |= elements.endpoint_elements(pod, port, number)
+        return found
+
+    def _forget_hop(self, hop: int) -> None:
+        """As the kernel does with a link that goes: its hop leaves the groups, an empty group goes, its route, too."""
+        current = self.standing.fib
+        current.hops.pop(hop, None)
+        self._nexthops.give_back([hop])
+        for group, members in list(current.groups.items()):
+            if any(member == hop for member, _ in members):
+                current.groups[group] = tuple(entry for entry in members if entry[0] != hop)
+        for address, group in list(current.routes.items()):
+            if not current.groups[group]:
+                del current.routes[address], current.groups[group]
+                self._nexthops.give_back([group])
+
+    def _endpoint_ids(self) -> set[int]:
+        return {number for ports in self.standing.endpoints.values() for number in ports.values()}
+
+    def _standing_surrogates(self) -> set[IPv4Address]:
+        return {surrogate for table in self.standing.vips.values() for surrogate in table.surrogates.values()}
+
+    def _surrogate(self, vip: IPv4Address, service: Service) -> IPv4Address:
+        """A free one; for the same service the same again, so that flows outlive a service's short absence."""
+        number = int.from_bytes(blake2b(f"{vip} {service}".encode(), digest_size=3).digest(), "big")
+        while (surrogate := SURROGATES + number % LIMIT) in self._surrogates or number % LIMIT == 0:
+            number += 1
+        self._surrogates.add(surrogate)
+        return surrogate
+
+    def _nexthop_ids(self) -> set[int]:
+        return {*self.standing.fib.hops, *self.standing.fib.groups}
+
+
+def _but_name(unit: Interface) -> tuple[object, ...]:
+    return unit.uuid, unit.vrf, unit.workload, unit.address, unit.mac, unit.gateway
+
+
+def _interface_label(unit: Interface) -> Elements:
+    return elements.label(elements.INTERFACE_LABEL, unit.address, unit.name)

@@ -1,0 +1,165 @@
+"""The seam between the agent and what forwards packets.
+
+A backend is idempotent operations on units and a look at what stands. It decides nothing: which units there are, in
+which order and when to retry is the reconciler's. A backend knows `vrouter.state` and nothing else of this project.
+
+Backends are found by entry point in the group `vaportrail.backends`: a callable `(BackendSettings) -> Backend`.
+All calls come from one thread at a time and may block for a short while.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from typing import Literal, Protocol
+
+from vrouter import state
+from vrouter.state import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSettings:
+    """node: this node's name; what a backend makes carries it, so that two agents can share a machine.
+    create_workloads: make the namespace of a workload (and delete it again); else plug into one that exists."""
+
+    node: str
+    create_workloads: bool = False
+
+
+class BackendError(Exception):
+    """An operation could not be done. The text is a sentence for people. permanent: trying again is of no use until
+    the desired unit changes (a name somebody else has, say)."""
+
+    def __init__(self, text: str, *, permanent: bool = False) -> None:
+        super().__init__(text)
+        self.permanent = permanent
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Make `unit` stand. `was`: the version applied last, None if unknown or new. Only what differs is changed."""
+
+    unit: Unit
+    was: Unit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove `unit`, as it was applied. Absent already: done."""
+
+    unit: Unit
+
+
+Operation = Put | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class Nexthop:
+    """A next hop or group as it stands. kind: encap (one interface) or composite (ECMP).
+
+    id: unique in its VRF. members: (id, weight) of a composite. interface: uuid of an encap's."""
+
+    vrf: int
+    id: int
+    kind: Literal["encap", "composite"]
+    interface: str | None = None
+    device: str | None = None
+    address: IPv4Address | None = None
+    members: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """prefix: `a.b.c.d/n`. nexthop: id of a `Nexthop` of the VRF. refused: known, but without a usable member."""
+
+    vrf: int
+    prefix: str
+    nexthop: int | None
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Vif:
+    """An interface as it stands. device: its name in the VRF. Counters: what the workload received and sent."""
+
+    uuid: str
+    vrf: int
+    device: str
+    workload: str
+    address: IPv4Address
+    mac: str
+    rx_packets: int = 0
+    rx_bytes: int = 0
+    tx_packets: int = 0
+    tx_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One flow from a client to a VIP and back. packets, bytes: client to VIP; reverse_*: the answers.
+    expires: seconds until it is forgotten if nothing comes any more. closing: a FIN or RST was seen."""
+
+    vrf: int
+    protocol: state.Protocol
+    source: IPv4Address
+    source_port: int
+    vip: IPv4Address
+    port: int
+    member: str | None
+    member_address: IPv4Address
+    member_port: int
+    packets: int
+    bytes: int
+    reverse_packets: int
+    reverse_bytes: int
+    expires: float
+    closing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Packets refused. reason: Contrail's word (`NoFipPortMap`: no listener has the port;
+    `NoDstRt`: no usable member)."""
+
+    vrf: int
+    reason: str
+    packets: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """What stands, as the tools show it."""
+
+    interfaces: Sequence[Vif] = field(default_factory=tuple)
+    nexthops: Sequence[Nexthop] = field(default_factory=tuple)
+    routes: Sequence[Route] = field(default_factory=tuple)
+
+
+class Backend(Protocol):
+    """See the module. `problems` is empty, or says in sentences what this machine lacks and how it was worked round."""
+
+    problems: Sequence[str]
+
+    def open(self) -> None:
+        """Get ready. BackendError (permanent) if this machine cannot serve, with the reason and what to do."""
+
+    def observe(self) -> list[Unit]:
+        """The units that stand, made by this node's agent before, as far as they are whole; a unit of which a part is
+        missing or different is given as it is (a later Put mends it) or left out."""
+
+    def apply(self, operations: Sequence[Operation]) -> list[BackendError | None]:
+        """Do these in order; one answer each. One that fails leaves the others alone and nothing half done of its own
+        that a second Put would not mend."""
+
+    def tables(self, vrf: int | None = None) -> Tables:
+        """What stands now, asked of the thing itself, in one VRF or all."""
+
+    def flows(self, vrf: int | None = None) -> Iterable[Flow]: ...
+
+    def drops(self) -> Sequence[Drop]: ...
+
+    def cleanup(self) -> list[str]:
+        """Remove everything this node's agents ever made here, and nothing else. A line for each thing removed."""
+
+    def close(self) -> None:
+        """Let go; what stands stays and goes on forwarding."""

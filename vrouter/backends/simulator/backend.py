@@ -1,0 +1,166 @@
+"""`SimulatorBackend`: the data plane without a kernel.
+
+What is applied stands in this object and nowhere else: a new process starts empty, `observe()` tells it so, and the
+agent applies everything again. Nothing is asked of the machine, so it opens everywhere.
+
+Calls come from one thread at a time, `send` and `connect` included.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Address
+from itertools import cycle
+
+from vrouter.backends.protocol import BackendError, BackendSettings, Drop, Flow, Operation, Put, Tables
+from vrouter.backends.simulator.connection import Connection, connect
+from vrouter.backends.simulator.packet import FiveTuple, Packet, Refused, Verdict
+from vrouter.backends.simulator.vrf import VrfTable
+from vrouter.state import Interface, Unit, Vip, Vrf
+
+FLOW_LIMIT = 65_536  # flows in one VRF; about 1 kB each
+EPHEMERAL_PORTS = range(32_768, 61_000)  # Linux's ip_local_port_range
+
+
+class SimulatorBackend:
+    """A `Backend` (`vrouter/backends/protocol.py`) to which one can send packets.
+
+    clock: seconds for the idle times of flows, never going back. flow_limit: flows in one VRF; when it is full new ones
+    are refused and counted as `FlowLim`.
+    """
+
+    problems: Sequence[str] = ()
+
+    def __init__(
+        self,
+        settings: BackendSettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        flow_limit: int = FLOW_LIMIT,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._flow_limit = flow_limit
+        self._vrfs: dict[int, VrfTable] = {}  # index -> VRF
+        self._home: dict[str, VrfTable] = {}  # interface uuid -> its VRF
+        self._ports = cycle(EPHEMERAL_PORTS)
+
+    def open(self) -> None:
+        """Always possible."""
+
+    def observe(self) -> list[Unit]:
+        """What was applied and not deleted: VRFs, then interfaces, then VIPs."""
+        vrfs = self._vrfs.values()
+        interfaces = [unit for vrf in vrfs for unit in vrf.interfaces]
+        return [*(vrf.unit for vrf in vrfs), *interfaces, *(unit for vrf in vrfs for unit in vrf.vips)]
+
+    def apply(self, operations: Sequence[Operation]) -> list[BackendError | None]:
+        """`Put.was` is not looked at: what stands is known here.
+
+        A VIP of which a member's interface does not stand is made to stand with the others, and answered with an error
+        that names it; the member joins when its interface comes.
+        """
+        answers: list[BackendError | None] = []
+        for operation in operations:
+            try:
+                (self._put if isinstance(operation, Put) else self._delete)(operation.unit)
+            except BackendError as error:
+                answers.append(error)
+            else:
+                answers.append(None)
+        return answers
+
+    def tables(self, vrf: int | None = None) -> Tables:
+        chosen = self._chosen(vrf)
+        return Tables(
+            interfaces=[vif for table in chosen for vif in table.vifs()],
+            nexthops=[nexthop for table in chosen for nexthop in table.nexthops()],
+            routes=[route for table in chosen for route in table.routes()],
+        )
+
+    def flows(self, vrf: int | None = None) -> list[Flow]:
+        return [flow for table in self._chosen(vrf) for flow in table.list_flows()]
+
+    def drops(self) -> list[Drop]:
+        return [drop for table in self._vrfs.values() for drop in table.list_drops()]
+
+    def cleanup(self) -> list[str]:
+        removed = [f"VRF {vrf.unit.index} ({vrf.unit.name})" for vrf in self._vrfs.values()]
+        self._vrfs.clear()
+        self._home.clear()
+        return removed
+
+    def close(self) -> None:
+        """What stands goes on forwarding, as long as this object lives."""
+
+    def send(self, interface: str, packet: Packet) -> Verdict:
+        """The workload behind `interface` (a uuid) sends a packet. BackendError: there is no such interface."""
+        return self._home_of(interface).forward(interface, packet)
+
+    def connect(
+        self, interface: str, address: IPv4Address, port: int, source_port: int | None = None
+    ) -> Connection | Refused:
+        """Open a TCP connection from the workload behind `interface` to a VIP, or to another interface's address.
+
+        source_port: an ephemeral one that no living flow has, unless given. BackendError: there is no such interface.
+        """
+        home = self._home_of(interface)
+        source = home.address_of(interface)
+        if source_port is not None:
+            return connect(self.send, interface, FiveTuple("tcp", source, source_port, address, port))
+        for _ in EPHEMERAL_PORTS:
+            header = FiveTuple("tcp", source, next(self._ports), address, port)
+            if home.flows.find(header) is None:
+                return connect(self.send, interface, header)
+        raise BackendError(f"{source} has no free port left for {address}:{port}")
+
+    def _put(self, unit: Unit) -> None:
+        if isinstance(unit, Vrf):
+            self._put_vrf(unit)
+        elif isinstance(unit, Interface):
+            self._put_interface(unit)
+        else:
+            self._put_vip(unit)
+
+    def _put_vrf(self, unit: Vrf) -> None:
+        if unit.index in self._vrfs:
+            self._vrfs[unit.index].unit = unit
+            return
+        # Another seed for each node and VRF: two levels of equal hashes would send everything the same way.
+        seed = f"{self._settings.node}/{unit.index}".encode()[-64:]
+        self._vrfs[unit.index] = VrfTable(unit, seed, self._flow_limit, self._clock)
+
+    def _put_interface(self, unit: Interface) -> None:
+        vrf = self._standing(unit.vrf, f"interface {unit.name}")
+        home = self._home.get(unit.uuid)
+        if home is not None and home is not vrf:
+            home.delete_interface(unit.uuid)
+        vrf.put_interface(unit)
+        self._home[unit.uuid] = vrf
+
+    def _put_vip(self, unit: Vip) -> None:
+        missing = self._standing(unit.vrf, f"VIP {unit.address}").put_vip(unit)
+        if missing:
+            raise BackendError(f"VIP {unit.address}: no interface {', '.join(missing)} in VRF {unit.vrf}")
+
+    def _delete(self, unit: Unit) -> None:
+        if isinstance(unit, Vrf):
+            vrf = self._vrfs.pop(unit.index, None)
+            self._home = {uuid: home for uuid, home in self._home.items() if home is not vrf}
+        elif isinstance(unit, Interface):
+            if home := self._home.pop(unit.uuid, None):
+                home.delete_interface(unit.uuid)
+        elif vrf := self._vrfs.get(unit.vrf):
+            vrf.delete_vip(unit.address)
+
+    def _standing(self, vrf: int, what: str) -> VrfTable:
+        if vrf not in self._vrfs:
+            raise BackendError(f"There is no VRF {vrf} for {what}")
+        return self._vrfs[vrf]
+
+    def _home_of(self, interface: str) -> VrfTable:
+        if interface not in self._home:
+            raise BackendError(f"There is no interface {interface}")
+        return self._home[interface]
+
+    def _chosen(self, vrf: int | None) -> list[VrfTable]:
+        return [table for index, table in self._vrfs.items() if vrf in (None, index)]

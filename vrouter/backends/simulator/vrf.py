@@ -1,0 +1,306 @@
+"""One VRF of the simulator: its interfaces, its VIPs, its flows, and the way of a packet through it.
+
+The way is that of the kernel backend. A packet of a known flow is translated and follows it. A new one to a VIP takes
+the listener's group (per listener, so that a port reaches only pods that serve it), where the hash chooses; the choice
+is recorded before the packet leaves. Anything else is plain routing to `address/32`. Nothing to a VIP ever leaves
+untranslated: without listener or usable member it is refused at once and counted.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+
+from vrouter.backends.protocol import Drop, Flow, Nexthop, Route, Vif
+from vrouter.backends.simulator.flow_table import Entry, FlowTable
+from vrouter.backends.simulator.group import Group, hash_of
+from vrouter.backends.simulator.packet import Delivered, Dropped, FiveTuple, Packet, Refused, TcpFlag, Verdict
+from vrouter.state import Interface, Listener, Member, Vip, Vrf
+
+# Contrail's words (`flow_get_drop_reason` in tf-vrouter's utils/flow.c).
+NO_PORT_MAP = "NoFipPortMap"
+NO_ROUTE = "NoDstRt"
+FLOW_LIMIT = "FlowLim"
+NO_REVERSE_FLOW = "NoRevFlow"
+SAME_FLOW = "SameFlowRflowKey"
+
+
+@dataclass(slots=True)
+class Port:
+    """An interface as it stands. id: of its nexthop. Counters are the workload's, as in `Vif`."""
+
+    unit: Interface
+    id: int
+    traffic: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def device(self) -> str:
+        return f"tap{self.unit.uuid[:11]}"  # as Contrail names it
+
+    def sent(self, packet: Packet) -> None:
+        self.traffic.update(tx_packets=1, tx_bytes=packet.size)
+
+    def received(self, packet: Packet) -> None:
+        self.traffic.update(rx_packets=1, rx_bytes=packet.size)
+
+
+@dataclass(slots=True)
+class Service:
+    """A VIP as it stands: the group of all its back-ends, which `VIP/32` leads to, and one for each of its listeners.
+    With a single listener they are the same group."""
+
+    unit: Vip
+    group: Group
+    listeners: dict[tuple[str, int], Group]
+
+
+class VrfTable:
+    """The forwarding state of one VRF. seed: of its hash. flows: its flow table, which no other VRF sees."""
+
+    def __init__(self, unit: Vrf, seed: bytes, flow_limit: int, clock: Callable[[], float]) -> None:
+        self.unit = unit
+        self.flows = FlowTable(flow_limit, clock)
+        self._seed = seed
+        self._clock = clock
+        self._ports: dict[str, Port] = {}  # interface uuid -> port
+        self._routes: dict[IPv4Address, Port] = {}  # address -> port
+        self._services: dict[IPv4Address, Service] = {}  # VIP -> service
+        self._drops: Counter[str] = Counter()  # reason -> packets
+        self._dropped_bytes: Counter[str] = Counter()  # reason -> bytes
+        self._last_id = 0
+
+    # Units
+
+    @property
+    def interfaces(self) -> list[Interface]:
+        return [port.unit for port in self._ports.values()]
+
+    @property
+    def vips(self) -> list[Vip]:
+        return [service.unit for service in self._services.values()]
+
+    def address_of(self, interface: str) -> IPv4Address:
+        return self._ports[interface].unit.address
+
+    def put_interface(self, unit: Interface) -> None:
+        """Plug in, or change what differs; the nexthop keeps its id. Of two with one address the later is reached."""
+        port = self._ports.get(unit.uuid)
+        if port is None:
+            port = self._ports[unit.uuid] = Port(unit, self._new_id())
+        elif port.unit.address != unit.address:
+            self._unroute(port)
+        port.unit = unit
+        self._routes[unit.address] = port
+        self._regroup(unit.uuid)
+
+    def delete_interface(self, uuid: str) -> None:
+        port = self._ports.pop(uuid, None)
+        if port is not None:
+            self._unroute(port)
+            self._regroup(uuid)
+
+    def put_vip(self, unit: Vip) -> list[str]:
+        """Make the VIP stand with those of its members whose interface does; groups keep their ids. Returns the uuids
+        of missing interfaces."""
+        old = self._services.get(unit.address)
+        ids = {key: group.id for key, group in old.listeners.items() if group is not old.group} if old else {}
+        whole = Group(old.group.id if old else self._new_id(), self._usable(unit.backends.values()))
+        service = self._services[unit.address] = Service(unit, whole, {})
+        for listener in unit.listeners:
+            key = (listener.protocol, listener.port)
+            service.listeners[key] = (
+                whole
+                if len(unit.listeners) == 1
+                else Group(ids.get(key) or self._new_id(), self._usable(_one_each(listener)))
+            )
+        self._forget_withdrawn(old, service)
+        return sorted(unit.backends.keys() - self._ports.keys())
+
+    def delete_vip(self, address: IPv4Address) -> None:
+        self._forget_withdrawn(self._services.pop(address, None), None)
+
+    # Packets
+
+    def forward(self, interface: str, packet: Packet) -> Verdict:
+        """What becomes of a packet that the workload behind `interface` sends. KeyError: no such interface."""
+        port = self._ports[interface]
+        port.sent(packet)
+        known = self.flows.find(packet.five_tuple)
+        if known and known[1] == "forward" and packet.opens:
+            self.flows.remove(known[0])  # a new connection, whatever is remembered of an older one from that port
+            known = None
+        if known:
+            entry, direction = known
+            self.flows.count(entry, direction, packet)
+            if direction == "forward":
+                return self._deliver(self._ports[entry.member.interface], packet.with_header(entry.translated))
+            return self._route(packet.with_header(entry.forward.reversed()))
+        service = self._services.get(packet.destination)
+        return self._route(packet) if service is None else self._begin(service, packet)
+
+    def _begin(self, service: Service, packet: Packet) -> Verdict:
+        """The first packet of a flow to a VIP: choose a member, record the flow, translate."""
+        ping = packet.protocol == "icmp" and packet.destination_port == 0
+        group = service.group if ping else service.listeners.get((packet.protocol, packet.destination_port))
+        if group is None:
+            return self._refuse(packet, NO_PORT_MAP)
+        member = group.choose(hash_of(packet.five_tuple, self._seed))
+        if member is None:
+            return self._refuse(packet, NO_ROUTE)
+        # A member that talks to itself must not see its own address as the sender: it would answer inside.
+        source = packet.destination if packet.source == member.address else packet.source
+        target_port = 0 if ping else member.port
+        translated = FiveTuple(packet.protocol, source, packet.source_port, member.address, target_port)
+        entry = Entry(packet.five_tuple, translated, member)
+        there, back = entry.tuples
+        if there == back:
+            return self._refuse(packet, SAME_FLOW)
+        if (taken := self.flows.find(back)) is not None:  # the member's answers are another flow's already
+            if not taken[0].closing:
+                return self._refuse(packet, NO_REVERSE_FLOW)
+            self.flows.remove(taken[0])
+        if self.flows.full:
+            return self._refuse(packet, FLOW_LIMIT)
+        self.flows.add(entry)
+        self.flows.count(entry, "forward", packet)
+        return self._deliver(self._ports[member.interface], packet.with_header(translated))
+
+    def _route(self, packet: Packet) -> Verdict:
+        port = self._routes.get(packet.destination)
+        return self._refuse(packet, NO_ROUTE) if port is None else self._deliver(port, packet)
+
+    def _deliver(self, port: Port, packet: Packet) -> Delivered:
+        port.received(packet)
+        return Delivered(port.unit.uuid, packet)
+
+    def _refuse(self, packet: Packet, reason: str) -> Refused | Dropped:
+        self._drops[reason] += 1
+        self._dropped_bytes[reason] += packet.size
+        to_vip = packet.destination in self._services
+        if packet.flags & TcpFlag.RST:
+            return Dropped(reason)
+        if packet.protocol == "tcp" and to_vip:
+            return Refused(reason, "tcp-reset")
+        return Refused(reason, "port-unreachable" if reason == NO_PORT_MAP else "host-unreachable")
+
+    # Tables
+
+    def vifs(self) -> list[Vif]:
+        return [
+            Vif(
+                port.unit.uuid,
+                port.unit.vrf,
+                port.device,
+                port.unit.workload,
+                port.unit.address,
+                port.unit.mac,
+                **port.traffic,
+            )
+            for port in self._ports.values()
+        ]
+
+    def nexthops(self) -> list[Nexthop]:
+        index = self.unit.index
+        found = {
+            port.id: Nexthop(index, port.id, "encap", port.unit.uuid, port.device, port.unit.address)
+            for port in self._ports.values()
+        }
+        for service in self._services.values():
+            for group in (service.group, *service.listeners.values()):
+                members = tuple((self._ports[member.interface].id, member.weight) for member in group.members)
+                found.setdefault(group.id, Nexthop(index, group.id, "composite", members=members))
+        return [found[number] for number in sorted(found)]
+
+    def routes(self) -> list[Route]:
+        """In the order of the addresses. A VIP hides an interface of the same address."""
+        index = self.unit.index
+        routes = {address: Route(index, f"{address}/32", port.id) for address, port in self._routes.items()}
+        for address, service in self._services.items():
+            usable = bool(service.group.members)
+            routes[address] = Route(index, f"{address}/32", service.group.id if usable else None, refused=not usable)
+        return [routes[address] for address in sorted(routes)]
+
+    def list_flows(self) -> list[Flow]:
+        """Those of TCP and UDP; an echo's is only kept to find the way back."""
+        now = self._clock()
+        return [
+            Flow(
+                vrf=self.unit.index,
+                protocol=protocol,
+                source=entry.forward.source,
+                source_port=entry.forward.source_port,
+                vip=entry.forward.destination,
+                port=entry.forward.destination_port,
+                member=entry.member.interface,
+                member_address=entry.member.address,
+                member_port=entry.member.port,
+                packets=entry.packets,
+                bytes=entry.bytes,
+                reverse_packets=entry.reverse_packets,
+                reverse_bytes=entry.reverse_bytes,
+                expires=entry.expires - now,
+                closing=entry.closing,
+            )
+            for entry in self.flows
+            if (protocol := entry.forward.protocol) != "icmp"
+        ]
+
+    def list_drops(self) -> list[Drop]:
+        return [
+            Drop(self.unit.index, reason, packets, self._dropped_bytes[reason])
+            for reason, packets in sorted(self._drops.items())
+        ]
+
+    # Upkeep
+
+    def _new_id(self) -> int:
+        """Never one that was used before: whoever noted a number finds that thing or nothing."""
+        self._last_id += 1
+        return self._last_id
+
+    def _usable(self, members: Iterable[Member]) -> list[Member]:
+        return [member for member in members if member.interface in self._ports]
+
+    def _unroute(self, port: Port) -> None:
+        """Another interface of the same address, if there is one, takes the place."""
+        del self._routes[port.unit.address]
+        for other in self._ports.values():
+            if other is not port:
+                self._routes.setdefault(other.unit.address, other)
+
+    def _regroup(self, interface: str) -> None:
+        """An interface came or went: the VIPs that name it gain or lose a member."""
+        for service in list(self._services.values()):
+            if any(member.interface == interface for each in service.unit.listeners for member in each.members):
+                self.put_vip(service.unit)
+
+    def _forget_withdrawn(self, old: Service | None, new: Service | None) -> None:
+        """Flows whose member no longer answers for their listener end; their next packet begins anew. A new weight
+        takes no connection away."""
+        gone = (_answers(old) if old else set()) - (_answers(new) if new else set())
+        if gone:
+            self.flows.remove_if(lambda entry: _answer(entry.forward, entry.member) in gone)
+
+
+def _one_each(listener: Listener) -> Iterable[Member]:
+    """The listener's members, one for each interface: a group has a nexthop once. As in `Vip.backends`, the greatest
+    weight wins."""
+    return Vip(0, IPv4Address(0), "", (listener,)).backends.values()
+
+
+_Answer = tuple[str, IPv4Address, int, str, IPv4Address, int]
+
+
+def _answer(flow: FiveTuple, member: Member) -> _Answer:
+    """Who answers for what: (protocol, VIP, port, interface, address, target port)."""
+    return (flow.protocol, flow.destination, flow.destination_port, member.interface, member.address, member.port)
+
+
+def _answers(service: Service) -> set[_Answer]:
+    groups = {("icmp", 0): service.group, **service.listeners}
+    vip = service.unit.address
+    return {
+        (protocol, vip, port, member.interface, member.address, member.port)
+        for (protocol, port), group in groups.items()
+        for member in group.members
+    }

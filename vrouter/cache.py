@@ -1,0 +1,231 @@
+"""The objects this node needs, as of one revision.
+
+What it promises, in the words of an informer's contract:
+
+- after the first `Snapshot` it holds every object of the types in `FIELDS`, and after each `Events` exactly what the
+  server held at that revision; between two deltas it does not change;
+- back references and children are computed here, from what the objects themselves say; events carry none;
+- a reference may point to an object that is not here (not yet, or of a type nobody needs); that is no error;
+- a later `Snapshot` (the change log was compacted) is compared with what is held: what is equal counts as unchanged;
+- `apply` names what changed, as `Fact`s. Whoever remembers which facts a result was made from can tell, without a look
+  at any object, which results a change touches.
+
+It keeps only the fields the compiler reads: permissions, times and annotations of others would be most of the memory.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from api_client import Event, Events, Snapshot
+
+# type -> the fields of it that are read here; references by their wire names
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    "virtual-router": ("virtual_machine_refs",),
+    "virtual-machine": (),
+    "virtual-machine-interface": (
+        "virtual_network_refs", "virtual_machine_refs", "virtual_machine_interface_mac_addresses", "id_perms",
+    ),
+    "virtual-network": ("virtual_network_network_id", "network_ipam_refs", "network_policy_refs"),
+    "network-ipam": ("ipam_subnets",),
+    "network-policy": ("network_policy_entries",),
+    "instance-ip": (
+        "instance_ip_address", "instance_ip_secondary", "subnet_uuid", "virtual_network_refs",
+        "virtual_machine_interface_refs",
+    ),
+    "floating-ip": (
+        "floating_ip_address", "floating_ip_port_mappings", "floating_ip_port_mappings_enable",
+        "virtual_machine_interface_refs", "id_perms",
+    ),
+    "loadbalancer": (
+        "loadbalancer_properties", "loadbalancer_provider", "virtual_machine_interface_refs", "id_perms",
+    ),
+    "loadbalancer-listener": ("loadbalancer_listener_properties", "loadbalancer_refs"),
+    "loadbalancer-pool": ("loadbalancer_pool_properties", "loadbalancer_listener_refs"),
+    "loadbalancer-member": ("loadbalancer_member_properties", "annotations"),
+}  # fmt: skip
+
+# What to ask of the server: identity comes with every object, so a type without fields must still name one.
+WATCHED: Mapping[str, tuple[str, ...]] = {kind: fields or ("display_name",) for kind, fields in FIELDS.items()}
+
+# One thing that can change: an object (its uuid), its name, who refers to it, its children, who holds an address.
+Fact = str | tuple[str, ...]
+
+SLICE = 2000  # objects of a snapshot between two pauses: about 10 ms
+
+
+def referrers_of(uuid: str, kind: str) -> Fact:
+    return ("referrers", uuid, kind)
+
+
+def children_of(uuid: str, kind: str) -> Fact:
+    return ("children", uuid, kind)
+
+
+def name_of(uuid: str) -> Fact:
+    return ("name", uuid)
+
+
+def holders_of(address: str) -> Fact:
+    return ("holders", address)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    uuid: str
+    attr: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """type is hyphenated. properties: by wire name, those of `FIELDS`. references: by hyphenated type of the target.
+    created: ISO 8601, empty where `FIELDS` does not ask for id_perms."""
+
+    type: str
+    uuid: str
+    fq_name: tuple[str, ...]
+    parent_type: str | None
+    parent: str | None
+    properties: Mapping[str, Any]
+    references: Mapping[str, tuple[Reference, ...]]
+    created: str = ""
+
+    @property
+    def name(self) -> str:
+        """As people know it: the last part of the fq_name."""
+        return self.fq_name[-1]
+
+    def targets(self, kind: str) -> list[str]:
+        return [reference.uuid for reference in self.references.get(kind, ())]
+
+    @classmethod
+    def parse(cls, kind: str, body: Mapping[str, Any]) -> "Object":
+        """From the JSON object of a list or an event."""
+        properties: dict[str, Any] = {}
+        references: dict[str, tuple[Reference, ...]] = {}
+        created = ""
+        for field in FIELDS[kind]:
+            value = body.get(field)
+            if value is None:
+                continue
+            if field == "id_perms":
+                created = value.get("created") or ""
+            elif field.endswith("_refs"):
+                target = field.removesuffix("_refs").replace("_", "-")
+                references[target] = tuple(Reference(row["uuid"], row.get("attr")) for row in value)
+            else:
+                properties[field] = value
+        return cls(
+            kind, body["uuid"], tuple(body["fq_name"]), body.get("parent_type"), body.get("parent_uuid"),
+            properties, references, created,
+        )  # fmt: skip
+
+
+class Cache:
+    """revision: of the last delta, 0 before the first Snapshot."""
+
+    def __init__(self) -> None:
+        self.revision = 0
+        self._objects: dict[str, Object] = {}  # uuid -> object
+        self._by_type: dict[str, set[str]] = {kind: set() for kind in FIELDS}  # type -> uuids
+        self._links: dict[Fact, set[str]] = {}  # referrers, children, holders -> uuids
+
+    def get(self, uuid: str) -> Object | None:
+        return self._objects.get(uuid)
+
+    def linked(self, fact: Fact) -> Sequence[str]:
+        """uuids behind a `referrers_of`, `children_of` or `holders_of`, in the order of uuids."""
+        return sorted(self._links.get(fact, ()))
+
+    def of_type(self, kind: str) -> Sequence[str]:
+        """uuids of all objects of a type, in the order of uuids."""
+        return sorted(self._by_type[kind])
+
+    def counts(self) -> dict[str, int]:
+        return {kind: len(uuids) for kind, uuids in self._by_type.items()}
+
+    def find(self, text: str) -> list[Object]:
+        """Objects that a person may mean: by uuid, by whole fq_name joined by colons, or by its last part."""
+        if text in self._objects:
+            return [self._objects[text]]
+        return [found for found in self._objects.values() if text in (found.name, ":".join(found.fq_name))]
+
+    def apply(self, delta: Events) -> set[Fact]:
+        """Take one revision's events; gives the facts that changed."""
+        changed: set[Fact] = set()
+        for event in delta.events:
+            self._take(event, changed)
+        self.revision = delta.revision
+        return changed
+
+    def replace(self, snapshot: Snapshot) -> Iterator[set[Fact]]:
+        """Become the snapshot, a slice at a time so that the caller can breathe; each slice's changed facts.
+
+        Until it is exhausted the cache is neither the old state nor the new one.
+        """
+        changed: set[Fact] = set()
+        present: set[str] = set()
+        for kind in FIELDS:
+            for count, body in enumerate(snapshot.objects.get(kind, ()), 1):
+                found = Object.parse(kind, body)
+                present.add(found.uuid)
+                self._put(found, changed)
+                if count % SLICE == 0:
+                    yield changed
+                    changed = set()
+        for uuid in self._objects.keys() - present:
+            self._remove(uuid, changed)
+        self.revision = snapshot.revision
+        yield changed
+
+    def _take(self, event: Event, changed: set[Fact]) -> None:
+        if event.kind == "delete":
+            self._remove(event.uuid, changed)
+        else:
+            self._put(Object.parse(event.type, event.object), changed)
+
+    def _put(self, found: Object, changed: set[Fact]) -> None:
+        before = self._objects.get(found.uuid)
+        if before == found:
+            return
+        changed.add(found.uuid)
+        if before is None or before.fq_name != found.fq_name:
+            changed.add(name_of(found.uuid))
+        self._objects[found.uuid] = found
+        self._by_type[found.type].add(found.uuid)
+        new = set(_links(found))
+        if before is not None:
+            old = set(_links(before))
+            self._unlink(found.uuid, old - new, changed)
+            new -= old
+        for fact in new:
+            self._links.setdefault(fact, set()).add(found.uuid)
+            changed.add(fact)
+
+    def _remove(self, uuid: str, changed: set[Fact]) -> None:
+        before = self._objects.pop(uuid, None)
+        if before is None:
+            return
+        self._by_type[before.type].discard(uuid)
+        changed.update((uuid, name_of(uuid)))
+        self._unlink(uuid, set(_links(before)), changed)
+
+    def _unlink(self, uuid: str, facts: set[Fact], changed: set[Fact]) -> None:
+        for fact in facts:
+            changed.add(fact)
+            holders = self._links[fact]
+            holders.discard(uuid)
+            if not holders:
+                del self._links[fact]
+
+
+def _links(found: Object) -> Iterator[Fact]:
+    """Where others find this object."""
+    for references in found.references.values():
+        for reference in references:
+            yield referrers_of(reference.uuid, found.type)
+    if found.parent is not None:
+        yield children_of(found.parent, found.type)
+    address = found.properties.get("instance_ip_address")
+    if address:
+        yield holders_of(address)

@@ -1,0 +1,16 @@
+"""Objects in, data plane out: `Compiler` keeps the units this node should have up to date with the cache.
+
+    networks.py     a virtual-network's VRF, its subnets, the networks that policies join to it
+    interfaces.py   which interfaces stand here, and how
+    members.py      which back-ends answer for a listener, and why the others do not
+    services.py     which VIPs stand in which VRF
+    view.py         what these functions see
+    engine.py       when they run
+
+docs/design/compiler.md says why nobody keeps a list of what touches what.
+"""
+
+from vrouter.compiler.engine import Compiler
+from vrouter.compiler.view import Absent, Local, Result
+
+__all__ = ["Absent", "Compiler", "Local", "Result"]

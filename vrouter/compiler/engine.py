@@ -1,0 +1,280 @@
+"""What the data plane should be, kept up to date with the cache.
+
+The engine runs the compile functions and remembers, for each result, what it was made from. A change of the cache marks
+the results that read it; they are made again, and whoever read *them* only if they came out different. So the work for
+a change is in proportion to what it touches, and a full compile is the same functions over everything:
+`Compiler(...).touch(all)`.
+
+Two units may want one address of a VRF. The oldest keeps it (a newcomer must not take traffic from what works), an
+interface goes before a VIP, and the loser gets a reason; it takes over when the address becomes free.
+"""
+
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from itertools import chain
+from typing import Generic, TypeVar
+
+from vrouter.cache import Cache, Fact
+from vrouter.compiler.interfaces import compile_interface
+from vrouter.compiler.networks import compile_network, compile_reach
+from vrouter.compiler.services import compile_floating_ip, compile_listener, compile_loadbalancer, compile_pool
+from vrouter.compiler.view import Local, Node, Result, Rule, Value, View
+from vrouter.state import Interface, Key, Reason, Unit, Vip, Vrf
+
+# In the order of what reads what: a rule reads results of those before it only.
+_RULES: Mapping[Rule, Callable[[View, str], Result]] = {
+    "network": compile_network,
+    "reach": compile_reach,
+    "interface": compile_interface,
+    "listener": compile_listener,
+    "pool": compile_pool,
+    "loadbalancer": compile_loadbalancer,
+    "floating-ip": compile_floating_ip,
+}
+
+# type of object -> what is computed for each of them; the other rules are computed when somebody reads them
+_ROOTS: Mapping[str, Rule] = {
+    "virtual-machine-interface": "interface",
+    "loadbalancer-listener": "listener",
+    "loadbalancer-pool": "pool",
+    "loadbalancer": "loadbalancer",
+    "floating-ip": "floating-ip",
+}
+
+_EMPTY = Result()
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V", bound=Hashable)
+
+
+class Compiler:
+    """desired: the units this node should have, by key."""
+
+    def __init__(self, cache: Cache, node: str) -> None:
+        self.cache = cache
+        self.node = node
+        self.desired: dict[Key, Unit] = {}
+        self._changed: set[Key] = set()
+        self._results: dict[Node, Result] = {}
+        self._reads: dict[Node, set[Fact]] = {}  # what a result was made from
+        self._readers: _Multimap[Fact, Node] = _Multimap()  # fact or node -> nodes made from it
+        self._dirty: dict[Rule, set[str]] = {rule: set() for rule in _RULES}
+        self._locals: dict[str, set[str]] = {}  # network -> uuids of its interfaces on this node
+        self._claims: _Multimap[Key, Node] = _Multimap()  # (vrf, address) or (vrf) -> who wants it
+        self._held: dict[Key, Unit] = {}  # the same -> the unit that has it
+
+    @property
+    def pending(self) -> bool:
+        return any(self._dirty.values())
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """(results, facts they were made from, facts somebody reads): grows and shrinks with the objects."""
+        return len(self._results), sum(map(len, self._reads.values())), len(self._readers)
+
+    def touch(self, facts: Iterable[Fact]) -> None:
+        """Mark what was made from these, and what should be made for objects among them."""
+        for fact in facts:
+            for rule, uuid in self._readers.get(fact):
+                self._dirty[rule].add(uuid)
+            if isinstance(fact, str) and (found := self.cache.get(fact)) and (rule_of := _ROOTS.get(found.type)):
+                self._dirty[rule_of].add(fact)
+
+    def compile(self, limit: int | None = None) -> None:
+        """Make what is marked again, at most about `limit` results of it; `pending` says whether more is to do."""
+        done = 0
+        for rule, dirty in self._dirty.items():
+            while dirty:
+                if limit is not None and done >= limit:
+                    return
+                node = (rule, dirty.pop())
+                self._evaluate(node)
+                self._forget_unread(node)
+                done += 1
+
+    def take_changed(self) -> set[Key]:
+        """Keys whose desired unit differs since the last call."""
+        changed, self._changed = self._changed, set()
+        return changed
+
+    def result(self, node: Node) -> Result | None:
+        return self._results.get(node)
+
+    def owner(self, key: Key) -> Node | None:
+        """For whose sake a unit is desired: ("loadbalancer", its uuid), say."""
+        unit = self.desired.get(key)
+        return self._owner(_place(unit)) if unit else None
+
+    def reasons(self) -> Iterator[Reason]:
+        """Why something that was asked for is not done, without what a backend has to say."""
+        yield from chain.from_iterable(result.reasons for result in self._results.values())
+        for place in self._claims.contested():
+            yield from self._lost(place)
+
+    # --- for the views
+
+    def value(self, node: Node) -> Value:
+        rule, uuid = node
+        if node not in self._results or uuid in self._dirty[rule]:
+            self._dirty[rule].discard(uuid)
+            self._evaluate(node)
+        return self._results.get(node, _EMPTY).value
+
+    def has_local(self, network: str) -> bool:
+        return network in self._locals
+
+    # --- results
+
+    def _evaluate(self, node: Node) -> None:
+        rule, uuid = node
+        view = View(self)
+        result = _RULES[rule](view, uuid)
+        before = self._results.get(node, _EMPTY)
+        self._results[node] = result
+        self._remember(node, view.reads)
+        if result.value != before.value:
+            self._local(uuid, before.value, result.value)
+            self.touch([node])
+        if (result.units, result.age) != (before.units, before.age):
+            self._claim(node, before, result)
+
+    def _remember(self, node: Node, reads: set[Fact]) -> None:
+        before = self._reads.get(node, set())
+        self._reads[node] = reads
+        for fact in reads - before:
+            self._readers.add(fact, node)
+        for fact in before - reads:
+            self._unread(fact, node)
+
+    def _unread(self, fact: Fact, reader: Node) -> None:
+        self._readers.discard(fact, reader)
+        if isinstance(fact, tuple) and fact[0] in _RULES:
+            self._forget_unread(fact)  # type: ignore[arg-type]  # its first part is a rule's name, so it is a node
+
+    def _forget_unread(self, node: Node) -> None:
+        """Drop a result that says nothing, or that only readers needed, once nobody reads it."""
+        rooted = node[0] in _ROOTS.values()
+        if self._readers.get(node) or node not in self._results or (rooted and self._results[node] != _EMPTY):
+            return
+        if rooted and self.cache.get(node[1]) is not None:
+            return  # it says nothing now, but must notice when it should
+        del self._results[node]
+        self._dirty[node[0]].discard(node[1])
+        for fact in self._reads.pop(node):
+            self._unread(fact, node)
+
+    def _local(self, uuid: str, before: Value, after: Value) -> None:
+        """Note which networks have an interface here."""
+        old = before.network if isinstance(before, Local) else None
+        new = after.network if isinstance(after, Local) else None
+        if old == new:
+            return
+        if old is not None:
+            self._locals[old].discard(uuid)
+            if not self._locals[old]:
+                del self._locals[old]
+                self.touch([("local", old)])
+        if new is not None:
+            if new not in self._locals:
+                self._locals[new] = set()
+                self.touch([("local", new)])
+            self._locals[new].add(uuid)
+
+    # --- units
+
+    def _claim(self, node: Node, before: Result, after: Result) -> None:
+        old, new = {_place(unit) for unit in before.units}, {_place(unit) for unit in after.units}
+        for place in old - new:
+            self._claims.discard(place, node)
+        for place in new - old:
+            self._claims.add(place, node)
+        for place in old | new:
+            self._settle(place)
+
+    def _settle(self, place: Key) -> None:
+        """Give a place to whom it belongs."""
+        owner = self._owner(place)
+        unit = self._unit(owner, place) if owner else None
+        held = self._held.get(place)
+        if unit == held:
+            return
+        # a unit that moves may have its new place already: only what is still this place's is taken away
+        if held is not None and self.desired.get(held.key) == held:
+            del self.desired[held.key]
+            self._changed.add(held.key)
+        if unit is None:
+            del self._held[place]
+        else:
+            self._held[place] = unit
+            self.desired[unit.key] = unit
+            self._changed.add(unit.key)
+
+    def _owner(self, place: Key) -> Node | None:
+        claims = self._claims.get(place)
+        if place[0] == "vrf":  # all who claim a VRF mean the same one
+            return next(iter(claims), None)
+        return min(claims, key=self._rank, default=None)
+
+    def _rank(self, node: Node) -> tuple[bool, str, str]:
+        return node[0] != "interface", self._results[node].age, node[1]
+
+    def _unit(self, node: Node, place: Key) -> Unit:
+        return next(unit for unit in self._results[node].units if _place(unit) == place)
+
+    def _lost(self, place: Key) -> Iterator[Reason]:
+        owner = self._owner(place)
+        if owner is None or place[0] != "address":
+            return
+        has = self._unit(owner, place)
+        kind = "interface" if isinstance(has, Interface) else "service"
+        for node in self._claims.get(place):
+            wants = self._unit(node, place)
+            if node != owner and not isinstance(wants, Vrf) and not isinstance(has, Vrf):
+                subject = self.cache.get(node[1])
+                text = f"{wants.name}: the address {place[2]} is already that of {kind} {has.name} in this VRF"
+                yield Reason((subject.type if subject else node[0], node[1]), "address-taken", text)
+
+
+def _place(unit: Unit) -> Key:
+    """What only one unit can have."""
+    match unit:
+        case Vrf():
+            return unit.key
+        case Interface() | Vip():
+            return ("address", unit.vrf, str(unit.address))
+
+
+class _Multimap(Generic[K, V]):
+    """A key to several values, mostly one: a set for each of a million keys would be a quarter of a gigabyte."""
+
+    def __init__(self) -> None:
+        self._one: dict[K, V] = {}
+        self._many: dict[K, set[V]] = {}
+
+    def get(self, key: K) -> Collection[V]:
+        """A copy: the map may change while the caller goes through it."""
+        if key in self._one:
+            return (self._one[key],)
+        return tuple(self._many.get(key, ()))
+
+    def __len__(self) -> int:
+        return len(self._one) + len(self._many)
+
+    def add(self, key: K, value: V) -> None:
+        if key in self._many:
+            self._many[key].add(value)
+        elif key not in self._one or self._one[key] == value:
+            self._one[key] = value
+        else:
+            self._many[key] = {self._one.pop(key), value}
+
+    def discard(self, key: K, value: V) -> None:
+        if self._one.get(key) == value:
+            del self._one[key]
+        elif key in self._many:
+            self._many[key].discard(value)
+            if len(self._many[key]) == 1:
+                (self._one[key],) = self._many.pop(key)
+
+    def contested(self) -> Iterator[K]:
+        """Keys with several values."""
+        yield from tuple(self._many)

@@ -1,0 +1,151 @@
+"""Which back-ends answer for a listener, and why the others do not.
+
+A member names its interface by annotation `vmi` (kube-manager's way), else by an address among the interfaces of its
+own project (Neutron's way), as the native driver does on the server's side. Every member that is not used has a reason.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+
+from vrouter.cache import Object
+from vrouter.compiler.view import Absent, Local, View
+from vrouter.state import Reason
+
+GREATEST_WEIGHT = 256  # of a member of a nexthop group, on every kernel since 5.3
+
+
+class Unusable(Exception):
+    """A reason on its way up, not an error. text: a clause; who catches it knows the subject."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A usable member. label: how its reasons begin."""
+
+    subject: tuple[str, str]
+    label: str
+    local: Local
+    port: int
+    weight: int
+
+
+def canonical(address: Any) -> str | None:
+    """An address as instance-ips have it (`fd00::1`, not `FD00:0::1`); what is none, as it is."""
+    try:
+        return str(ip_address(address))
+    except ValueError:
+        return str(address) if address else None
+
+
+def integer(value: Any) -> int | None:
+    """Some clients send ports as text (kube-manager does for an ingress, contract section 7)."""
+    if isinstance(value, str) and value.isdecimal():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def port_of(value: Any, what: str) -> int:
+    port = integer(value)
+    if port is None:
+        raise Unusable("no-port", f"has no {what}")
+    if not 1 <= port <= 65535:
+        raise Unusable("no-port", f"has the {what} {port}, which is not in 1..65535")
+    return port
+
+
+def backends(
+    view: View, pools: Sequence[Object], linked: frozenset[str], blocked: str | None, reasons: list[Reason]
+) -> Iterator[Backend]:
+    """The usable members of `pools`. linked: interfaces that may answer for the VIP. blocked: why none may, a
+    clause."""
+    taken: dict[str, str] = {}  # interface -> the member that uses it
+    for pool in pools:
+        down = blocked
+        if down is None and not is_up(pool, "loadbalancer_pool_properties"):
+            down = f"admin_state of pool {pool.name} is down"
+        for uuid in view.children(pool.uuid, "loadbalancer-member"):
+            member = view.get(uuid)
+            if member is None:
+                continue
+            try:
+                backend = _backend(view, pool, member, linked, down, reasons)
+                interface = backend.local.interface
+                if interface.uuid in taken:
+                    raise Unusable("duplicate", f"is the same back-end as member {taken[interface.uuid]}: "
+                                   f"interface {interface.name}")  # fmt: skip
+                taken[interface.uuid] = member.name
+                yield backend
+            except Unusable as unusable:
+                text = f"member {member.name}: {unusable.text}"
+                reasons.append(Reason((member.type, uuid), unusable.code, text))
+
+
+def is_up(found: Object, properties: str) -> bool:
+    """admin_state; absent means up (contract: its default)."""
+    return (found.properties.get(properties) or {}).get("admin_state") is not False
+
+
+def _backend(
+    view: View, pool: Object, member: Object, linked: frozenset[str], down: str | None, reasons: list[Reason]
+) -> Backend:
+    properties = member.properties.get("loadbalancer_member_properties") or {}
+    if down is not None:
+        raise Unusable("admin-down" if "admin_state" in down else "blocked", down)
+    if not is_up(member, "loadbalancer_member_properties"):
+        raise Unusable("admin-down", "admin_state is down")
+    weight = _weight(properties.get("weight"))
+    uuid = _interface(view, pool, member, properties.get("address"))
+    found = view.interface(uuid)
+    if isinstance(found, Absent):
+        raise Unusable(found.code, f"interface {view.name(uuid)} {found.text}")
+    if uuid not in linked:
+        raise Unusable("not-linked", f"interface {view.name(uuid)} is referenced by no floating-ip of the VIP")
+    port = port_of(properties.get("protocol_port"), "protocol_port")
+    if weight > GREATEST_WEIGHT:
+        text = f"member {member.name}: weight {weight} counts as {GREATEST_WEIGHT}, the most that a nexthop can have"
+        reasons.append(Reason((member.type, member.uuid), "weight-limited", text))
+        weight = GREATEST_WEIGHT
+    return Backend((member.type, member.uuid), f"member {member.name}", found, port, weight)
+
+
+def _weight(value: Any) -> int:
+    weight = 1 if value is None else integer(value)
+    if weight == 0:
+        raise Unusable("weight-zero", "weight is 0: it takes no new connections")
+    if weight is None or weight < 0:
+        raise Unusable("weight-wrong", f"weight {value!r} is not a number from 0 on")
+    return weight
+
+
+def _interface(view: View, pool: Object, member: Object, address: str | None) -> str:
+    for pair in (member.properties.get("annotations") or {}).get("key_value_pair") or ():
+        if pair.get("key") == "vmi" and pair.get("value"):
+            return str(pair["value"])
+    if not address:
+        raise Unusable("no-interface", "names neither an interface (annotation vmi) nor an address")
+    candidates = sorted({
+        uuid
+        for holding in view.holders(canonical(address) or "")
+        for uuid in _targets(view, holding)
+        if (interface := view.get(uuid)) is not None and interface.parent == pool.parent
+    })  # fmt: skip
+    project = pool.fq_name[-2] if len(pool.fq_name) > 1 else pool.parent
+    if not candidates:
+        raise Unusable("no-interface", f"address {address} belongs to no interface of project {project}")
+    if len(candidates) > 1:
+        names = ", ".join(view.name(uuid) for uuid in candidates)
+        raise Unusable("several-interfaces", f"address {address} belongs to several interfaces of project {project}: "
+                       f"{names}")  # fmt: skip
+    return candidates[0]
+
+
+def _targets(view: View, holding: str) -> list[str]:
+    found = view.get(holding)
+    return found.targets("virtual-machine-interface") if found else []

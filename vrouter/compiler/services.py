@@ -1,0 +1,296 @@
+"""Services: which VIPs stand in which VRF, with which listeners and back-ends.
+
+Two graphs meet here. The floating-ip below a VIP's instance-ip says which interfaces may answer for the VIP; whoever
+made it, the server's native driver or somebody's own svc-monitor, is all the same. The loadbalancer tree narrows that
+per listener: members, ports, weights, admin state. Without a tree the floating-ip's port mappings stand for listeners
+(contract, ecmp.md 1.2).
+
+A VIP with listeners but without usable back-end stands all the same: its connections are refused at once and not left
+to time out.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv4Address
+from typing import Any
+
+from vrouter.cache import Object
+from vrouter.compiler.members import Backend, Unusable, backends, canonical, is_up, port_of
+from vrouter.compiler.view import Absent, Result, View
+from vrouter.state import Listener, Member, Protocol, Reason, Vip
+
+# What is balanced is connections; that they carry HTTP or TLS makes no difference to a router.
+_PROTOCOLS: Mapping[str, Protocol] = {
+    "TCP": "tcp", "UDP": "udp", "HTTP": "tcp", "HTTPS": "tcp", "TERMINATED_HTTPS": "tcp",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a VIP is. linked: uuids of the interfaces that may answer for it."""
+
+    address: IPv4Address
+    network: str
+    linked: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A listener's (protocol, port) with back-ends from any VRF. listener: its uuid, None for a port mapping."""
+
+    protocol: Protocol
+    port: int
+    backends: tuple[Backend, ...]
+    listener: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What a loadbalancer tree comes to, before any VRF. place: None if it has no VIP; a reason says why."""
+
+    place: Place | None
+    services: Sequence[Service]
+    reasons: list[Reason]
+
+
+def examine(view: View, found: Object) -> Examined:
+    """Walk the tree of a loadbalancer."""
+    reasons: list[Reason] = []
+    place, blocked = None, None
+    try:
+        place = _place(view, found)
+    except Unusable as unusable:
+        blocked = f"loadbalancer {found.name} {unusable.text}"
+        reasons.append(Reason((found.type, found.uuid), unusable.code, blocked))
+    if not is_up(found, "loadbalancer_properties"):
+        down = f"admin_state of loadbalancer {found.name} is down"
+        blocked = blocked or down
+        reasons.append(Reason((found.type, found.uuid), "admin-down", f"{down}: every connection is refused"))
+    services = list(_listeners(view, found, place, blocked, reasons))
+    if place is not None and not services:
+        reasons.append(Reason((found.type, found.uuid), "no-listener", f"loadbalancer {found.name} has no listener"))
+    return Examined(place, services, reasons)
+
+
+def compile_loadbalancer(view: View, uuid: str) -> Result:
+    found = view.get(uuid)
+    if found is None:
+        return Result()
+    examined = examine(view, found)
+    reasons = examined.reasons
+    if examined.place is None or not examined.services:
+        return Result(reasons=tuple(reasons))
+    vips = tuple(_vips(view, found, examined.place, examined.services, reasons))
+    return Result(units=vips, reasons=tuple(reasons), age=found.created)
+
+
+def compile_floating_ip(view: View, uuid: str) -> Result:
+    """A VIP that only a floating-ip tells of; nothing where a loadbalancer has the same interface."""
+    found = view.get(uuid)
+    if found is None:
+        return Result()
+    reasons: list[Reason] = []
+    if found.parent_type != "instance-ip":
+        if found.targets("virtual-machine-interface"):
+            text = f"floating-ip {found.name} is of a pool; only VIPs (below an instance-ip) are forwarded for now"
+            reasons.append(Reason((found.type, uuid), "pool-floating-ip", text))
+        return Result(reasons=tuple(reasons))
+    holding = view.get(found.parent)
+    if holding is None:
+        return Result()
+    owners = [view.referrers(interface, "loadbalancer") for interface in holding.targets("virtual-machine-interface")]
+    if any(owners):
+        return Result()
+    services = list(_mappings(view, found, reasons))
+    if not services:
+        return Result(reasons=tuple(reasons))
+    try:
+        address, network = _address(found.properties.get("floating_ip_address")), _network(holding)
+    except Unusable as unusable:
+        text = f"floating-ip {found.name} {unusable.text}"
+        return Result(reasons=(*reasons, Reason((found.type, uuid), unusable.code, text)))
+    place = Place(address, network, frozenset(found.targets("virtual-machine-interface")))
+    vips = tuple(_vips(view, found, place, services, reasons))
+    return Result(units=vips, reasons=tuple(reasons), age=found.created)
+
+
+def compile_listener(view: View, uuid: str) -> Result:
+    """A listener makes units through its loadbalancer; alone it has a reason."""
+    return _orphan(view, uuid, "loadbalancer")
+
+
+def compile_pool(view: View, uuid: str) -> Result:
+    return _orphan(view, uuid, "loadbalancer-listener")
+
+
+def _orphan(view: View, uuid: str, kind: str) -> Result:
+    found = view.get(uuid)
+    if found is None or any(view.get(target) for target in found.targets(kind)):
+        return Result()
+    text = f"{found.type.removeprefix('loadbalancer-')} {found.name} has no {kind.removeprefix('loadbalancer-')}"
+    return Result(reasons=(Reason((found.type, uuid), "orphan", text),))
+
+
+def _place(view: View, found: Object) -> Place:
+    """The VIP is the instance-ip with the `vip_address`; else the first by uuid, as for the native driver."""
+    interfaces = found.targets("virtual-machine-interface")
+    if not interfaces:
+        raise Unusable("no-interface", "has no virtual-machine-interface, so it has no VIP")
+    uuids = sorted({uuid for interface in interfaces for uuid in view.referrers(interface, "instance-ip")})
+    holdings = [one for uuid in uuids if (one := view.get(uuid)) and one.properties.get("instance_ip_address")]
+    if not holdings:
+        name = view.name(interfaces[0])
+        raise Unusable("no-instance-ip", f"has no VIP: its interface {name} has no instance-ip with an address")
+    wanted = canonical((found.properties.get("loadbalancer_properties") or {}).get("vip_address"))
+    exact = [one for one in holdings if canonical(one.properties["instance_ip_address"]) == wanted]
+    holding = (exact or holdings)[0]
+    text = holding.properties["instance_ip_address"]
+    address = _address(text)
+    floating = [one for uuid in view.children(holding.uuid, "floating-ip") if (one := view.get(uuid))]
+    floating = [one for one in floating if one.properties.get("floating_ip_address") == text]
+    provider = found.properties.get("loadbalancer_provider")
+    if provider != "native" and not floating:
+        raise Unusable("provider", f"has the provider {provider or 'none'}; only native ones are forwarded here")
+    linked = frozenset(uuid for one in floating for uuid in one.targets("virtual-machine-interface"))
+    return Place(address, _network(holding), linked)
+
+
+def _address(text: Any) -> IPv4Address:
+    try:
+        return IPv4Address(text)
+    except (AddressValueError, TypeError):
+        if text and ":" in str(text):
+            raise Unusable("ipv6", f"has the VIP {text}; only IPv4 is forwarded for now") from None
+        raise Unusable("no-address", "has a VIP without address") from None
+
+
+def _network(holding: Object) -> str:
+    networks = holding.targets("virtual-network")
+    if not networks:
+        raise Unusable("no-network", f"has its VIP in no virtual-network (instance-ip {holding.name})")
+    return networks[0]
+
+
+def _listeners(
+    view: View, found: Object, place: Place | None, blocked: str | None, reasons: list[Reason]
+) -> Iterator[Service]:
+    linked = place.linked if place else frozenset()
+    taken: dict[tuple[Protocol, int], str] = {}
+    for uuid in view.referrers(found.uuid, "loadbalancer-listener"):
+        listener = view.get(uuid)
+        if listener is None:
+            continue
+        why = blocked
+        key: tuple[Protocol, int] | None = None
+        try:
+            key = _endpoint(listener)
+            if key in taken:
+                raise Unusable("duplicate", f"has the protocol and port of listener {taken[key]}")
+            taken[key] = listener.name
+        except Unusable as unusable:
+            text = f"listener {listener.name} {unusable.text}"
+            reasons.append(Reason((listener.type, uuid), unusable.code, text))
+            key, why = None, why or text
+        if not is_up(listener, "loadbalancer_listener_properties"):
+            down = f"admin_state of listener {listener.name} is down"
+            reasons.append(Reason((listener.type, uuid), "admin-down", f"{down}: its connections are refused"))
+            why = why or down
+        pools = [pool for pool_uuid in view.referrers(uuid, "loadbalancer-pool") if (pool := view.get(pool_uuid))]
+        usable = tuple(backends(view, pools, linked, why, reasons))
+        if key is not None:
+            if not pools:
+                reasons.append(Reason((listener.type, uuid), "no-pool", f"listener {listener.name} has no pool"))
+            yield Service(*key, usable, uuid)
+
+
+def _endpoint(listener: Object) -> tuple[Protocol, int]:
+    properties = listener.properties.get("loadbalancer_listener_properties") or {}
+    named = properties.get("protocol")
+    protocol = _PROTOCOLS.get(str(named).upper())
+    if protocol is None:
+        raise Unusable("protocol", f"has the protocol {named}, which is not supported" if named else "has no protocol")
+    return protocol, port_of(properties.get("protocol_port"), "protocol_port")
+
+
+def _mappings(view: View, found: Object, reasons: list[Reason]) -> Iterator[Service]:
+    subject = (found.type, found.uuid)
+    uuids = found.targets("virtual-machine-interface")
+    if not uuids:
+        return
+    if not found.properties.get("floating_ip_port_mappings_enable"):
+        text = f"floating-ip {found.name} has no loadbalancer and no port mappings enabled: no port of it is known"
+        reasons.append(Reason(subject, "no-listener", text))
+        return
+    entries = (found.properties.get("floating_ip_port_mappings") or {}).get("port_mappings") or ()
+    seen: set[tuple[Protocol, int]] = set()
+    for entry in entries:
+        protocol = _PROTOCOLS.get(str(entry.get("protocol")).upper())
+        try:
+            if protocol is None:
+                raise Unusable("protocol", f"has the protocol {entry.get('protocol')}, which is not supported")
+            port, target = port_of(entry.get("src_port"), "src_port"), port_of(entry.get("dst_port"), "dst_port")
+            if (protocol, port) in seen:
+                raise Unusable("duplicate", f"repeats {protocol} port {port}")
+        except Unusable as unusable:
+            text = f"a port mapping of floating-ip {found.name} {unusable.text}"
+            reasons.append(Reason(subject, unusable.code, text))
+            continue
+        seen.add((protocol, port))
+        yield Service(protocol, port, tuple(_answering(view, found, uuids, target)))
+    for uuid in uuids:
+        interface = view.interface(uuid)
+        if isinstance(interface, Absent):
+            text = f"floating-ip {found.name}: interface {view.name(uuid)} {interface.text}"
+            reasons.append(Reason(subject, interface.code, text))
+
+
+def _answering(view: View, found: Object, uuids: Sequence[str], target: int) -> Iterator[Backend]:
+    for uuid in uuids:
+        interface = view.interface(uuid)
+        if not isinstance(interface, Absent):
+            yield Backend((found.type, found.uuid), f"floating-ip {found.name}", interface, target, 1)
+
+
+def _vips(view: View, found: Object, place: Place, services: Sequence[Service], reasons: list[Reason]) -> Iterator[Vip]:
+    """The VIP in each VRF of this node from which it may be reached."""
+    reach = view.reach(place.network)
+    vrfs = {
+        uuid: network.vrf
+        for uuid in reach
+        if view.has_local(uuid) and (network := view.network(uuid)) is not None and network.vrf is not None
+    }
+    if not vrfs:
+        text = f"{found.type} {found.name}: no interface of this node is in a VRF from which its VIP may be reached"
+        reasons.append(Reason((found.type, found.uuid), "no-local-vrf", text))
+    reasons += _apart(view, place, services, list(vrfs), reach)
+    for uuid, vrf in sorted(vrfs.items()):
+        listeners = sorted(
+            Listener(service.protocol, service.port, tuple(sorted(_member(one) for one in service.backends
+                                                                  if one.local.network == uuid)))
+            for service in services
+        )  # fmt: skip
+        yield Vip(vrf.index, place.address, ":".join(found.fq_name), tuple(listeners))
+
+
+def _apart(
+    view: View, place: Place, services: Sequence[Service], vrfs: Sequence[str], reach: Sequence[str]
+) -> Iterator[Reason]:
+    """Why a back-end does not answer clients of another VRF than its own."""
+    for backend in dict.fromkeys(backend for service in services for backend in service.backends):
+        here = f"{backend.label}: interface {backend.local.interface.name} is in VRF {backend.local.vrf.name}"
+        if backend.local.network not in reach:
+            network = view.network(place.network)
+            service = network.name if network else place.network
+            text = f"{here}, to which no network-policy joins the VIP's network {service}"
+            yield Reason(backend.subject, "not-joined", text)
+            continue
+        for other in vrfs:
+            network = view.network(other)
+            if other != backend.local.network and network is not None and network.vrf is not None:
+                text = f"{here}; clients in VRF {network.vrf.name} do not reach it: routes between VRFs come later"
+                yield Reason(backend.subject, "other-vrf", text)
+
+
+def _member(backend: Backend) -> Member:
+    interface = backend.local.interface
+    return Member(interface.uuid, interface.address, backend.port, backend.weight)

@@ -1,0 +1,141 @@
+"""What a compile function sees of the world, and what it gives back.
+
+A function of this package is pure: it reads through a `View` and returns a `Result`. The view notes each fact that was
+read; the engine runs the function again when one of them changes, and only then. So no list of "what touches what" has
+to be maintained by hand, or can be forgotten.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import Literal, Protocol
+
+from vrouter.cache import Cache, Fact, Object, children_of, holders_of, name_of, referrers_of
+from vrouter.state import Interface, Reason, Unit, Vrf
+
+Rule = Literal["network", "reach", "interface", "listener", "pool", "loadbalancer", "floating-ip"]
+Node = tuple[Rule, str]  # what is computed, and for which uuid
+
+
+@dataclass(frozen=True, slots=True)
+class Subnet:
+    """uuid: as instance-ips name it; None where only the address tells. gateway: None if it has none."""
+
+    uuid: str | None
+    network: IPv4Network
+    gateway: IPv4Address | None
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A virtual-network. name: fq_name joined by colons. vrf: None until it has a network id."""
+
+    uuid: str
+    name: str
+    vrf: Vrf | None
+    subnets: tuple[Subnet, ...]
+    policies: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """A virtual-machine-interface that stands on this node. network: uuid of its virtual-network."""
+
+    interface: Interface
+    vrf: Vrf
+    network: str
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A virtual-machine-interface that does not. text: a clause with the interface as its subject. here: it should."""
+
+    code: str
+    text: str
+    here: bool = False
+
+
+Value = Network | tuple[str, ...] | Local | Absent | None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """value: for other functions to read. units: for the data plane. age: who was first, where two want one address."""
+
+    value: Value = None
+    units: tuple[Unit, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+    age: str = ""
+
+
+class Evaluator(Protocol):
+    """The engine, as a view needs it."""
+
+    node: str
+    cache: Cache
+
+    def value(self, node: Node) -> Value: ...
+    def has_local(self, network: str) -> bool: ...
+
+
+class View:
+    """One compile function's eyes. reads: the facts and nodes seen so far."""
+
+    __slots__ = ("_evaluator", "reads")
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        self._evaluator = evaluator
+        self.reads: set[Fact] = set()
+
+    @property
+    def node(self) -> str:
+        """This node's name."""
+        return self._evaluator.node
+
+    def get(self, uuid: str | None) -> Object | None:
+        if uuid is None:
+            return None
+        self.reads.add(uuid)
+        return self._evaluator.cache.get(uuid)
+
+    def name(self, uuid: str) -> str:
+        """Last part of the fq_name, or the uuid of what is not here; reads no more than that of the object."""
+        self.reads.add(name_of(uuid))
+        found = self._evaluator.cache.get(uuid)
+        return found.name if found else uuid
+
+    def referrers(self, uuid: str, kind: str) -> Sequence[str]:
+        return self._linked(referrers_of(uuid, kind))
+
+    def children(self, uuid: str, kind: str) -> Sequence[str]:
+        return self._linked(children_of(uuid, kind))
+
+    def holders(self, address: str) -> Sequence[str]:
+        """uuids of the instance-ips with this address, in any network."""
+        return self._linked(holders_of(address))
+
+    def network(self, uuid: str) -> Network | None:
+        value = self._value(("network", uuid))
+        return value if isinstance(value, Network) else None
+
+    def reach(self, network: str) -> tuple[str, ...]:
+        """uuids of the networks from which this one may be reached, itself first."""
+        value = self._value(("reach", network))
+        return value if isinstance(value, tuple) else ()
+
+    def interface(self, uuid: str) -> Local | Absent:
+        value = self._value(("interface", uuid))
+        return value if isinstance(value, Local | Absent) else Absent("gone", "does not exist")
+
+    def has_local(self, network: str) -> bool:
+        """Whether any interface of this node is in the network."""
+        self.reads.add(("local", network))
+        return self._evaluator.has_local(network)
+
+    def _linked(self, fact: Fact) -> Sequence[str]:
+        self.reads.add(fact)
+        return self._evaluator.cache.linked(fact)
+
+    def _value(self, node: Node) -> Value:
+        self.reads.add(node)
+        return self._evaluator.value(node)

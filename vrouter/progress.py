@@ -1,0 +1,51 @@
+"""How far this node is: which revision it has seen, and which one the data plane has reached.
+
+A revision counts as applied when every unit it touched has been tried: it stands, or its error is shown beside it.
+Waiting for all to succeed would make one broken pod a reason to wait for ever.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """revision, 0 for none yet. at: seconds since the epoch when it was reached."""
+
+    revision: int = 0
+    at: float = 0.0
+
+
+class Progress:
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self.seen = Mark()
+        self.applied = Mark()
+        self._clock = clock
+        self._moved = asyncio.Condition()
+        self._ended = False
+
+    def see(self, revision: int) -> None:
+        self.seen = Mark(revision, self._clock())
+
+    async def apply(self, revision: int) -> None:
+        async with self._moved:
+            if revision != self.applied.revision:
+                self.applied = Mark(revision, self._clock())
+            self._moved.notify_all()
+
+    async def wait(self, revision: int, seconds: float) -> bool:
+        """Whether `revision` is applied within so many seconds."""
+        try:
+            async with asyncio.timeout(seconds), self._moved:
+                await self._moved.wait_for(lambda: self._ended or self.applied.revision >= revision)
+        except TimeoutError:
+            pass
+        return self.applied.revision >= revision
+
+    async def end(self) -> None:
+        """Nothing more will be applied: nobody waits any longer."""
+        async with self._moved:
+            self._ended = True
+            self._moved.notify_all()

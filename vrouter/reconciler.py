@@ -1,0 +1,288 @@
+"""Makes the data plane what it should be, and says of each unit how far it is.
+
+Level-triggered: a key says that something about a unit may have changed, never what; what to do is the difference
+between what is desired and what was applied. So keys may come twice, late, or together, and a restart is a reconcile of
+everything against what the backend observes: what is right already is not touched.
+
+Order: VIPs let go of interfaces that leave, then interfaces and VRFs go; then VRFs, interfaces and VIPs come, each on
+what it stands on. A VIP is made with those of its members whose interface stands, so that one pod that cannot be made
+does not take its service away; it gets the member as soon as that interface stands.
+
+Backend calls block, so they run one at a time in a thread of their own; the event loop never waits for the kernel.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal, TypeVar
+
+import structlog
+
+from vrouter.backends.protocol import Backend, BackendError, Delete, Operation, Put
+from vrouter.state import Key, Unit, Vip, Vrf
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+FIRST_RETRY = 0.1  # seconds; doubles with each failure
+LONGEST_RETRY = 30.0
+SLICE = 256  # operations between two chances to stop or to answer a question: about a tenth of a second
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """since: seconds since the epoch. text: what the backend said. retry_at: on the monotonic clock, None for never."""
+
+    state: Literal["pending", "done", "error"]
+    since: float
+    text: str = ""
+    attempts: int = 0
+    retry_at: float | None = None
+
+
+class Reconciler:
+    """desired: the compiler's live mapping. applied: what stands, as far as is known."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        desired: Mapping[Key, Unit],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.applied: dict[Key, Unit] = {}
+        self.status: dict[Key, Status] = {}
+        self._backend = backend
+        self._desired = desired
+        self._monotonic = monotonic
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="backend")
+        self._uncertain: set[Key] = set()  # of what is applied, where an operation failed on the way
+        self._retries: dict[Key, float] = {}  # key -> when, on the monotonic clock
+        self._mentions: dict[Key, set[str]] = {}  # VIP -> interfaces it mentions, desired or applied
+        self._users: dict[str, set[Key]] = {}  # the same the other way: interface -> VIPs
+
+    async def start(self) -> None:
+        """Open the backend and read what stands. BackendError if this machine cannot serve."""
+        await self.ask(self._backend.open)
+        for unit in await self.ask(self._backend.observe):
+            self._stands(unit.key, unit)
+
+    async def ask(self, question: Callable[[], T]) -> T:
+        """Run a backend call in the backend's thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, question)
+
+    async def close(self) -> None:
+        """Let go of the backend after the call that runs now; what stands stays."""
+        await self.ask(self._backend.close)
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    @property
+    def next_retry(self) -> float | None:
+        """Seconds until something is to be tried again."""
+        if not self._retries:
+            return None
+        return max(0.0, min(self._retries.values()) - self._monotonic())
+
+    def everything(self) -> set[Key]:
+        return self._desired.keys() | self.applied.keys()
+
+    async def reconcile(self, changed: Iterable[Key]) -> None:
+        """Try to make what these keys name as desired, and what is due for another try. Failures become statuses."""
+        now = self._monotonic()
+        keys = set(changed)
+        for key in keys:
+            self._retries.pop(key, None)
+            if key in self.status:
+                self.status[key] = replace(self.status[key], attempts=0)
+        due = {key for key, at in self._retries.items() if at <= now}
+        keys |= due
+        for key in due:
+            del self._retries[key]
+        for key in keys:
+            self._mention(key)
+            if key in self._desired and self.applied.get(key) != self._desired[key]:
+                self._set(key, "pending")
+        leaving = {key for key in keys if key[0] == "interface" and self._leaves(key)}
+        vips = {key for key in keys if key[0] == "vip"} | self._users_of(leaving)
+        await self._apply(list(self._shrink(vips, leaving)))
+        await self._apply(list(self._delete_interfaces(leaving)))
+        await self._apply(list(self._delete_vrfs(keys)))
+        bases = [*self._puts(keys, "vrf"), *self._puts(keys, "interface")]
+        await self._apply(bases)
+        vips |= self._users_of(operation.unit.key for operation in bases)
+        await self._apply(list(self._put_vips(vips)))
+
+    # --- what to do
+
+    def _leaves(self, key: Key) -> bool:
+        """Whether an interface that stands goes away, or to another VRF."""
+        stands, wanted = self.applied.get(key), self._desired.get(key)
+        return stands is not None and (wanted is None or _vrf(stands) != _vrf(wanted))
+
+    def _shrink(self, vips: Iterable[Key], leaving: set[Key]) -> Iterator[Operation]:
+        for key in sorted(vips, key=str):
+            stands, wanted = self.applied.get(key), self._desired.get(key)
+            if not isinstance(stands, Vip):
+                continue
+            if wanted is None:
+                yield Delete(stands)
+            elif isinstance(wanted, Vip) and any(("interface", uuid) in leaving for uuid in stands.backends):
+                smaller = self._narrow(wanted, leaving)
+                if smaller != stands:
+                    yield Put(smaller, self._was(key))
+
+    def _delete_interfaces(self, leaving: Iterable[Key]) -> Iterator[Operation]:
+        for key in sorted(leaving, key=str):
+            if self._users_of([key]) & self._uncertain:
+                self._fail(key, BackendError("a VIP could not let go of it yet"))
+            else:
+                yield Delete(self.applied[key])
+
+    def _delete_vrfs(self, keys: Iterable[Key]) -> Iterator[Operation]:
+        for key in sorted((key for key in keys if key[0] == "vrf"), key=str):
+            stands = self.applied.get(key)
+            if stands is None or key in self._desired:
+                continue
+            if any(_vrf(other) == _vrf(stands) for other in self.applied.values() if not isinstance(other, Vrf)):
+                self._fail(key, BackendError("something in this VRF could not be removed yet"))
+                continue
+            yield Delete(stands)
+
+    def _puts(self, keys: Iterable[Key], kind: str) -> Iterator[Put]:
+        for key in sorted((key for key in keys if key[0] == kind), key=str):
+            wanted = self._desired.get(key)
+            if wanted is None:
+                if key not in self.applied:
+                    self._clear(key)
+            elif self._leaves(key):
+                continue  # its old self could not be removed; that error stands and is tried again
+            elif self.applied.get(key) != wanted or key in self._uncertain:
+                yield Put(wanted, self._was(key))
+            else:
+                self._set(key, "done")
+
+    def _put_vips(self, vips: Iterable[Key]) -> Iterator[Operation]:
+        for key in sorted(vips, key=str):
+            wanted = self._desired.get(key)
+            if not isinstance(wanted, Vip):
+                if key not in self.applied:
+                    self._clear(key)
+                continue
+            standing = self._narrow(wanted)
+            if self.applied.get(key) != standing or key in self._uncertain:
+                yield Put(standing, self._was(key))
+            else:
+                self._set(key, "done")
+
+    def _was(self, key: Key) -> Unit | None:
+        return None if key in self._uncertain else self.applied.get(key)
+
+    def _narrow(self, vip: Vip, leaving: Iterable[Key] = ()) -> Vip:
+        """The VIP with those members whose interface stands as desired and does not leave."""
+        away = {uuid for uuid in vip.backends if not self._available(uuid) or ("interface", uuid) in leaving}
+        if not away:
+            return vip
+        listeners = tuple(
+            replace(listener, members=tuple(one for one in listener.members if one.interface not in away))
+            for listener in vip.listeners
+        )
+        return replace(vip, listeners=listeners)
+
+    def _available(self, uuid: str) -> bool:
+        key: Key = ("interface", uuid)
+        return key in self.applied and key not in self._uncertain and self.applied[key] == self._desired.get(key)
+
+    # --- doing it
+
+    async def _apply(self, operations: Sequence[Operation]) -> None:
+        for start in range(0, len(operations), SLICE):
+            part = operations[start : start + SLICE]
+            answers = await self.ask(partial(self._call, part))
+            for operation, error in zip(part, answers, strict=True):
+                key = operation.unit.key
+                if error is not None:
+                    self._uncertain.add(key)
+                    if isinstance(operation, Put):  # perhaps in part: it must be removed in time
+                        self.applied[key] = operation.unit
+                    self._mention(key)
+                    self._fail(key, error)
+                elif isinstance(operation, Delete):
+                    self._stands(key, None)
+                else:
+                    self._stands(key, operation.unit)
+                    self._set(key, "done")
+
+    def _call(self, operations: Sequence[Operation]) -> Sequence[BackendError | None]:
+        """In the backend's thread. A fault of its own is shown as an error of what was asked, and tried again."""
+        try:
+            return self._backend.apply(operations)
+        except Exception as error:  # whatever it is, the agent must go on with the rest
+            log.exception("the backend failed", operations=len(operations))
+            failure = error if isinstance(error, BackendError) else BackendError(f"{type(error).__name__}: {error}")
+            return [failure] * len(operations)
+
+    def _stands(self, key: Key, unit: Unit | None) -> None:
+        self._uncertain.discard(key)
+        if unit is None:
+            self.applied.pop(key, None)
+            if key not in self._desired:
+                self._clear(key)
+        else:
+            self.applied[key] = unit
+        self._mention(key)
+
+    def _mention(self, key: Key) -> None:
+        """Keep the index of which VIPs use, or may still use, which interface."""
+        if key[0] != "vip":
+            return
+        now = set(self._mentions.get(key, ())) if key in self._uncertain else set()
+        for unit in (self._desired.get(key), self.applied.get(key)):
+            if isinstance(unit, Vip):
+                now |= unit.backends.keys()
+        before = self._mentions.pop(key, set())
+        if now:
+            self._mentions[key] = now
+        for uuid in before - now:
+            self._users[uuid].discard(key)
+            if not self._users[uuid]:
+                del self._users[uuid]
+        for uuid in now - before:
+            self._users.setdefault(uuid, set()).add(key)
+
+    def _users_of(self, keys: Iterable[Key]) -> set[Key]:
+        return {vip for key in keys if key[0] == "interface" for vip in self._users.get(str(key[1]), ())}
+
+    # --- statuses
+
+    def _set(self, key: Key, state: Literal["pending", "done"]) -> None:
+        before = self.status.get(key)
+        if before is None or before.state != state:
+            attempts = before.attempts if before and state == "pending" else 0
+            self.status[key] = Status(state, self._clock(), attempts=attempts)
+
+    def _fail(self, key: Key, error: BackendError) -> None:
+        attempts = self.status[key].attempts + 1 if key in self.status else 1
+        retry_at = None
+        if not error.permanent:
+            delay = min(FIRST_RETRY * 2 ** min(attempts - 1, 20), LONGEST_RETRY)
+            retry_at = self._monotonic() + delay * random.uniform(0.75, 1.0)  # noqa: S311 - spreads load
+            self._retries[key] = retry_at
+        if self.status.get(key) is None or self.status[key].text != str(error):
+            log.warning("not applied", unit=":".join(map(str, key)), reason=str(error), permanent=error.permanent)
+        self.status[key] = Status("error", self._clock(), str(error), attempts, retry_at)
+
+    def _clear(self, key: Key) -> None:
+        self.status.pop(key, None)
+        self._retries.pop(key, None)
+        self._uncertain.discard(key)
+
+
+def _vrf(unit: Unit) -> int:
+    return unit.index if isinstance(unit, Vrf) else unit.vrf

@@ -1,0 +1,115 @@
+"""What the data plane should be, as values.
+
+The compiler makes these from the objects, the reconciler compares them, a backend makes them true. They are named by
+what an operator names (a VRF, an interface's uuid, a VIP), never by a kernel id: numbers of nexthops, groups and marks
+are the backend's own affair, found again in the kernel after a restart.
+
+A *unit* is the smallest thing that is compiled, compared and applied by itself: a `Vrf`, an `Interface` or a `Vip`.
+Each has a `key`; two units with one key are two versions of the same thing.
+"""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import Literal
+
+Protocol = Literal["tcp", "udp"]
+Key = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Vrf:
+    """A routing instance that has an interface on this node.
+
+    index: the virtual network's `virtual_network_network_id`, Contrail's own number for it, unique in the cluster.
+    name: the routing instance's fq_name, joined by colons.
+    """
+
+    index: int
+    name: str
+
+    @property
+    def key(self) -> Key:
+        return ("vrf", self.index)
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """A virtual-machine-interface of this node: one veth between a VRF and a workload's namespace.
+
+    uuid: of the virtual-machine-interface. name: its fq_name, joined by colons, for people.
+    workload: name of the namespace, `[A-Za-z0-9_.-]{1,64}`. gateway: the address the VRF's side answers for.
+    mac: of the workload's side, six lower-case hexadecimal pairs.
+    """
+
+    uuid: str
+    name: str
+    vrf: int
+    workload: str
+    address: IPv4Address
+    mac: str
+    gateway: IPv4Address
+
+    @property
+    def key(self) -> Key:
+        return ("interface", self.uuid)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Member:
+    """A back-end of one listener. interface: uuid of its `Interface`, in the VIP's VRF. weight: 1..256.
+    port: where it listens, 1..65535."""
+
+    interface: str
+    address: IPv4Address
+    port: int
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Listener:
+    """(protocol, port) of a VIP and the back-ends that answer for it, in a fixed order. None: refused at once."""
+
+    protocol: Protocol
+    port: int
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Vip:
+    """A service address in one VRF from which it may be reached. name: the loadbalancer's fq_name, joined by colons.
+
+    `VIP/32` leads to the group of all back-ends; a listener whose back-ends are fewer chooses among its own.
+    """
+
+    vrf: int
+    address: IPv4Address
+    name: str
+    listeners: tuple[Listener, ...]
+
+    @property
+    def key(self) -> Key:
+        return ("vip", self.vrf, str(self.address))
+
+    @property
+    def backends(self) -> dict[str, Member]:
+        """interface uuid -> the member with the greatest weight there, in the order of the uuids."""
+        chosen: dict[str, Member] = {}
+        for member in sorted(member for listener in self.listeners for member in listener.members):
+            if member.interface not in chosen or chosen[member.interface].weight < member.weight:
+                chosen[member.interface] = member
+        return chosen
+
+
+Unit = Vrf | Interface | Vip
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Reason:
+    """Why something that was asked for is not done, for people.
+
+    subject: (resource type, uuid) of the object it is about. code: a short stable word. text: a whole sentence.
+    """
+
+    subject: tuple[str, str]
+    code: str
+    text: str
