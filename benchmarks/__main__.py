@@ -104,16 +104,19 @@ async def new_pool(client: ApiClient, name: str) -> dict[str, Any]:
     })  # fmt: skip
 
 
+def member(pool: list[str], number: int) -> dict[str, Any]:
+    address = f"10.0.{number >> 8}.{number & 255}"
+    return {
+        "fq_name": [*pool, f"m{number}"],
+        "parent_type": "loadbalancer-pool",
+        "loadbalancer_member_properties": {"address": address, "protocol_port": 80},
+    }
+
+
 async def fill(client: ApiClient, pool: list[str], members: int) -> None:
     for start in range(0, members, 64):
-        await asyncio.gather(*[
-            client.create("loadbalancer-member", {
-                "fq_name": [*pool, f"m{number}"],
-                "parent_type": "loadbalancer-pool",
-                "loadbalancer_member_properties": {"address": f"10.0.{number >> 8}.{number & 255}", "protocol_port": 80},
-            })
-            for number in range(start, min(start + 64, members))
-        ])  # fmt: skip
+        numbers = range(start, min(start + 64, members))
+        await asyncio.gather(*[client.create("loadbalancer-member", member(pool, number)) for number in numbers])
 
 
 async def api(report: Report, name: str, database: str, seconds: float, constant: Load) -> None:

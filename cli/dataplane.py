@@ -26,7 +26,7 @@ AGENT = "http://127.0.0.1:8085"
 SERVER = "http://127.0.0.1:8082"
 
 
-def _ask(introspect: str, page: str, *, within: float = 30.0, **parameters: object) -> Any:
+def _ask(introspect: str, page: str, *, within: float = 30.0, **parameters: str | float | None) -> Any:
     """A page of the agent; parameters that are None are left out. within: seconds for the whole answer."""
     from api_client import ApiClient, ClientError, Unreachable
 
@@ -112,8 +112,7 @@ def flow(
     output: Output = Format.table,
 ) -> None:
     """Flows in pairs: from a client to a VIP and on to a member, and back."""
-    filters = {"vrf": vrf, "vip": vip, "port": port, "source": source, "member": member}
-    page = _ask(introspect, "/flows", limit=limit, **filters)
+    page = _ask(introspect, "/flows", limit=limit, vrf=vrf, vip=vip, port=port, source=source, member=member)
     if output == Format.json:
         print_json(page)
         return

@@ -23,10 +23,11 @@ def upgrade(
     settings = load_settings({} if database is None else {"database": database})
 
     from api_server.store import UnusableDatabase
-    from api_server.store import upgrade as upgrade_database
+    from api_server.store import upgrade as bring_up_to_date
+    from api_server.store.engine import Database
 
     try:
-        upgrade_database(settings.database)
+        bring_up_to_date(Database.at(settings.database))
     except UnusableDatabase as error:
         fail(str(error))
     typer.echo("vaportrail: the database is up to date")

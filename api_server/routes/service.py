@@ -27,13 +27,17 @@ NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 @dataclass
 class Service:
-    """One application. `store` is there between start-up and shutdown only: without it all is Unavailable."""
+    """One application. `store` is there between start-up and shutdown only: without it all is Unavailable.
+
+    watching: open watches.
+    """
 
     settings: Settings
     model: ObjectModel
     operations: Operations
     metrics: Metrics = field(default_factory=Metrics)
     opened: Store | None = None
+    watching: int = 0
 
     @property
     def store(self) -> Store:

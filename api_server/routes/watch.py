@@ -15,6 +15,7 @@ import orjson
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from api_server.errors import BadRequest, NotFound, Unavailable
 from api_server.resources.rendering import Item
@@ -102,20 +103,37 @@ def init(reader: Reader, types: Iterable[ResourceType], fields: Fields) -> list[
     ]
 
 
-async def stream(
-    server: Service, subscription: Subscription, beginning: Iterable[bytes], fields: Fields
-) -> AsyncIterator[bytes]:
-    """The frames of one watch, until its client goes or it is told to stop."""
-    server.metrics.watchers.inc()
+async def stream(subscription: Subscription, beginning: Iterable[bytes], fields: Fields) -> AsyncIterator[bytes]:
+    """The frames of one watch, until it is told to stop."""
+    for frame in beginning:
+        yield frame
     try:
-        for frame in beginning:
-            yield frame
         async for chunk in subscription:
             yield frames(chunk, fields)
-        yield b"event: stop\ndata: %b\n\n" % " ".join(subscription.reason.split()).encode()
-    finally:
-        subscription.close()
-        server.metrics.watchers.dec()
+        reason = subscription.reason
+    except Unavailable as error:
+        reason = error.text
+    yield b"event: stop\ndata: %b\n\n" % " ".join(reason.split()).encode()
+
+
+class EventStream(StreamingResponse):
+    """The answer to a watch. Counts as a watcher while it is open, and closes its subscription however it ends."""
+
+    def __init__(self, server: Service, subscription: Subscription, content: AsyncIterator[bytes]) -> None:
+        headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+        super().__init__(content, media_type="text/event-stream", headers=headers)
+        self.server = server
+        self.subscription = subscription
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.server.watching += 1
+        self.server.metrics.watchers.inc()
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.server.watching -= 1
+            self.server.metrics.watchers.dec()
+            self.subscription.close()
 
 
 @router.get("/watch")
@@ -126,14 +144,10 @@ async def watch(request: Request) -> Response:
     beginning: list[bytes] = []
     if current.method == "HEAD":
         return Response(media_type="text/event-stream")
-    if server.store.feed.watchers >= server.settings.max_watchers:
-        raise Unavailable(f"There are {server.settings.max_watchers} watchers already")
+    if server.watching >= server.settings.max_watchers:
+        raise Unavailable(f"There are {server.settings.max_watchers} watchers already, which is the limit")
     if after is None:
         beginning = await server.read(current, lambda reader: init(reader, types, fields))
         after = current.revision
     subscription = await server.store.feed.subscribe([kind.name for kind in types], after)
-    return StreamingResponse(
-        stream(server, subscription, beginning, fields),
-        media_type="text/event-stream",
-        headers={"cache-control": "no-cache", "x-accel-buffering": "no"},
-    )
+    return EventStream(server, subscription, stream(subscription, beginning, fields))

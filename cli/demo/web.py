@@ -13,7 +13,7 @@ class WhoAmI(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:  # the name the base class looks for
         client, client_port = self.client_address[:2]
-        body = f"{self.name} port {self.server.server_address[1]}: hello {client}:{client_port}\n".encode()
+        body = f"{self.name} port {self.connection.getsockname()[1]}: hello {client}:{client_port}\n".encode()
         self.send_response(200)
         self.send_header("Content-Type", "text/plain; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))

@@ -15,7 +15,8 @@ import pytest
 from cli.demo import pods
 from cli.demo.programs import Program
 
-REQUIRED = [name for name in ("nft", "ip", "curl") if not shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin")]
+PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
+REQUIRED = [name for name in ("nft", "ip", "curl") if not shutil.which(name, path=PATH)]
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root: network namespaces"),
     pytest.mark.skipif(bool(REQUIRED), reason=f"needs {', '.join(REQUIRED)}"),

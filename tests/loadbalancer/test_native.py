@@ -111,6 +111,17 @@ async def test_members_are_linked_when_their_annotation_arrives(service: Service
     assert await service.linked() == set()
 
 
+async def test_a_member_may_name_an_interface_that_is_yet_to_come(service: Service) -> None:
+    uuid = "0b5d2c1e-7a3f-4c7e-9f63-0d6a5f1c2b3a"
+    await service.client.annotate(await service.member("m"), "vmi", uuid)
+    assert await service.linked() == set()
+    web = await service.client.interface((DOMAIN, "p1", "web-0"), service.pods, uuid=uuid)
+    assert await service.linked() == {"web-0"}
+    await service.client.delete(web)
+    await service.client.interface((DOMAIN, "p1", "web-0"), service.pods, uuid=uuid)
+    assert await service.linked() == {"web-0"}
+
+
 async def test_a_member_names_its_interface_by_address_in_its_own_project(service: Service) -> None:
     client = service.client
     await service.member("m", address="10.32.0.252")
@@ -146,6 +157,25 @@ async def test_an_interface_stays_while_another_member_uses_it(service: Service)
     assert await service.mappings() == [("TCP", 8888, 80), ("TCP", 9999, 81)]
     await service.client.delete(first)
     assert (await service.linked(), await service.mappings()) == ({"web-0"}, [("TCP", 9999, 81)])
+
+
+async def test_loadbalancers_do_not_keep_each_others_interfaces(service: Service) -> None:
+    client, web = service.client, await service.pod("web-0")
+    member = await service.member("m", web)
+    vip = await client.interface((DOMAIN, "p1", "vip2"), service.services)
+    vip_ip = await client.instance_ip("vip2", service.services, vip)
+    other = await client.create(
+        "loadbalancer", (DOMAIN, "p1", "lb2"), loadbalancer_provider="native", virtual_machine_interface_refs=[to(vip)]
+    )
+    listener = await client.create(
+        "loadbalancer-listener", (DOMAIN, "p1", "lb2"), loadbalancer_refs=[to(other)],
+        loadbalancer_listener_properties={"protocol": "TCP", "protocol_port": 80},
+    )  # fmt: skip
+    await service.member("m", web, await service.back("lb2", listener))
+    await client.delete(member)
+    assert await service.linked() == set()
+    (made,) = await client.children(vip_ip, "floating-ip")
+    assert made.targets(VMI) == [web.uuid]
 
 
 async def test_a_changed_target_port_arrives(service: Service) -> None:

@@ -141,17 +141,17 @@ async def replay(url: str) -> None:
         objects: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in types}
         params = {"resource_type": ",".join(types), "last_event_id": "0"}
         async with client.stream("GET", "/watch", params=params) as stream:
-            kind, revision = "", 0
+            operation, revision = "", 0
             async for line in stream.aiter_lines():
                 name, _, value = line.partition(": ")
                 if name == "event":
-                    kind = value
-                elif name == "data" and kind in ("create", "update", "delete"):
+                    operation = value
+                elif name == "data" and operation in ("create", "update", "delete"):
                     ((kind, each),) = json.loads(value).items()
-                    if kind == "delete":
+                    if operation == "delete":
                         del objects[kind][each["uuid"]]
                     else:
-                        assert (each["uuid"] in objects[kind]) == (kind == "update")
+                        assert (each["uuid"] in objects[kind]) == (operation == "update")
                         objects[kind][each["uuid"]] = each
                 elif name == "id":
                     assert int(value) > revision

@@ -84,7 +84,7 @@ CREATES: list[tuple[str, dict[str, Any], int, str]] = [
 
 
 @pytest.mark.usefixtures("lb")
-@pytest.mark.parametrize(("type", "body", "status", "text"), CREATES)
+@pytest.mark.parametrize(("kind", "body", "status", "text"), CREATES)
 async def test_create_is_refused(
     client: httpx.AsyncClient, kind: str, body: dict[str, Any], status: int, text: str
 ) -> None:
@@ -152,7 +152,7 @@ async def test_other_requests_are_refused(
     client: httpx.AsyncClient, method: str, path: str, status: int, text: str
 ) -> None:
     content = b'{"%b": {"display_name": "x"}}' % path.split("/")[1].encode() if method == "PUT" else b""
-    refused = await client.request(method, path, content=content)
+    refused = await client.request(method, f"http://test:8082{path}", content=content)
     assert (refused.status_code, refused.text) == (status, text)
     assert refused.headers["content-type"] == "text/html; charset=UTF-8"
     if status == 405:

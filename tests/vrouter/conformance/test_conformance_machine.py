@@ -182,7 +182,7 @@ def test_any_long_order_of_changes(lab_type: type[Lab]) -> None:
     run_state_machine_as_test(
         machine(lab_type),
         settings=settings(
-            max_examples=20 if real else 400,
+            max_examples=10 if real else 400,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -1,0 +1,195 @@
+"""The feed keeps the promises of a watch: ordered, unique, reliable, atomic, resumable, bookmarked."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import orjson
+import pytest
+from store_objects import create, deleting, make, updating
+
+from api_server.errors import Gone, Unavailable
+from api_server.store import Chunk, Create, Limits, Object, Pace, Store, Subscription, Transaction
+
+QUICK = Limits(pace=Pace(pause=0.01, bookmark=0.02, keep_alive=0.05))
+
+
+@pytest.fixture
+async def store(url: str) -> AsyncIterator[Store]:
+    store = await Store.open(url, QUICK)
+    yield store
+    await store.close()
+
+
+async def until(subscription: Subscription, revision: int) -> list[Chunk]:
+    chunks = []
+    while subscription.revision < revision:
+        chunks.append(await anext(subscription))
+    return chunks
+
+
+def ids(chunk: Chunk) -> list[int]:
+    return [int(line[4:]) for line in chunk.data.decode().splitlines() if line.startswith("id: ")]
+
+
+def busy(number: int) -> Callable[[Transaction], None]:
+    """Two objects of different types in one request."""
+
+    def call(tx: Transaction) -> None:
+        tx.apply(Create(make("domain", f"d{number}")))
+        tx.apply(Create(make("virtual-machine", f"v{number}")))
+
+    return call
+
+
+async def test_frames_are_contrails_with_an_id_on_the_last_of_a_revision(store: Store) -> None:
+    subscription = await store.feed.subscribe()
+    domain = make("domain", "d")
+    project = make("project", "p", domain)
+    await create(store, domain, project)
+    await store.write(updating(project.uuid, lambda one: one.properties.update(display_name="x")))
+    await store.write(deleting(project.uuid))
+    data = b"".join([chunk.data for chunk in await until(subscription, 3)]).decode()
+    frames = [frame.splitlines() for frame in data.removesuffix("\n\n").split("\n\n")]
+    assert [lines[:-1] for lines in frames] == [
+        ["event: create"],
+        ["event: create", "id: 1"],
+        ["event: update", "id: 2"],
+        ["event: delete", "id: 3"],
+    ]
+    objects = [orjson.loads(lines[-1].removeprefix("data: ")) for lines in frames]
+    assert list(objects[0]) == ["domain"]
+    assert objects[2]["project"]["display_name"] == "x"
+    assert objects[2]["project"]["fq_name"] == ["d", "p"]
+    assert objects[3] == {"project": {"uuid": project.uuid}}
+
+
+async def test_ordered_unique_reliable_atomic(store: Store) -> None:
+    subscriptions = [await store.feed.subscribe(), await store.feed.subscribe({"domain"})]
+    await asyncio.gather(*[store.write(busy(number)) for number in range(100)])
+    everything = await until(subscriptions[0], 100)
+    events = [event for chunk in everything for event in chunk.events]
+    assert [(one.revision, one.sequence) for one in events] == [
+        (number, sequence) for number in range(1, 101) for sequence in (0, 1)
+    ]
+    assert [id for chunk in everything for id in ids(chunk)] == list(range(1, 101))
+    some = await until(subscriptions[1], 100)
+    assert [one.revision for chunk in some for one in chunk.events] == list(range(1, 101))
+    assert [id for chunk in some for id in ids(chunk)] == list(range(1, 101))
+
+
+@pytest.mark.parametrize("after", [0, 1, 700, 1199, 1200])
+async def test_resumes_after_any_revision_while_writing_goes_on(store: Store, after: int) -> None:
+    await asyncio.gather(*[store.write(busy(number)) for number in range(1200)])
+    subscription = await store.feed.subscribe({"domain"}, after)
+    more = [asyncio.create_task(store.write(busy(number))) for number in range(1200, 1400)]
+    events = [event for chunk in await until(subscription, 1400) for event in chunk.events]
+    await asyncio.gather(*more)
+    assert [one.revision for one in events] == list(range(after + 1, 1401))
+
+
+async def test_bookmarks_tell_of_revisions_that_have_nothing_for_a_watcher(store: Store) -> None:
+    subscription = await store.feed.subscribe({"project"})
+    await create(store, make("domain", "d"))
+    chunks = await until(subscription, 1)
+    assert chunks[-1].data == b'event: bookmark\nid: 1\ndata: {"revision":1}\n\n'
+    late = await store.feed.subscribe({"project"}, 0)
+    assert ids((await until(late, 1))[-1]) == [1]
+
+
+async def test_keep_alive_when_nothing_happens(store: Store) -> None:
+    subscription = await store.feed.subscribe()
+    assert (await anext(subscription)).data == b":\n\n"
+
+
+async def test_slow_watchers_are_ended_with_the_reason_and_resume(url: str) -> None:
+    store = await Store.open(url, Limits(pace=Pace(pause=0.0, behind=10)))
+    try:
+        slow = await store.feed.subscribe()
+        await create(store, make("domain", "first"))
+        assert ids(await anext(slow)) == [1]
+        for number in range(20):
+            await create(store, make("domain", f"d{number}"))
+        while not slow.reason:
+            await asyncio.sleep(0)
+        assert "too slow" in slow.reason
+        assert [one async for one in slow] == []
+        again = await store.feed.subscribe(None, slow.revision)
+        assert [one.revision for chunk in await until(again, 21) for one in chunk.events] == list(range(2, 22))
+    finally:
+        await store.close()
+
+
+async def test_closing_hands_out_what_is_there_and_says_why(store: Store) -> None:
+    subscription = await store.feed.subscribe()
+    waiting = asyncio.ensure_future(anext(subscription))
+    await asyncio.sleep(0)
+    await create(store, make("domain", "d"))
+    assert ids(await waiting) == [1]
+    await create(store, make("domain", "e"))
+    while store.feed.revision < 2:
+        await asyncio.sleep(0)
+    store.feed.close("going down")
+    assert [ids(one) for one in [chunk async for chunk in subscription] if one.events] == [[2]]
+    assert subscription.reason == "going down"
+    with pytest.raises(Unavailable):
+        await store.feed.subscribe()
+
+
+async def test_a_cancelled_wait_loses_nothing(store: Store) -> None:
+    subscription = await store.feed.subscribe()
+    for number in range(10):
+        waiting = asyncio.ensure_future(anext(subscription))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        await create(store, make("domain", f"d{number}"))
+    events = [event for chunk in await until(subscription, 10) for event in chunk.events]
+    assert [one.revision for one in events] == list(range(1, 11))
+
+
+async def test_gone_names_the_oldest_id(url: str) -> None:
+    store = await Store.open(url, Limits(keep_changes=5))
+    try:
+        await asyncio.gather(*[store.write(busy(number)) for number in range(30)])
+        early = await store.feed.subscribe(None, 3)
+        assert await store.compact() == 25
+        assert await store.compact() == 0
+        with pytest.raises(Gone, match="the oldest id is 25"):
+            await store.feed.subscribe(None, 24)
+        with pytest.raises(Gone, match="the newest is 30"):
+            await store.feed.subscribe(None, 31)
+        assert [one async for one in early] == []
+        assert "compacted" in early.reason
+        kept = await store.feed.subscribe(None, 25)
+        assert [one.revision for chunk in await until(kept, 30) for one in chunk.events[::2]] == list(range(26, 31))
+    finally:
+        await store.close()
+
+
+async def test_old_changes_are_forgotten_by_age(url: str) -> None:
+    store = await Store.open(url, Limits(keep_hours=-1))
+    try:
+        await asyncio.gather(*[store.write(busy(number)) for number in range(30)])
+        assert await store.compact() == 30
+        assert await create(store, make("domain", "next")) == 31
+    finally:
+        await store.close()
+
+
+async def test_two_servers_on_one_postgresql_see_each_others_writes_in_order(postgres_url: str) -> None:
+    stores = [await Store.open(postgres_url, QUICK) for _ in range(2)]
+    try:
+        subscriptions = [await store.feed.subscribe(None, 0) for store in stores]
+        await asyncio.gather(*[stores[number % 2].write(busy(number)) for number in range(200)])
+        for subscription in subscriptions:
+            events = [event for chunk in await until(subscription, 200) for event in chunk.events]
+            assert [(one.revision, one.sequence) for one in events] == [
+                (number, sequence) for number in range(1, 201) for sequence in (0, 1)
+            ]
+        names: list[Object | None] = await stores[0].read(
+            lambda reader: [reader.get(one.uuid) for one in reader.records("domain")]
+        )
+        assert len(names) == 200
+    finally:
+        for store in stores:
+            await store.close()
