@@ -2,13 +2,28 @@
 sends.
 """
 
+from collections.abc import Callable, Iterator, Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
 # Seconds. The store answers in about 1 ms, a group commit in tens; what is above is a fault to be seen.
 LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
+
+
+class StoreCounts(Collector):
+    """What the store has counted, read when it is asked for: writes / groups is the number of writes per commit."""
+
+    def __init__(self, counts: Callable[[], Mapping[str, int]]) -> None:
+        self.counts = counts
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        for name, value in self.counts().items():
+            yield CounterMetricFamily(f"vaportrail_store_{name}", f"Store: {name}.", value=value)
 
 
 class Metrics:

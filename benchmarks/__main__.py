@@ -66,6 +66,7 @@ class ConstantRoute:
 def serve_constant() -> None:
     config = uvicorn.Config(limits.constant, port=0, log_level="error", access_log=False)
     socket = config.bind_socket()
+    socket.listen()
     print(socket.getsockname()[1], flush=True)
     uvicorn.Server(config).run([socket])
 

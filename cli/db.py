@@ -24,10 +24,9 @@ def upgrade(
 
     from api_server.store import UnusableDatabase
     from api_server.store import upgrade as bring_up_to_date
-    from api_server.store.engine import Database
 
     try:
-        bring_up_to_date(Database.at(settings.database))
+        bring_up_to_date(settings.database)
     except UnusableDatabase as error:
         fail(str(error))
     typer.echo("vaportrail: the database is up to date")

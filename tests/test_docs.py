@@ -12,12 +12,21 @@ from cli.main import app
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
 REFERENCE = "\n".join(page.read_text() for page in PAGES)
 
 
-@pytest.mark.parametrize("command", sorted(get_command(app).commands))  # type: ignore[attr-defined]
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_command_is_documented(command: str) -> None:
     assert f"vaportrail {command}" in REFERENCE
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_option_is_in_the_reference(name: str) -> None:
+    """`typer cli.main utils docs --name vaportrail --output docs/commands.md` writes it anew."""
+    section = (ROOT / "docs/commands.md").read_text().split(f"## `vaportrail {name}`")[1].split("\n## ")[0]
+    for parameter in COMMANDS[name].params:
+        assert parameter.opts[0] in section or parameter.human_readable_name in section
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -188,7 +188,7 @@ class Introspect:
                 "vrf": route.vrf, "vrf_name": self._vrf_name(route.vrf), "prefix": route.prefix, "ppl": "-",
                 "flags": "R" if route.refused else "-", "label": "-", "nexthop": route.nexthop,
                 "type": nexthop.kind if nexthop else None, "members": len(nexthop.members) if nexthop else 0,
-                "name": names.get((route.vrf, route.prefix)), "refused": route.refused,
+                "name": names.get((route.vrf, route.prefix)) or _surrogate(route.prefix), "refused": route.refused,
             })  # fmt: skip
         return rows
 
@@ -320,6 +320,11 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+def _surrogate(prefix: str) -> str | None:
+    """What a route is for that no object asked for; 240.0.0.0/4: docs/design/listeners.md."""
+    return "group of one listener of several" if int(prefix.partition(".")[0]) >= 240 else None
 
 
 def describe(key: Key) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 import orjson
@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api_server.errors import BadRequest, Unavailable
-from api_server.metrics import Metrics
+from api_server.metrics import Metrics, StoreCounts
 from api_server.resources.operations import Operations
 from api_server.routes.middleware import Exchange, exchange
 from api_server.settings import Settings
@@ -39,11 +39,18 @@ class Service:
     opened: Store | None = None
     watching: int = 0
 
+    def __post_init__(self) -> None:
+        self.metrics.registry.register(StoreCounts(self.counts))
+
     @property
     def store(self) -> Store:
         if self.opened is None:
             raise Unavailable("The API server is starting or stopping")
         return self.opened
+
+    def counts(self) -> dict[str, int]:
+        """What the store has done so far, for the metrics; nothing while it is closed."""
+        return asdict(self.opened.counts) if self.opened is not None else {}
 
     def stop_watchers(self, reason: str) -> None:
         """Every watcher gets a `stop` frame with the reason, and its answer ends."""

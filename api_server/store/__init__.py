@@ -18,12 +18,12 @@ What it promises, on both databases alike:
 from api_server.store.engine import UnusableDatabase
 from api_server.store.events import Chunk, Event
 from api_server.store.feed import Feed, Pace, Subscription
+from api_server.store.migration import upgrade
 from api_server.store.names import split
 from api_server.store.objects import Change, Create, Delete, Object, Origin, Reference, Update
 from api_server.store.reader import Link, Reader, Record
 from api_server.store.store import Limits, Store
 from api_server.store.transaction import Transaction
-from api_server.store.upgrade import upgrade
 from api_server.store.writer import Counts
 
 __all__ = [

@@ -50,12 +50,13 @@ def page(session: Session, after: int) -> Page:
     return Page(events, bounds(session))
 
 
-def compact(session: Session, keep: int, before: str, slice: int) -> int:
+def compact(session: Session, newest: int, keep: int, before: str, slice: int) -> int:
     """Forget a slice of the oldest changes if they are beyond the last `keep` revisions or older than `before`.
 
-    Runs in a write transaction. Returns how many revisions went; 0: nothing is left to forget.
+    Runs in a write transaction, where the counter is ahead of `newest`, the last revision there is. Returns how many
+    revisions went; 0: nothing is left to forget.
     """
-    newest, compacted = bounds(session)
+    compacted = bounds(session).compacted
     upto = min(compacted + slice, newest)
     if upto > newest - keep:
         oldest = session.all(_AT, after=compacted, upto=upto)[0][0]

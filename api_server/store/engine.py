@@ -22,8 +22,14 @@ SQLITE_SETUP = (
     "pragma foreign_keys=on",
     "pragma cache_size=-65536",  # KiB
 )
-# Statements are few and sent often: plan each once. Compilation of a plan costs more than any of ours saves by it.
-POSTGRESQL_SETUP = ("set plan_cache_mode=force_generic_plan", "set jit=off")
+POSTGRESQL_SETUP = (
+    # Statements are few and sent often: planning them anew or compiling them costs more than it saves.
+    "set plan_cache_mode=force_generic_plan",
+    "set jit=off",
+    # A server that was stopped in a transaction must not stop the others for good.
+    "set lock_timeout='10s'",
+    "set idle_in_transaction_session_timeout='20s'",
+)
 
 
 class UnusableDatabase(Exception):

@@ -27,7 +27,7 @@ class Pace:
     """Seconds, and a number of events.
 
     pause: between two chunks. bookmark: at most this long until a watcher knows of a revision that has nothing for it.
-    keep_alive: without anything else to send. behind: events that may wait for a slow watcher.
+    keep_alive: without anything else to send. behind: events that may wait for a slow watcher, beside one chunk.
     """
 
     pause: float = 0.05
@@ -84,7 +84,7 @@ class Subscription:
         self.queued = found.revision
         self.quiet_since = self._feed.time()
         self._waiting += len(found.events)
-        if self._waiting > self._feed.pace.behind:
+        if self._queue and self._waiting > self._feed.pace.behind:
             self._queue.clear()
             self.close("too slow: too many changes were waiting; resume after the last id")
             return

@@ -20,7 +20,7 @@ Answers = Sequence[Any]
 
 class Lane(Generic[Call]):
     """start: makes what runs the groups, once per thread, in that thread. threads: 0 for the loop itself. most: calls
-    in a group. answered: called on the loop after each group, before its callers go on."""
+    in a group."""
 
     def __init__(
         self,
@@ -29,10 +29,8 @@ class Lane(Generic[Call]):
         *,
         threads: int,
         most: int,
-        answered: Callable[[], None] = lambda: None,
     ) -> None:
         self._most = most
-        self._answered = answered
         self._calls: queue.SimpleQueue[tuple[asyncio.Future[Any], Call] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._run = start() if threads == 0 else None
@@ -92,7 +90,6 @@ class Lane(Generic[Call]):
                     return
 
     def _answer(self, group: Sequence[tuple[asyncio.Future[Any], Call]], answers: Answers) -> None:
-        self._answered()
         for (future, _), answer in zip(group, answers, strict=True):
             if future.done():
                 continue  # the caller has gone

@@ -120,7 +120,9 @@ def _listing(anchors: frozenset[str], shape: str, *, limited: bool) -> Statement
             found = sa.select(_r.uuid, _r.type, _r.fq_name, _r.parent_type, _r.parent_uuid, _null, _r.modified)
         case _:
             found = sa.select(_r.uuid, _r.type, _r.fq_name, _r.parent_type, _r.parent_uuid, _r.properties, _r.modified)
-    found = found.where(_r.type == _arg("type"))
+    # Few are expected of these anchors: look the uuids up, don't walk the whole type (SQLite would).
+    kind = _r.type + "" if anchors & {"uuids", "back_refs"} else _r.type
+    found = found.where(kind == _arg("type"))
     if "parents" in anchors:
         found = found.where(any_of(_r.parent_uuid, "parents"))
     if "back_refs" in anchors:

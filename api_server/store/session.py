@@ -25,6 +25,10 @@ class Lost(Unavailable):
     """The connection is gone and nothing was committed: it may run again."""
 
 
+class Ended(Unavailable):
+    """An error ended the whole transaction (a full disk does): nothing of it is left, nothing more may be sent."""
+
+
 class _Compiled(NamedTuple):
     text: str
     order: tuple[str, ...] | None  # of positional parameters; None: by name
@@ -135,14 +139,16 @@ class Session:
         Raises Lost if the connection went before the commit was sent, Unavailable if it went during the commit (the
         outcome is unknown: run nothing twice), else what the driver or the block raised, rolled back.
         """
-        committing = False
+        begun = committing = False
         try:
             self.connect()
             self._forget()
             with self._pipeline():
                 self._connection.execute(begin)
                 cursor = self._run(first, values) if first is not None else None
-            yield cursor.fetchall() if cursor is not None else []
+            rows = cursor.fetchall() if cursor is not None else []
+            begun = True
+            yield rows
             if self.discard:
                 self._connection.execute("rollback")
                 return
@@ -153,11 +159,14 @@ class Session:
             if not self.sqlite and ended.statusmessage != "COMMIT":
                 raise self.database.driver.DatabaseError("the transaction had failed before its commit")
         except BaseException as error:
+            failed = isinstance(error, self.database.driver.Error)
             if self._rollback():
+                if failed and not begun:
+                    raise Unavailable(f"The database does not begin: {_line(error)}") from error
                 raise
             if committing:
                 raise Unavailable("The database went away during a commit: whether it took place is unknown") from error
-            if isinstance(error, self.database.driver.Error):
+            if failed:
                 raise Lost(f"The database is away: {_line(error)}") from error
             raise
         finally:
@@ -165,16 +174,19 @@ class Session:
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """A part of a transaction that can fail alone."""
+        """A part of a transaction that can fail alone; Ended if its failure took the transaction along."""
         self._cursor.execute("savepoint part")
         try:
             yield
             self.flush()
-        except BaseException:
+        except BaseException as error:
             for rows in self.waiting.values():
                 rows.clear()
-            self._cursor.execute("rollback to savepoint part")
-            self._cursor.execute("release savepoint part")
+            try:
+                self._cursor.execute("rollback to savepoint part")
+                self._cursor.execute("release savepoint part")
+            except self.database.driver.Error:
+                raise Ended(f"The database could not do it: {_line(error)}") from error
             raise
         self._cursor.execute("release savepoint part")
 
@@ -232,5 +244,5 @@ def _bind(order: tuple[str, ...] | None, fixed: dict[str, Any], values: dict[str
     return values if order is None else tuple([values[name] for name in order])
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     return " ".join(str(error).split())

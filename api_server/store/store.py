@@ -10,15 +10,15 @@ from typing import Any, Self, TypeVar
 
 from api_server.errors import Unavailable
 from api_server.store import changes
-from api_server.store.engine import Database, UnusableDatabase
+from api_server.store.engine import Database
 from api_server.store.events import Event
 from api_server.store.feed import Feed, Pace
 from api_server.store.lane import Lane
+from api_server.store.migration import migrate
 from api_server.store.notices import listen
 from api_server.store.reader import Reader
 from api_server.store.session import Lost, Session
 from api_server.store.transaction import Transaction
-from api_server.store.upgrade import upgrade
 from api_server.store.writer import Counts, Write, Writer
 
 Result = TypeVar("Result")
@@ -42,9 +42,9 @@ class Limits:
 class Store:
     """Made by `open`. counts: what it has done so far. feed: the committed changes."""
 
-    def __init__(self, database: Database, limits: Limits, claim: int | None) -> None:
+    def __init__(self, database: Database, limits: Limits, claim: int | None, newest: int) -> None:
         self.counts = Counts()
-        self.feed: Feed
+        self.feed = Feed(self._page, self._bounds, newest, limits.pace)
         self.sqlite = database.sqlite
         self._database = database
         self._limits = limits
@@ -66,19 +66,12 @@ class Store:
         database = Database.at(url)
         claim = database.claim()
         try:
-            if database.sqlite:
-                upgrade(database)
-            else:
-                await asyncio.to_thread(upgrade, database)
-            self = cls(database, limits or Limits(), claim)
-            newest = (await self._bounds()).newest
-        except BaseException as error:
+            newest = prepare(database) if database.sqlite else await asyncio.to_thread(prepare, database)
+        except BaseException:
             if claim is not None:
                 os.close(claim)
-            if isinstance(error, Unavailable):
-                raise UnusableDatabase(error.text) from error
             raise
-        self.feed = Feed(self._page, self._bounds, newest, self._limits.pace)
+        self = cls(database, limits or Limits(), claim, newest)
         if not self.sqlite:
             listening = listen(database, self.feed.announce, self._bounds)
             self._tasks.append(self._loop.create_task(listening, name="listen"))
@@ -190,3 +183,16 @@ class Store:
             await asyncio.sleep(COMPACT_SECONDS)
             with contextlib.suppress(Unavailable):
                 await self.compact()
+
+
+def prepare(database: Database) -> int:
+    """Migrate; the revision of the last write. UnusableDatabase says why not."""
+    migrate(database)
+    session = Session(database)
+    try:
+        session.connect()
+        return changes.bounds(session).newest
+    except (Unavailable, database.driver.Error) as error:
+        raise database.explain(error) from error
+    finally:
+        session.close()

@@ -307,7 +307,8 @@ class Transaction(View):
 
     def compact(self, keep: int, before: str, slice: int) -> int:
         """See `changes.compact`; for the store itself."""
-        return changes.compact(self._session, keep, before, slice)
+        self._session.flush()
+        return changes.compact(self._session, self.revision - 1, keep, before, slice)
 
 
 def _links(object: Object) -> dict[str, Reference]:

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from api_server.errors import ApiError, Conflict, Unavailable
 from api_server.store.engine import Database
 from api_server.store.events import Event
-from api_server.store.session import Lost, Session, Statement
+from api_server.store.session import Ended, Lost, Session, Statement
 from api_server.store.tables import counter
 from api_server.store.transaction import WAITING, Transaction
 from api_server.store.view import Known
@@ -168,6 +168,8 @@ class Writer:
                 try:
                     with self._session.savepoint():
                         result = write.call(tx)
+                except Ended:
+                    raise
                 except Exception as error:  # noqa: BLE001 - it is this request's answer
                     group.answers.append(self._told(error))
                 else:

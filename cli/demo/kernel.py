@@ -17,10 +17,12 @@ class KernelStage(Stage):
     async def listen(self, pod: str, ports: list[int]) -> None:
         self.running.append(await asyncio.to_thread(pods.web, pod, ports))
 
-    async def requests(self, pod: str, address: str, port: int, count: int) -> Counter[str]:
+    def command(self, pod: str, address: str, port: int, count: int) -> tuple[str, ...]:
         # One curl asks `count` times; the header makes each request a connection of its own.
-        words = ("curl", "-s", "--max-time", "20", "-H", "Connection: close", f"http://{address}:{port}/?[1-{count}]")
-        answers = await asyncio.to_thread(pods.run, pod, *words)
+        return (pod, "curl", "-s", "-H", "Connection: close", f"http://{address}:{port}/?[1-{count}]")
+
+    async def requests(self, pod: str, address: str, port: int, count: int) -> Counter[str]:
+        answers = await asyncio.to_thread(pods.run, *self.command(pod, address, port, count))
         return Counter(line.split()[0] for line in answers.splitlines() if " port " in line)
 
     async def open(self, pod: str, address: str, port: int, count: int) -> None:

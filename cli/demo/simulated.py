@@ -4,9 +4,12 @@ Server, objects, watch, compiler and reconciler are the real ones; only the pack
 """
 
 import asyncio
+import logging
 from collections import Counter
 from ipaddress import IPv4Address
 from typing import Any
+
+import structlog
 
 from cli.demo.stage import Stage
 from vrouter.agent import Agent
@@ -27,6 +30,9 @@ class SimulatedStage(Stage):
         self.exchanges = self.broken = 0
 
     async def start(self) -> None:
+        structlog.configure(
+            wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING)
+        )  # the story is told here
         self.running = asyncio.create_task(self.agent.run(self.stopping))
         self.introspect = await self.agent.introspect.listening()
 

@@ -20,6 +20,10 @@ class Stage(ABC):
     async def listen(self, pod: str, ports: list[int]) -> None:
         """A web server in the pod."""
 
+    def command(self, pod: str, address: str, port: int, count: int) -> tuple[str, ...]:
+        """Pod and words of the command by which `requests` asks; none if it is no command."""
+        return ()
+
     @abstractmethod
     async def requests(self, pod: str, address: str, port: int, count: int) -> Counter[str]:
         """Which pods answered so many requests, each on a connection of its own."""

@@ -93,7 +93,8 @@ class Story:
         await self._show("rt")
         await self._show("nh")
         tell.step(f"{REQUESTS} requests from {CLIENT} to http://{vip}:8888, a connection each")
-        tell.command("vaportrail", "exec", CLIENT, "curl", "-s", f"http://{vip}:8888/")
+        if words := self.stage.command(CLIENT, vip, 8888, REQUESTS):
+            tell.command("vaportrail", "exec", *words)
         tell.bars(await self.stage.requests(CLIENT, vip, 8888, REQUESTS))
         tell.say("and the second service, port 9999:")
         tell.bars(await self.stage.requests(CLIENT, self.pair.address, 9999, 60))

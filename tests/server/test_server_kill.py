@@ -133,7 +133,7 @@ async def check(url: str, writers: list[Writer]) -> None:
 
 
 async def replay(url: str) -> None:
-    """The log from its beginning gives the objects that the lists show, and leaves no revision out."""
+    """The log from its beginning gives the objects that the lists show, with ids that only grow."""
     types = ["loadbalancer-member", "virtual-network", "loadbalancer-pool", "routing-instance"]
     async with httpx.AsyncClient(base_url=url, timeout=30) as client:
         now = {kind: await graph(client, kind) for kind in types}
@@ -156,13 +156,11 @@ async def replay(url: str) -> None:
                 elif name == "id":
                     assert int(value) > revision
                     revision = int(value)
-                    if revision == last:
-                        break
+                elif not line and revision == last:  # the end of the last frame
+                    break
     for kind in types:
-        assert objects[kind].keys() == now[kind].keys()
-        for uuid, each in now[kind].items():
-            assert objects[kind][uuid]["id_perms"] == each["id_perms"]
-            assert objects[kind][uuid]["display_name"] == each["display_name"]
+        shown = {uuid: {name: each[name] for name in each if name != "href"} for uuid, each in now[kind].items()}
+        assert objects[kind] == shown
 
 
 @pytest.mark.slow

@@ -27,6 +27,7 @@ async def test_metrics_have_no_labels_from_clients(client: httpx.AsyncClient) ->
     assert 'vaportrail_answers_total{method="POST",route="create",status="200"} 1.0' in text
     assert 'vaportrail_answers_total{method="GET",route="unknown",status="404"} 1.0' in text
     assert "pecial" not in text.lower()
+    assert "vaportrail_store_writes_total 2.0" in text  # the default objects, and the load balancer
     revision = (await client.get("/healthz")).json()["revision"]
     assert f"vaportrail_revision {float(revision)}" in text
 

@@ -17,7 +17,7 @@ async def small(store: Store) -> tuple[Object, Object]:
 
 
 async def test_children_block_one_type_at_a_time(store: Store) -> None:
-    domain, project = await small(store)
+    _, project = await small(store)
     ipam = make("network-ipam", "i", project)
     networks = [make("virtual-network", name, project) for name in "ab"]
     await create(store, ipam, *networks)
@@ -96,7 +96,7 @@ async def test_symmetric_references_vanish(store: Store) -> None:
 
 
 async def test_derived_and_default_named_children_go_along(store: Store) -> None:
-    domain, project = await small(store)
+    _, project = await small(store)
     network = make("virtual-network", "default-virtual-network", project)
     instance = make("routing-instance", "ri", network)
     other = make("routing-instance", "rj", network)
@@ -124,14 +124,14 @@ async def test_a_child_that_goes_along_may_be_blocked_by_what_uses_it(store: Sto
 
 
 async def test_numbers_of_a_deleted_object_are_free_again(store: Store) -> None:
-    domain, project = await small(store)
+    _, project = await small(store)
     await store.write(lambda tx: [tx.take("pool", [(1, 3)], project.uuid) for _ in range(2)])
     await store.write(deleting(project.uuid))
     assert (await store.write(lambda tx: (tx.taken("pool"), tx.holder("pool", 1))))[0] == (0, None)
 
 
 async def test_deleting_twice_in_one_request(store: Store) -> None:
-    domain, project = await small(store)
+    _, project = await small(store)
 
     def call(tx: Transaction) -> None:
         deleting(project.uuid)(tx)

@@ -101,7 +101,12 @@ async def test_lists_by_each_anchor(store: Store, anchor: str) -> None:
     else:
         assert uuids == sorted([a.uuid, b.uuid])
     assert await store.read(lambda reader: reader.count(kind, **given)) == 2
-    assert await store.read(lambda reader: reader.records(kind, **given, parents=["none"]) if "parents" not in given else []) == []
+    assert (
+        await store.read(
+            lambda reader: reader.records(kind, **given, parents=["none"]) if "parents" not in given else []
+        )
+        == []
+    )
 
 
 async def test_lists_bring_links_by_set(store: Store) -> None:
@@ -115,11 +120,13 @@ async def test_lists_bring_links_by_set(store: Store) -> None:
     assert [one.type for one in found[0].references] == ["network-ipam", "network-policy", "tag"]
     assert [one.uuid for one in found[0].back_references] == sorted(objects[name].uuid for name in "ab")
     assert len(found[0].children) == 2
-    assert [one.properties for one in await store.read(lambda reader: reader.records("tag", properties=False))] == ["{}"]
+    assert [one.properties for one in await store.read(lambda reader: reader.records("tag", properties=False))] == [
+        "{}"
+    ]
 
 
 async def test_unanchored_order_is_by_name_and_uuid_as_one_text(store: Store) -> None:
-    names = ["a", "a-b", "a.b", "B", "é", "z", "Z", "a b", "aé"]  # noqa: RUF001
+    names = ["a", "a-b", "a.b", "B", "é", "z", "Z", "a b", "aé"]
     await create(store, *[make("virtual-machine", name) for name in names])
     found = await store.read(lambda reader: reader.records("virtual-machine", properties=False))
     keys = [f"{one.fq_name}:{one.uuid}" for one in found]
@@ -137,9 +144,7 @@ async def test_unanchored_order_is_by_name_and_uuid_as_one_text(store: Store) ->
 async def test_a_snapshot_sees_one_revision(store: Store) -> None:
     domain = make("domain", "d")
     await create(store, domain)
-    with_all = await store.read(
-        lambda reader: [reader.count("domain"), len(reader.records("domain")), reader.revision]
-    )
+    with_all = await store.read(lambda reader: [reader.count("domain"), len(reader.records("domain")), reader.revision])
     assert with_all == [1, 1, 1]
 
     def several(reader):  # type: ignore[no-untyped-def]

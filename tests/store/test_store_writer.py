@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from store_objects import body, create, get, logged, make, updating
@@ -144,12 +143,12 @@ actions = st.lists(
 @given(st.data())
 async def test_groups_are_as_if_one_by_one(store: Store, data: st.DataObject) -> None:
     """Whatever a group holds: acknowledged is stored, refused is not, the log tells the same story."""
-    round = uuid4()  # names of its own: the database is the same for all examples
+    label = uuid4()  # names of its own: the database is the same for all examples
     expected: dict[str, int] = {}
     start = store.feed.revision
 
     def request(action: str, number: int) -> Callable[[Transaction], int | None]:
-        name = (f"{round}-{number}",)
+        name = (f"{label}-{number}",)
 
         def call(tx: Transaction) -> int | None:
             uuid = tx.find("domain", name)
@@ -178,10 +177,12 @@ async def test_groups_are_as_if_one_by_one(store: Store, data: st.DataObject) ->
     for (action, number), answer in zip(asked, answers, strict=True):
         assert isinstance(answer, tuple | ApiError | Broken)
         if isinstance(answer, tuple) and answer[0] is not None:
-            expected[f"{round}-{number}"] = answer[0]
+            expected[f"{label}-{number}"] = answer[0]
         assert isinstance(answer, tuple) or action in {"create", "refuse", "fail"}
     stored = await store.read(lambda reader: [reader.get(one.uuid) for one in reader.records("domain")])
-    assert {one.fq_name[0]: one.properties["value"] for one in stored if one and str(round) in one.fq_name[0]} == expected
+    assert {
+        one.fq_name[0]: one.properties["value"] for one in stored if one and str(label) in one.fq_name[0]
+    } == expected
     events = await logged(store, start)
     assert [one.revision for one in events] == list(range(start + 1, store.feed.revision + 1))
     assert {body(one)["name"]: body(one)["value"] for one in events} == expected

@@ -6,7 +6,7 @@ moment; what forwards is not touched, and a new one reads it and goes on.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from ipaddress import IPv4Address
 
@@ -140,11 +140,15 @@ class NetnsBackend:
         vrf = self._vrfs.get(index)
         if vrf is None:
             return
-        for uuid in [*vrf.standing.attachments, *vrf.standing.partial]:
-            self._detach(vrf, uuid)
+        workloads = list(vrf.workloads())
+        for workload in workloads:
+            if not self._workloads.is_ours(workload):  # it lives on, and must not keep a dead link
+                vrf.detach_all(workload)
         vrf.close()
-        namespace.remove(vrf.network)
+        namespace.remove(vrf.network)  # its links go with it, later
         del self._vrfs[index]
+        for workload in workloads:
+            self._release(workload)
 
     def _put_interface(self, unit: Interface) -> None:
         vrf = self._standing(unit.vrf, f"interface {unit.name}")
@@ -170,10 +174,8 @@ class NetnsBackend:
         if workload not in self._used_workloads():
             self._workloads.remove(workload)
 
-    def _used_workloads(self) -> Iterable[str]:
-        for vrf in self._vrfs.values():
-            yield from (attachment.unit.workload for attachment in vrf.standing.attachments.values())
-            yield from (workload for _, workload in vrf.standing.partial.values())
+    def _used_workloads(self) -> set[str]:
+        return {workload for vrf in self._vrfs.values() for workload in vrf.workloads()}
 
     def _standing(self, index: int, what: str) -> VrfNamespace:
         if index not in self._vrfs:

@@ -18,8 +18,7 @@ PROTOCOLS: tuple[Protocol, ...] = ("tcp", "udp")
 # What stands in the table is in these; all others are dynamic.
 STATIC_SETS = (
     *("vip", "split", "service_vip", "service_port", "endpoint", "endpoint_address", "endpoint_port", "self", "label"),
-    *(
-f"{name}_{protocol}" for name in ("service", "target", "exception") for protocol in PROTOCOLS),
+    *(f"{name}_{protocol}" for name in ("service", "target", "exception") for protocol in PROTOCOLS),
 )
 
 # The first field of a label's key: what the name is of.
@@ -70,9 +69,7 @@ class VipTable:
         return found
 
 
-def choose_ports(
-    ports: Mapping[IPv4Address, int], standing: int | None
-) -> tuple[int | None, dict[IPv4Address, int]]:
+def choose_ports(ports: Mapping[IPv4Address, int], standing: int | None) -> tuple[int | None, dict[IPv4Address, int]]:
     """A listener's target port and the pods that have another, from pod -> port.
 
     A target that still holds for a pod stays, so that one member's change is one element's; else the most frequent one.

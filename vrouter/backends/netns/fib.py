@@ -18,7 +18,7 @@ from vrouter.backends.netns.netlink import (
     attributes,
 )
 
-RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+RTM_NEWROUTE, RTM_GETROUTE = 24, 26
 RTM_NEWNEXTHOP, RTM_DELNEXTHOP, RTM_GETNEXTHOP = 104, 105, 106
 AF_INET = 2
 RTNH_F_ONLINK = 4
@@ -93,9 +93,10 @@ def put_default_route(gateway: IPv4Address, link: int, metric: int) -> Message:
     return Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body)
 
 
-def delete_route(address: IPv4Address) -> Message:
-    body = _RTMSG.pack(AF_INET, 32, 0, 0, RT_TABLE_MAIN, 0, RT_SCOPE_UNIVERSE, 0, 0)
-    return Message(RTM_DELROUTE, 0, body + attribute(RTA_DST, address.packed))
+def put_sink(link: int) -> Message:
+    """`default dev link`: where what has no other way is refused."""
+    body = _route(0, RT_SCOPE_LINK) + attribute(RTA_OIF, _U32.pack(link))
+    return Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body)
 
 
 def read(socket: Socket) -> Fib:

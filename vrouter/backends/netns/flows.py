@@ -17,9 +17,7 @@ _NOTHING = Entry(b"", 0, 0, 0.0)
 
 def flows(vrf: VrfNamespace) -> Iterator[Flow]:
     """All of TCP, then all of UDP, each read at one time. A flow whose service or endpoint is gone is none."""
-    endpoints = {
-        number: (pod, port) for pod, ports in vrf.standing.endpoints.items() for port, number in ports.items()
-    }
+    endpoints = {number: (pod, port) for pod, ports in vrf.standing.endpoints.items() for port, number in ports.items()}
     uuids = {attachment.unit.address: uuid for uuid, attachment in vrf.standing.attachments.items()}
     for protocol in elements.PROTOCOLS:
         yield from _of(vrf, protocol, endpoints, uuids)
@@ -36,9 +34,10 @@ def _of(
     endpoints: dict[int, tuple[IPv4Address, int]],
     uuids: dict[IPv4Address, str],
 ) -> Iterator[Flow]:
+    # first what is marked, then how long it lives: a flow shown as closing has the time of one
+    closing = nftables.read_entries(vrf.nft_socket, "closing") if protocol == "tcp" else {}
     forward = nftables.read_entries(vrf.nft_socket, f"forward_{protocol}")
     reverse = nftables.read_entries(vrf.nft_socket, f"reverse_{protocol}")
-    closing = nftables.read_entries(vrf.nft_socket, "closing") if protocol == "tcp" else {}
     for key, there in forward.items():
         source, source_port, vip, port = _KEY.unpack(key)
         endpoint = endpoints.get(elements.number_of(there.data) & ID_MASK)

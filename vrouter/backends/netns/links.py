@@ -23,6 +23,7 @@ RTM_NEWADDR, RTM_GETADDR = 20, 22
 RTM_NEWNEIGH, RTM_GETNEIGH = 28, 30
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_STATS64, IFLA_NET_NS_FD = 1, 3, 4, 18, 20, 23, 28
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
+IFLA_OPERSTATE, IF_OPER_UP = 16, 6
 IFA_ADDRESS, IFA_LOCAL = 1, 2
 NDA_DST, NDA_LLADDR = 1, 2
 IFF_UP, IFF_LOWER_UP = 0x1, 0x1_0000
@@ -119,6 +120,12 @@ def find(socket: Socket, name: str) -> int | None:
             return None
         raise
     return int(_IFINFO.unpack_from(answer)[3])
+
+
+def is_operational(socket: Socket, index: int) -> bool:
+    """Whether the link transmits: it has a carrier and the kernel has acted on that."""
+    (answer,) = socket.get(Message(RTM_GETLINK, 0, _IFINFO.pack(0, 0, 0, index, 0, 0)))
+    return dict(attributes(answer, _IFINFO.size)).get(IFLA_OPERSTATE) == bytes((IF_OPER_UP,))
 
 
 def read_addresses(socket: Socket) -> set[tuple[int, IPv4Address]]:

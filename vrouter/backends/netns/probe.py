@@ -46,7 +46,7 @@ def nft() -> str:
 
 
 def configure() -> list[str]:
-    """Make the namespace of the calling thread a VRF's: sysctls, loopback, the table.
+    """Make the namespace of the calling thread a VRF's: sysctls, loopback, the way to nowhere, the table.
 
     Returns what it had to leave out, in sentences. Raises BackendError (permanent) about what it cannot do without.
     """
@@ -62,7 +62,7 @@ def configure() -> list[str]:
                 left_out.add(f"sysctl net.{_dotted(name)} cannot be set: {OPTIONAL[name]}")
     route = Socket(0, None)
     try:
-        route.send([links.set_up(links.LOOPBACK)])
+        route.send([links.set_up(links.LOOPBACK), fib.put_sink(links.LOOPBACK)])
     finally:
         route.close()
     loaded = subprocess.run([nft(), "-f", "-"], input=rules.text(), text=True, capture_output=True, check=False)

@@ -19,6 +19,9 @@ direction touches the two entries a known number of times (`TOUCHES`), from whic
 A bare SYN is a new connection, whatever is remembered of an older one with the same ports. A flow of TCP is closing
 when both sides have sent a FIN or one an RST.
 
+*Refusals.* What the FIB knows no way for, an address of a service without a member among it, has the loopback as its
+way (`fib.put_sink`) and is refused on it at once. An unreachable route would say so five times, then once a second.
+
 *Hairpin.* A pod that is chosen for its own connection is shown the VIP as the client, or it would answer itself.
 
 What nft imposes: `th dport set` writes no checksum, hence a copy of the chains for each protocol; nft 1.0.6 aborts on
@@ -88,8 +91,15 @@ chain arriving {{
 }}
 chain forwarding {{
     type filter hook forward priority filter; policy accept;
+    oif lo goto unrouted
     tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
     meta mark & {NEW} != 0 meta l4proto vmap {{ tcp : goto admit_tcp, udp : goto admit_udp, icmp : goto admit_icmp }}
+}}
+chain unrouted {{
+    meta mark & {NEW} != 0 ip daddr set ip daddr map @service_vip
+    counter name no_dst_route
+    meta mark & {NEW} != 0 meta l4proto tcp reject with tcp reset
+    reject with icmp host-unreachable
 }}
 
 chain to_vip_icmp {{
@@ -98,7 +108,6 @@ chain to_vip_icmp {{
     drop
 }}
 chain ask_icmp {{
-    fib daddr oif missing counter name no_dst_route reject with icmp host-unreachable
     meta mark set {NEW}
 }}
 chain admit_icmp {{
@@ -163,12 +172,7 @@ chain sent_PROTO {
 }
 chain new_PROTO {
     ip daddr @split ip daddr set ip daddr . PROTO dport map @service_PROTO
-    fib daddr oif missing goto unserved_PROTO
     meta mark set @NEW@
-}
-chain unserved_PROTO {
-    ip daddr set ip daddr map @service_vip
-    counter name no_dst_route reject with NO_MEMBER
 }
 
 # After routing: the chosen endpoint, the flow, the translation.

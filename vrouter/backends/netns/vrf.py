@@ -10,6 +10,7 @@ listener's group before its listener; and the other way round when it goes.
 
 import errno
 import os
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -26,6 +27,8 @@ from vrouter.backends.protocol import BackendError
 from vrouter.state import Interface, Listener, Member, Vip, Vrf
 
 NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
+
+CARRIER_PATIENCE = 2.0  # seconds; the kernel acts on a carrier within one
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,11 @@ class VrfNamespace:
     def interfaces(self) -> list[Interface]:
         return [attachment.unit for attachment in self.standing.attachments.values()]
 
+    def workloads(self) -> set[str]:
+        """Those with an interface here, whole or not."""
+        whole = {attachment.unit.workload for attachment in self.standing.attachments.values()}
+        return whole | {workload for _, workload in self.standing.partial.values()}
+
     def rename(self, unit: Vrf) -> None:
         """Note the VRF's name."""
         if unit != self.unit:
@@ -119,6 +127,8 @@ class VrfNamespace:
             self._change(_interface_label(standing.unit), _interface_label(unit))
             self.standing.attachments[unit.uuid] = Attachment(unit, standing.link, standing.device, standing.hop)
             return
+        if unit.address in self.standing.vips:
+            raise BackendError(f"Address {unit.address} of {unit.name} is a VIP in this VRF")
         for other in list(self.standing.attachments.values()):
             if other.unit.address == unit.address:
                 self.detach(other.unit.uuid)
@@ -147,50 +157,74 @@ class VrfNamespace:
         self._forget_hop(standing.hop)
         return standing.unit.workload
 
+    def detach_all(self, workload: str) -> None:
+        """Remove the interfaces of that workload."""
+        whole = [uuid for uuid, attachment in self.standing.attachments.items() if attachment.unit.workload == workload]
+        for uuid in whole + [uuid for uuid, partial in self.standing.partial.items() if partial[1] == workload]:
+            self.detach(uuid)
+
     def _plug(self, unit: Interface) -> None:
-        device = self._device(unit.uuid)
-        handle = namespace.open_handle(unit.workload)
         workload = Socket(NETLINK_ROUTE, unit.workload)
         try:
-            taken = {link.name for link in links.read(workload)}
-            number = next(number for number in range(len(taken) + 1) if f"eth{number}" not in taken)
-            alias = f"{unit.uuid} {unit.workload}"
-            self._send([links.add_veth(device, f"eth{number}", handle, unit.mac), links.set_alias(device, alias)])
-            inner = links.find(workload, f"eth{number}")
-            outer = links.find(self._route, device)
-            if inner is None or outer is None:
-                raise BackendError(f"The link of {unit.name} vanished while it was made")
-            # the inner end first: without a carrier the outer one takes no next hop
-            workload.send(
-                [
-                    links.set_up(links.LOOPBACK),
-                    links.set_up(inner),
-                    links.put_address(inner, unit.address),
-                    fib.put_default_route(unit.gateway, inner, metric=number),
-                ]
-            )
+            inner, outer, device = self._add_link(unit, workload)
+            self._route_to(unit, outer, device)
+            # The end that was opened first transmits only when the kernel has noticed its carrier: until then its
+            # first packets would be lost.
+            deadline = time.monotonic() + CARRIER_PATIENCE
+            while not links.is_operational(workload, inner) and time.monotonic() < deadline:
+                time.sleep(0.001)
         except NetlinkError as error:
             self._stale = True
             raise BackendError(f"Interface {unit.name} in {unit.workload}: {error.strerror}") from error
         finally:
             workload.close()
+
+    def _add_link(self, unit: Interface, workload: Socket) -> tuple[int, int, str]:
+        """A veth whose inner end works. Returns the indices of the inner and the outer end, and the outer's name."""
+        device = self._device(unit.uuid)
+        taken = {link.name for link in links.read(workload)}
+        number = next(number for number in range(len(taken) + 1) if f"eth{number}" not in taken)
+        handle = namespace.open_handle(unit.workload)
+        try:
+            self._route.send(
+                [
+                    links.add_veth(device, f"eth{number}", handle, unit.mac),
+                    links.set_alias(device, f"{unit.uuid} {unit.workload}"),
+                ]
+            )
+        finally:
             os.close(handle)
-        hop = self._nexthops.take()
+        inner, outer = links.find(workload, f"eth{number}"), links.find(self._route, device)
+        if inner is None or outer is None:
+            raise BackendError(f"The link of {unit.name} vanished while it was made")
+        # the inner end first: without a carrier the outer one takes no next hop
+        workload.send(
+            [
+                links.set_up(links.LOOPBACK),
+                links.set_up(inner),
+                links.put_address(inner, unit.address),
+                fib.put_default_route(unit.gateway, inner, metric=number),
+            ]
+        )
+        return inner, outer, device
+
+    def _route_to(self, unit: Interface, link: int, device: str) -> None:
         self.standing.endpoints[unit.address] = {POD: self._endpoints.take()}
         fresh = {**elements.self_element(unit.address), **_interface_label(unit)}
         self._change(self.standing.orphans, fresh | self._endpoint_elements(unit.address))
         self.standing.orphans = {}
+        hop = Hop(self._nexthops.take(), link, unit.address)
         self._send(
             [
-                links.set_up(outer),
-                links.put_address(outer, unit.gateway),
-                fib.put_link_route(unit.address, outer),
-                links.put_neighbour(outer, unit.address, unit.mac),
-                fib.put_hop(Hop(hop, outer, unit.address)),
+                links.set_up(link),
+                links.put_address(link, unit.gateway),
+                fib.put_link_route(unit.address, link),
+                links.put_neighbour(link, unit.address, unit.mac),
+                fib.put_hop(hop),
             ]
         )
-        self.standing.fib.hops[hop] = Hop(hop, outer, unit.address)
-        self.standing.attachments[unit.uuid] = Attachment(unit, outer, device, hop)
+        self.standing.fib.hops[hop.id] = hop
+        self.standing.attachments[unit.uuid] = Attachment(unit, link, device, hop.id)
 
     def _device(self, uuid: str) -> str:
         """As Contrail names it; if another interface has that name, one that is as long."""
@@ -204,6 +238,9 @@ class VrfNamespace:
     def put_vip(self, unit: Vip) -> list[str]:
         """Make the VIP stand with the members whose interfaces do. Returns the uuids of the others."""
         self._refresh_if_stale()
+        for attachment in self.standing.attachments.values():
+            if attachment.unit.address == unit.address:
+                raise BackendError(f"VIP {unit.address} is the address of {attachment.unit.name} in this VRF")
         self._want(unit.address, unit)
         standing = self.standing.vips.get(unit.address)
         missing: set[str] = set()

@@ -25,7 +25,12 @@ def migrations() -> Path:
     return shipped if shipped.is_dir() else package.parent / "alembic"
 
 
-def upgrade(database: Database) -> bool:
+def upgrade(url: str) -> bool:
+    """The database at a URL; see `migrate`."""
+    return migrate(Database.at(url))
+
+
+def migrate(database: Database) -> bool:
     """Whether anything had to be done. UnusableDatabase if it cannot be reached, or is newer than this program."""
     try:
         with database.engine.connect() as connection:

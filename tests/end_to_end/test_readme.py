@@ -1,0 +1,58 @@
+"""What the README shows runs: its curl tour, its Python lines, and what it says of them."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.demo.programs import VAPORTRAIL, Program
+
+README = (Path(__file__).parent.parent.parent / "README.md").read_text()
+
+
+def block(language: str) -> str:
+    (found,) = re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    return str(found)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    with Program("serve", "--port", "0", "--database", f"sqlite:///{tmp_path}/readme.db") as server:
+        yield server.wait_ready()
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+def test_the_curl_tour(url: str, tmp_path: Path) -> None:
+    script = block("sh").replace("http://127.0.0.1:8082", url)
+    environment = {"PATH": os.environ["PATH"]}
+    done = subprocess.run(["sh", "-euc", script], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (floating_ip,) = (item["floating-ip"] for item in json.loads(done.stdout.splitlines()[-1])["floating-ips"])
+    assert floating_ip["floating_ip_address"] == "10.9.0.100"
+    assert [reference["to"][-1] for reference in floating_ip["virtual_machine_interface_refs"]] == ["web-0", "web-1"]
+
+    agent = ("vrouter", "--api", url, "--node", "n1", "--backend", "simulator", "--introspect-port", "0")
+    with Program(*agent) as program:
+        introspect = program.wait_ready()
+        for command, expected in (
+            (("wait", "--api", url), "is applied"),
+            (("rt",), "10.9.0.100/32"),
+            (("why", "web"), "2 usable members"),
+        ):
+            words = [*VAPORTRAIL, *command, "--introspect", introspect]
+            told = subprocess.run(words, capture_output=True, text=True, check=False)
+            assert expected in told.stdout, told.stdout + told.stderr
+
+
+def test_contrails_client(url: str) -> None:
+    port = url.rsplit(":", 1)[1]
+    script = block("python").replace("8082", port)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[['default-domain', 'default-project', 'pool', 'member']]"
