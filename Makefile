@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml scripts/setup
-	scripts/setup $(VENV)
+	scripts/setup run $(VENV)
 	@touch $@
 
 demo: setup            ## the main job: a load balancer over REST, its ECMP route, real traffic; ONCE=1 ends by itself
@@ -24,9 +24,11 @@ lint: setup
 	$(BIN)/lint-imports
 
 test: lint             ## the suite
+	scripts/setup test
 	$(PYTEST) -n 2 --dist loadfile -m "not slow" $(ARGS)
 
 test-all: lint         ## and what takes longer: faults, fuzz, the fresh install
+	scripts/setup test
 	$(PYTEST) -n 2 --dist loadfile $(ARGS)
 
 model: setup           ## schema/model.json from schema/contrail/*.yaml
