@@ -16,6 +16,9 @@ packet, whatever its direction, refreshes both. `reverse` always outlives `forwa
 still send gets an answer untranslated. Every look-up or update of an element counts the packet; a packet of a given
 direction touches the two entries a known number of times (`TOUCHES`), from which the packets of each direction follow.
 
+A client port that leads through a VIP cannot lead to the same endpoint directly, or through another VIP, before that
+flow has ended: the endpoint's answers look alike. (vRouter has the first limit, too.)
+
 A bare SYN is a new connection, whatever is remembered of an older one with the same ports. A flow of TCP is closing
 when both sides have sent a FIN or one an RST.
 
@@ -220,6 +223,7 @@ chain restore_PROTO {
 
 # An endpoint to a client; home: to the pod itself, which it knows as the VIP.
 chain answer_PROTO {
+    IF_TCP tcp flags & (fin | syn | rst | ack) == syn PEER @closing goto direct_tcp
     OWN @reverse_PROTO goto back_PROTO
 }
 chain home_PROTO {
@@ -250,6 +254,11 @@ chain ending_tcp {
     tcp flags & rst != 0 meta mark set meta mark | @CLOSED@
     tcp flags & fin != 0 OWN @half_closed meta mark set meta mark | @CLOSED@
     meta mark & @CLOSED@ != 0 update @closing { OWN timeout @CLOSING@s }
+}
+# A client that goes to a pod directly, with the ports of a connection to it that has ended.
+chain direct_tcp {
+    delete @closing { PEER }
+    delete @reverse_tcp { PEER : ip saddr }
 }
 chain ended_tcp {
     tcp flags & fin != 0 update @half_closed { PEER timeout @IDLE@s }
