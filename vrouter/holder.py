@@ -48,12 +48,12 @@ def enter(*, create: bool = True) -> None:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (state / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            pid = _find()
-            if pid is None:
+            handles = _handles(_find())
+            if not handles:
                 if not create:
                     raise BackendError("No agent of this user has made namespaces here (one of root's needs root)")
-                pid = _start()
-            _join(pid)
+                handles = _handles(_start())
+        _join(handles)
     except OSError as error:
         raise BackendError(f"Namespaces of this user cannot be entered: {error}", permanent=True) from error
 
@@ -137,10 +137,22 @@ def _hold(writer: int) -> NoReturn:
         os._exit(1)
 
 
-def _join(pid: int) -> None:
+def _handles(pid: int | None) -> dict[int, int]:
+    """Kind of namespace -> a file descriptor of the holder's, in the order to enter them; none if it is dead."""
+    if pid is None:
+        return {}
+    try:
+        return {
+            flag: os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+            for kind, flag in (("user", _CLONE_NEWUSER), ("mnt", _CLONE_NEWNS))
+        }
+    except FileNotFoundError:  # a zombie: dead, but nobody has asked how
+        return {}
+
+
+def _join(handles: dict[int, int]) -> None:
     here = Path.cwd()
-    handles = [os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in ("user", "mnt")]
-    for handle, kind in zip(handles, (_CLONE_NEWUSER, _CLONE_NEWNS), strict=True):
+    for kind, handle in handles.items():
         _check(_libc.setns(handle, kind))
         os.close(handle)
     os.chdir(here)  # entering a mount namespace leads to its root

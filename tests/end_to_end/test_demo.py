@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import ordinary_user
 import pytest
 
 from cli.demo.programs import ENVIRONMENT
@@ -48,23 +49,9 @@ def test_on_the_simulator() -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become an ordinary user")
-def test_as_an_ordinary_user(tmp_path: Path) -> None:
-    allowed = subprocess.run(
-        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "unshare", "--user", "--map-root-user", "true"],
-        check=False,
-        capture_output=True,
-    )
-    if allowed.returncode:
-        pytest.skip("user namespaces are not allowed to ordinary users here")
-    os.chown(tmp_path, 65534, 65534)
-    done = subprocess.run(
-        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *COMMAND],
-        capture_output=True,
-        text=True,
-        env=ENVIRONMENT | {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path), "TMPDIR": str(tmp_path)},
-        cwd=tmp_path,
-        check=False,
-    )
+@pytest.mark.skipif(not ordinary_user.user_namespaces(), reason="ordinary users may make no user namespaces here")
+def test_as_an_ordinary_user() -> None:
+    with ordinary_user.home() as folder:
+        done = ordinary_user.run([*COMMAND, "--backend", "netns"], folder, ENVIRONMENT)
     assert done.returncode == 0, done.stdout + done.stderr
     told(done.stdout)
-    assert "simulator" not in done.stdout

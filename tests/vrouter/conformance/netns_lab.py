@@ -4,7 +4,6 @@ A socket stays in the namespace where it was made, so everything after that happ
 for the clients, one with a selector for all servers.
 """
 
-import ctypes
 import errno
 import json
 import os
@@ -13,52 +12,23 @@ import shutil
 import socket
 import struct
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address
-from pathlib import Path
-from typing import TypeVar
 from uuid import uuid4
 
 from lab import Answer, Echo, Endpoint, Outcome, Refused, Silence
 
+from vrouter import namespace
 from vrouter.backends.netns import NetnsBackend
 from vrouter.backends.protocol import BackendSettings, Delete, Operation
 from vrouter.state import Interface
 from vrouter.state import Protocol as Transport
 
 PATIENCE = 1.0  # seconds until nothing counts as silence
-NAMESPACES = Path("/run/netns")
-CLONE_NEWNET = 0x40000000  # <sched.h>
 IP_RECVERR, IP_PKTINFO = 11, 8  # <linux/in.h>
 RESET = {errno.ECONNREFUSED, errno.ECONNRESET, errno.EPIPE}
 UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH}
-
-T = TypeVar("T")
-libc = ctypes.CDLL(None, use_errno=True)
-
-
-def within(workload: str, make: Callable[[], T]) -> T:
-    """The result of `make`, called in a thread that entered the workload's namespace and never comes back."""
-    result: list[T] = []
-    failure: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            with (NAMESPACES / workload).open() as namespace:
-                if libc.setns(namespace.fileno(), CLONE_NEWNET) != 0:
-                    raise OSError(ctypes.get_errno(), f"setns {workload}")
-            result.append(make())
-        except BaseException as error:  # noqa: BLE001  # handed to the caller
-            failure.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-    return result[0]
 
 
 def outcome_of(error: OSError) -> Refused | Silence:
@@ -90,7 +60,7 @@ class Servers:
         with self._lock:
             if key in self._sockets:
                 return
-            server = within(interface.workload, partial(self._server, protocol, port))
+            server = namespace.inside(interface.workload, partial(self._server, protocol, port))
             self._sockets[key] = [server]
             handle = partial(self._accept, key, server) if protocol == "tcp" else partial(self._datagram, key, server)
             self._selector.register(server, selectors.EVENT_READ, handle)
@@ -248,7 +218,7 @@ class NetnsLab:
         source_port: int | None = None,
     ) -> Socket | Refused | Silence:
         kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
-        client = within(interface.workload, lambda: socket.socket(socket.AF_INET, kind))
+        client = namespace.inside(interface.workload, lambda: socket.socket(socket.AF_INET, kind))
         self._clients.append(client)
         try:
             client.settimeout(PATIENCE)
@@ -263,7 +233,9 @@ class NetnsLab:
         return Socket(client, client.getsockname()[1])
 
     def ping(self, interface: Interface, address: IPv4Address) -> Echo | Refused | Silence:
-        client = within(interface.workload, lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP))
+        client = namespace.inside(
+            interface.workload, lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+        )
         identifier = int.from_bytes(os.urandom(2))
         with client:
             try:

@@ -1,14 +1,15 @@
 """The data plane of Linux: a network namespace for each VRF, nexthop groups, one nft table.
 
 backend      units in, errors out; which VRFs and workloads are this node's
-vrf          one VRF: what stands in its namespace, and how it is changed
+vrf          one VRF, and how it is changed
+standing     what stands in it
 elements     units as elements of the table, and back
 rules        the table's text: flows and translation
 flows        the flow table, as pairs
 workloads    the namespaces that interfaces are plugged into
 probe        what this machine can do
 fib links nftables netlink    the kernel's messages
-numbers      ids that are not used again too soon
+numbers      ids that are not used again soon
 """
 
 from vrouter.backends.netns.backend import NetnsBackend

@@ -1,23 +1,20 @@
-"""Ids that are not used again while a flow may remember them."""
+"""Ids that are not used again soon."""
 
 from collections.abc import Iterable
 
 LIMIT = 1 << 24  # what fits the mark beside its flags, and a surrogate behind its 240
 
-# How far to jump over what a predecessor may have used: more than come and go in the time a flow outlives its endpoint.
-JUMP = 1 << 16
-
 
 class Numbers:
-    """1, 2, 3, ... and around; what is in use is passed over.
+    """1, 2, 3, ... below `LIMIT` and around, from the one after `last`; what is in use is passed over.
 
-    A process that finds numbers in use does not know which ones its predecessor used and gave back: it starts far
-    beyond the highest.
+    So a number given back is used again after all others. Where something may remember the numbers of a predecessor,
+    `last` is drawn at random: who starts again at 1 meets them for sure.
     """
 
-    def __init__(self, used: Iterable[int] = ()) -> None:
+    def __init__(self, used: Iterable[int], last: int) -> None:
         self.used = set(used)
-        self._last = (max(self.used) + JUMP) % LIMIT if self.used else 0
+        self._last = last
 
     def take(self) -> int:
         """The next one. OverflowError if all are in use."""

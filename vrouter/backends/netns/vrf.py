@@ -8,21 +8,21 @@ before the next.
 listener's group before its listener; and the other way round when it goes.
 """
 
-import errno
 import os
+import secrets
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from hashlib import blake2b
 from ipaddress import IPv4Address
 
 from vrouter import namespace
-from vrouter.backends.netns import elements, fib, links, nftables
+from vrouter.backends.netns import elements, fib, links, nftables, standing
 from vrouter.backends.netns.elements import POD, SURROGATES, Service, VipTable
-from vrouter.backends.netns.fib import Fib, Hop, Members
+from vrouter.backends.netns.fib import Hop, Members
 from vrouter.backends.netns.netlink import Message, NetlinkError, Socket
 from vrouter.backends.netns.nftables import Elements
 from vrouter.backends.netns.numbers import LIMIT, Numbers
+from vrouter.backends.netns.standing import Attachment
 from vrouter.backends.protocol import BackendError
 from vrouter.state import Interface, Listener, Member, Vip, Vrf
 
@@ -30,35 +30,12 @@ NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
 
 CARRIER_PATIENCE = 2.0  # seconds; the kernel acts on a carrier within one
 
-
-@dataclass(frozen=True, slots=True)
-class Attachment:
-    """An interface that stands whole: its link's index and name, and its next hop's id."""
-
-    unit: Interface
-    link: int
-    device: str
-    hop: int
-
-
-@dataclass(slots=True)
-class Standing:
-    """What stands.
-
-    endpoints: pod -> port -> id. partial: uuid -> (link's index, workload) of an interface that is not whole.
-    orphans: what the table has of pods that no whole interface has.
-    """
-
-    fib: Fib
-    vips: dict[IPv4Address, VipTable]
-    endpoints: dict[IPv4Address, dict[int, int]]
-    attachments: dict[str, Attachment] = field(default_factory=dict)
-    partial: dict[str, tuple[int, str]] = field(default_factory=dict)
-    orphans: Elements = field(default_factory=dict)
+# The sets that must have what a new member needs before a group leads to it.
+LEADING = ("target", "exception", "endpoint")
 
 
 class VrfNamespace:
-    """The namespace `network`, which exists and has the table, as VRF `index` ."""
+    """The namespace `network`, which exists and has the table, as VRF `index`."""
 
     def __init__(self, index: int, network: str) -> None:
         self.index = index
@@ -68,11 +45,10 @@ class VrfNamespace:
         self._stale = False
         self._wanted: dict[IPv4Address, Vip] = {}  # VIP -> what was put last
         self._vips_of: dict[str, set[IPv4Address]] = {}  # interface uuid -> VIPs of which it should be a member
-        self.unit = Vrf(index, "")
-        self.standing = self._read()
+        self.unit, self.standing = standing.read(index, self._route, self._nft)
         self._surrogates = self._standing_surrogates()
-        self._endpoints = Numbers(self._endpoint_ids())
-        self._nexthops = Numbers(self._nexthop_ids())
+        self._endpoints = Numbers(self._endpoint_ids(), secrets.randbelow(LIMIT))  # flows remember endpoints
+        self._nexthops = Numbers(self._nexthop_ids(), max(self._nexthop_ids(), default=0))
 
     def close(self) -> None:
         self._route.close()
@@ -80,7 +56,7 @@ class VrfNamespace:
 
     def refresh(self) -> None:
         """Read what stands."""
-        self.standing = self._read()
+        self.unit, self.standing = standing.read(self.index, self._route, self._nft)
         self._surrogates = self._standing_surrogates()
         self._endpoints.used = self._endpoint_ids()
         self._nexthops.used = self._nexthop_ids()
@@ -97,7 +73,7 @@ class VrfNamespace:
     # -- units that stand
 
     def vips(self) -> list[Vip]:
-        return [self._vip(address, table) for address, table in self.standing.vips.items()]
+        return [standing.vip_unit(self.standing, self.index, address) for address in self.standing.vips]
 
     def interfaces(self) -> list[Interface]:
         return [attachment.unit for attachment in self.standing.attachments.values()]
@@ -120,12 +96,12 @@ class VrfNamespace:
         """Make the interface stand; its workload's namespace exists. It takes its address over from one that has it,
         and its place in the VIPs that were put before it."""
         self._refresh_if_stale()
-        standing = self.standing.attachments.get(unit.uuid)
-        if standing is not None and standing.unit == unit:
+        before = self.standing.attachments.get(unit.uuid)
+        if before is not None and before.unit == unit:
             return
-        if standing is not None and _but_name(standing.unit) == _but_name(unit):
-            self._change(_interface_label(standing.unit), _interface_label(unit))
-            self.standing.attachments[unit.uuid] = Attachment(unit, standing.link, standing.device, standing.hop)
+        if before is not None and _but_name(before.unit) == _but_name(unit):
+            self._change(_interface_label(before.unit), _interface_label(unit))
+            self.standing.attachments[unit.uuid] = Attachment(unit, before.link, before.device, before.hop)
             return
         if unit.address in self.standing.vips:
             raise BackendError(f"Address {unit.address} of {unit.name} is a VIP in this VRF")
@@ -134,28 +110,28 @@ class VrfNamespace:
                 self.detach(other.unit.uuid)
         self.detach(unit.uuid)
         self._plug(unit)
-        for vip in self._vips_of.get(unit.uuid, ()):
+        for vip in list(self._vips_of.get(unit.uuid, ())):
             self.put_vip(self._wanted[vip])
 
     def detach(self, uuid: str) -> str | None:
         """Remove the interface and all that leads to it. Returns the workload it was in."""
         self._refresh_if_stale()
-        standing = self.standing.attachments.get(uuid)
-        if standing is None:
+        before = self.standing.attachments.get(uuid)
+        if before is None:
             if uuid not in self.standing.partial:
                 return None
             link, workload = self.standing.partial.pop(uuid)
             self._send([links.delete(link)])
             self.refresh()
             return workload
-        address = standing.unit.address
-        gone: Elements = {**elements.self_element(address), **_interface_label(standing.unit)}
+        address = before.unit.address
+        gone: Elements = {**elements.self_element(address), **_interface_label(before.unit)}
         self._change({**gone, **self._endpoint_elements(address)}, {})
         self._endpoints.give_back(self.standing.endpoints.pop(address, {}).values())
-        self._send([links.delete(standing.link)])
+        self._send([links.delete(before.link)])
         del self.standing.attachments[uuid]
-        self._forget_hop(standing.hop)
-        return standing.unit.workload
+        self._forget_hop(before.hop)
+        return before.unit.workload
 
     def detach_all(self, workload: str) -> None:
         """Remove the interfaces of that workload."""
@@ -242,17 +218,17 @@ class VrfNamespace:
             if attachment.unit.address == unit.address:
                 raise BackendError(f"VIP {unit.address} is the address of {attachment.unit.name} in this VRF")
         self._want(unit.address, unit)
-        standing = self.standing.vips.get(unit.address)
+        before = self.standing.vips.get(unit.address)
         missing: set[str] = set()
         table = VipTable(unit.name)
         groups: dict[IPv4Address, dict[int, int]] = {unit.address: {}}  # address -> hop -> weight
         for listener in unit.listeners:
             service = (listener.protocol, listener.port)
             chosen = self._choose(listener, missing)
-            surrogate = standing.surrogates.get(service) if standing else None
+            surrogate = before.surrogates.get(service) if before else None
             table.surrogates[service] = surrogate or self._surrogate(unit.address, service)
             ports = {attachment.unit.address: member.port for attachment, member in chosen}
-            target, others = elements.choose_ports(ports, standing.targets.get(service) if standing else None)
+            target, others = elements.choose_ports(ports, before.targets.get(service) if before else None)
             if target is not None:
                 table.targets[service] = target
             table.exceptions.update({(service, pod): port for pod, port in others.items()})
@@ -262,19 +238,19 @@ class VrfNamespace:
                 groups[unit.address][hop] = max(weight, groups[unit.address].get(hop, 0))
         if not table.split:
             groups = {unit.address: groups[unit.address]}
-        self._change_vip(unit.address, standing, table, {a: tuple(sorted(w.items())) for a, w in groups.items()})
+        self._change_vip(unit.address, before, table, {a: tuple(sorted(w.items())) for a, w in groups.items()})
         return sorted(missing)
 
     def delete_vip(self, address: IPv4Address) -> None:
         self._refresh_if_stale()
         self._want(address, None)
-        standing = self.standing.vips.get(address)
-        if standing is None:
+        before = self.standing.vips.get(address)
+        if before is None:
             return
-        self._change(standing.elements(address), {})
+        self._change(before.elements(address), {})
         del self.standing.vips[address]
-        self._send_fib([], [address, *standing.surrogates.values()])
-        self._surrogates.difference_update(standing.surrogates.values())
+        self._send_fib([], [address, *before.surrogates.values()])
+        self._surrogates.difference_update(before.surrogates.values())
 
     def _want(self, address: IPv4Address, unit: Vip | None) -> None:
         before = self._wanted.pop(address, None)
@@ -297,32 +273,25 @@ class VrfNamespace:
         return list(chosen.values())
 
     def _change_vip(
-        self, vip: IPv4Address, standing: VipTable | None, table: VipTable, groups: dict[IPv4Address, Members]
+        self, vip: IPv4Address, before: VipTable | None, table: VipTable, groups: dict[IPv4Address, Members]
     ) -> None:
-        before = standing.elements(vip) if standing else {}
-        after = table.elements(vip) | self._new_endpoints(table, groups)
-        leading = {
-            place: value
-            for place, value in after.items()
-            if place.set.partition("_")[0] in ("target", "exception", "endpoint")
-        }
-        # While a VIP becomes split its own group is still that of its only listener.
-        late = {vip} if standing is not None and table.split and not standing.split else set()
-        serving = {address for address, members in groups.items() if members}
-        unused = {vip, *(standing.surrogates.values() if standing else ()), *groups} - serving
-        early = {address: members for address, members in groups.items() if members and address not in late}
-        if standing is None:
-            self._send_fib(early.items(), [])
-        else:
-            self._change({p: v for p, v in before.items() if p in leading}, leading)
-            self._send_fib(early.items(), [])
-            before = {p: v for p, v in before.items() if p not in leading}
-            after = {p: v for p, v in after.items() if p not in leading}
-        self._change(before, after)
+        """groups: members of the VIP and, if it is split, of each surrogate."""
+        standing = before.elements(vip) if before else {}
+        wanted = table.elements(vip) | self._new_endpoints(table, groups)
+        used = {address: members for address, members in groups.items() if members}
+        unused = {vip, *(before.surrogates.values() if before else ()), *groups} - used.keys()
+        # While a VIP becomes split, its own group is still that of its only listener.
+        late = {vip} if before is not None and table.split and not before.split else set()
+        if before is not None:
+            leading = {place: value for place, value in wanted.items() if place.set.startswith(LEADING)}
+            self._change({place: value for place, value in standing.items() if place in leading}, leading)
+            standing = {place: value for place, value in standing.items() if place not in leading} | leading
+        self._send_fib([(address, members) for address, members in used.items() if address not in late], [])
+        self._change(standing, wanted)
         self.standing.vips[vip] = table
-        self._send_fib([(a, m) for a, m in groups.items() if m and a in late], unused)
-        if standing is not None:
-            self._surrogates.difference_update(standing.surrogates.values())
+        self._send_fib([(address, members) for address, members in used.items() if address in late], unused)
+        if before is not None:
+            self._surrogates.difference_update(before.surrogates.values())
         self._surrogates.update(table.surrogates.values())
 
     def _new_endpoints(self, table: VipTable, groups: dict[IPv4Address, Members]) -> Elements:
@@ -339,20 +308,6 @@ class VrfNamespace:
                     endpoints[port] = self._endpoints.take()
                     found |= elements.endpoint_elements(pod, port, endpoints[port])
         return found
-
-    def _vip(self, address: IPv4Address, table: VipTable) -> Vip:
-        standing = self.standing
-        uuids = {attachment.hop: uuid for uuid, attachment in standing.attachments.items()}
-        listeners = []
-        for service in sorted(table.surrogates):
-            route = standing.fib.routes.get(table.surrogates[service] if table.split else address)
-            members = []
-            for hop, weight in standing.fib.groups.get(route or 0, ()):
-                if hop in uuids and service in table.targets:
-                    pod = standing.fib.hops[hop].gateway
-                    members.append(Member(uuids[hop], pod, table.port(service, pod), weight))
-            listeners.append(Listener(*service, tuple(sorted(members))))
-        return Vip(self.index, address, table.name, tuple(listeners))
 
     # -- the kernel
 
@@ -399,49 +354,6 @@ class VrfNamespace:
     def _refresh_if_stale(self) -> None:
         if self._stale:
             self.refresh()
-
-    def _table(self) -> Elements:
-        found: Elements = {}
-        for name in elements.STATIC_SETS:
-            found |= nftables.read(self._nft, name)
-        return found
-
-    def _read(self) -> Standing:
-        try:
-            table = self._table()
-            labels = elements.read_labels(table)
-            self.unit = Vrf(self.index, labels.get((elements.VRF_LABEL, elements.NOWHERE), ""))
-            standing = Standing(
-                fib.read(self._route), elements.read_vips(table, labels), elements.read_endpoints(table)
-            )
-            self._read_interfaces(standing, labels)
-            pods = {attachment.unit.address for attachment in standing.attachments.values()}
-            standing.orphans = elements.of_other_pods(table, pods)
-            standing.endpoints = {pod: ports for pod, ports in standing.endpoints.items() if pod in pods}
-        except NetlinkError as error:
-            if error.errno == errno.ENOENT:
-                raise BackendError(f"Namespace {self.network} has lost its nft table") from error
-            raise BackendError(f"Namespace {self.network} cannot be read: {error.strerror}") from error
-        return standing
-
-    def _read_interfaces(self, standing: Standing, labels: dict[tuple[int, IPv4Address], str]) -> None:
-        addresses = dict(links.read_addresses(self._route))
-        neighbours = links.read_neighbours(self._route)
-        routes = fib.read_link_routes(self._route)
-        hops = {hop.link: hop for hop in standing.fib.hops.values()}
-        for link in links.read(self._route):
-            uuid, _, workload = link.alias.partition(" ")
-            if not link.name.startswith("tap") or not workload:
-                continue
-            hop, gateway = hops.get(link.index), addresses.get(link.index)
-            mac = neighbours.get((link.index, hop.gateway)) if hop else None
-            routed = hop is not None and (hop.gateway, link.index) in routes
-            if hop is None or gateway is None or mac is None or not routed or not link.carrier:
-                standing.partial[uuid] = (link.index, workload)
-                continue
-            name = labels.get((elements.INTERFACE_LABEL, hop.gateway), "")
-            unit = Interface(uuid, name, self.index, workload, hop.gateway, mac, gateway)
-            standing.attachments[uuid] = Attachment(unit, link.index, link.name, hop.id)
 
     def _endpoint_elements(self, pod: IPv4Address) -> Elements:
         found: Elements = {}

@@ -1,0 +1,58 @@
+"""Nodes and pods for the tests of the netns backend, with names of their own."""
+
+from ipaddress import IPv4Address
+from uuid import uuid4
+
+from vrouter.backends.netns import NetnsBackend
+from vrouter.backends.protocol import BackendSettings, Put
+from vrouter.state import Interface, Listener, Member, Protocol, Vip, Vrf
+
+VIP = IPv4Address("10.97.0.1")
+VRF = Vrf(7, "default-domain:test:net:net")
+
+
+class Node:
+    """A backend of its own node, with one VRF. start: another agent of the same node, as after a restart."""
+
+    def __init__(self, *, create_workloads: bool = True) -> None:
+        self.settings = BackendSettings(f"u{uuid4().hex[:8]}", create_workloads)
+        self.started: list[NetnsBackend] = []
+        self.backend = self.start()
+        self._pods = 0
+        self.apply(VRF)
+
+    def start(self) -> NetnsBackend:
+        backend = NetnsBackend(self.settings)
+        backend.open()
+        self.started.append(backend)
+        return backend
+
+    def apply(self, *units: Vrf | Interface | Vip) -> None:
+        for error in filter(None, self.backend.apply([Put(unit) for unit in units])):
+            raise error
+
+    def new_pod(self, workload: str | None = None) -> Interface:
+        self._pods += 1
+        uuid = str(uuid4())
+        address = IPv4Address("10.47.0.0") + self._pods
+        name = workload or f"{self.settings.node}-{self._pods}"
+        mac = f"02:00:00:00:{self._pods >> 8:02x}:{self._pods & 255:02x}"
+        return Interface(uuid, f"a:b:{name}", VRF.index, name, address, mac, IPv4Address("10.47.255.254"))
+
+    def pods(self, number: int) -> list[Interface]:
+        pods = [self.new_pod() for _ in range(number)]
+        self.apply(*pods)
+        return pods
+
+    def close(self) -> None:
+        self.start().cleanup()
+        for backend in self.started:
+            backend.close()
+
+
+def service(
+    *ports: int, pods: list[Interface], vip: IPv4Address = VIP, protocol: Protocol = "tcp", target: int = 80
+) -> Vip:
+    """Listeners on these ports, each with all the pods."""
+    members = tuple(sorted(Member(pod.uuid, pod.address, target) for pod in pods))
+    return Vip(VRF.index, vip, f"a:{vip}", tuple(Listener(protocol, port, members) for port in ports))
