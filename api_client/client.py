@@ -70,8 +70,7 @@ class ApiClient:
         await self.request("DELETE", f"/{type}/{uuid}")
 
     async def list(self, type: str, *, detail: bool = False, **parameters: str) -> list[JsonObject]:
-        """GET the collection; parameters as in contract section 3.1 (`parent_id`, `back_ref_id`, `fields`, `filters`,
-        ...)."""
+        """GET the collection; parameters are the dialect's: `parent_id`, `back_ref_id`, `fields`, `filters`, ..."""
         if detail:
             parameters["detail"] = "true"
         rows = self._unwrap_any(f"{type}s", await self.request("GET", f"/{type}s", parameters=parameters))

@@ -70,5 +70,5 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 
 
 def refusal(status: int, text: str) -> ApiError:
-    """The exception for an answer with an error status (contract section 2.11)."""
+    """The exception for an answer with an error status."""
     return _BY_STATUS.get(status, ApiError)(status, text.strip() or "no reason given")

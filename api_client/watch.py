@@ -1,6 +1,6 @@
 """What changes, as an endless sequence that survives the server.
 
-`GET /watch` (contract section 4.21, with this project's ids) becomes deltas:
+`GET /watch` (docs/api.md) becomes deltas:
 
     Snapshot   everything of the types asked for, as of one revision. First, and again only if the server's change log
                does not reach back to where this watch stands (410 Gone)
@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 FIRST_DELAY = 0.05  # seconds; a server that restarts on the same machine is back within a second
 LONGEST_DELAY = 2.0
-# The server sends a comment each 60 s at the latest (contract 4.21); longer silence is a dead connection.
+# The server sends a comment each 60 s at the latest; longer silence is a dead connection.
 SILENCE = 90.0
 
 Kind = Literal["create", "update", "delete"]

@@ -31,8 +31,8 @@ def refuse(request: Request, error: Exception) -> NoReturn:
     """The router's refusals in the contract's words; the middleware answers them."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        allow = (error.headers or {}).get("Allow", "")
-        raise MethodNotAllowed(tuple(allow.split(", "))) from None
+        allow = (error.headers or {}).get("Allow", "").split(", ")
+        raise MethodNotAllowed((*allow, "HEAD") if "GET" in allow else tuple(allow)) from None
     if error.status_code == 404:
         raise NotFound(f"Not found: '{request.url.path}'") from None
     refusal = ApiError(str(error.detail))

@@ -1,23 +1,10 @@
 """What can be set about the server: flags of `vaportrail serve`, or `VAPORTRAIL_*` in the environment; flags win."""
 
 import os
-from enum import StrEnum
 from pathlib import Path
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
-
-
-class LogFormat(StrEnum):
-    text = "text"
-    json = "json"
-
-
-class LogLevel(StrEnum):
-    debug = "debug"
-    info = "info"
-    warning = "warning"
-    error = "error"
 
 
 def default_database() -> str:
@@ -45,5 +32,3 @@ class Settings(BaseSettings):
     max_request_size: int = Field(1_024_000, gt=0, description="Bytes of one request body; larger ones get 413.")
     max_watchers: int = Field(1_000, ge=0, description="Concurrent GET /watch; one more gets 503.")
     watch_keepalive: float = Field(60, gt=0, description="Seconds of silence after which a watcher is sent a comment.")
-    log_format: LogFormat = Field(LogFormat.text, description="text or json, one line per change and per refusal.")
-    log_level: LogLevel = Field(LogLevel.info, description="debug, info, warning or error.")

@@ -10,9 +10,11 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Annotated, Any
 
+import orjson
 import typer
 
-from cli.output import Format, Output, fail, print_json, print_table
+from cli.output import Format, Output, counted, fail, print_json, print_table
+from vrouter.settings import INTROSPECT_PORT
 
 Introspect = Annotated[
     str, typer.Option(envvar="VAPORTRAIL_INTROSPECT", metavar="URL", help="Where the agent listens for questions.")
@@ -22,13 +24,13 @@ VrfOption = Annotated[
     str | None, typer.Option("--vrf", metavar="VRF", help="Only this VRF: its index, name or the name's last part.")
 ]
 
-AGENT = "http://127.0.0.1:8085"
+AGENT = f"http://127.0.0.1:{INTROSPECT_PORT}"
 SERVER = "http://127.0.0.1:8082"
 
 
 def _ask(introspect: str, page: str, *, within: float = 30.0, **parameters: str | float | None) -> Any:
     """A page of the agent; parameters that are None are left out. within: seconds for the whole answer."""
-    from api_client import ApiClient, ClientError, Unreachable
+    from api_client import ApiClient, ApiError, ClientError, Unreachable
 
     async def ask() -> Any:
         async with ApiClient(introspect) as client:
@@ -39,8 +41,18 @@ def _ask(introspect: str, page: str, *, within: float = 30.0, **parameters: str 
         return asyncio.run(ask())
     except Unreachable as error:
         fail(f"no vRouter agent at {introspect} ({error.cause}); start one with: vaportrail vrouter")
+    except ApiError as error:
+        fail(_words(error.text) or f"{introspect} is no vRouter agent ({error})")
     except ClientError as error:
         fail(str(error))
+
+
+def _words(answer: str) -> str | None:
+    """What an agent says of a question it refuses; None if this is no agent's answer."""
+    try:
+        return str(orjson.loads(answer)["error"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None
 
 
 def rt(introspect: Introspect = AGENT, vrf: VrfOption = None, output: Output = Format.table) -> None:
@@ -124,7 +136,7 @@ def flow(
         (cells for row in page["flows"] for cells in _pair(row)),
     )
     shown = len(page["flows"])
-    typer.echo(f"\n{page['total']} flows" + (f", {shown} shown" if shown < page["total"] else ""))
+    typer.echo(f"\n{counted(page['total'], 'flow')}" + (f", {shown} shown" if shown < page["total"] else ""))
 
 
 def _pair(row: dict[str, Any]) -> Iterator[list[object]]:
@@ -158,18 +170,17 @@ def status(introspect: Introspect = AGENT, output: Output = Format.table) -> Non
         "revision": f"applied {_mark(revision['applied'])}, seen {_mark(revision['seen'])}",
         "units": ", ".join(f"{count} {kind}" for kind, count in units.items()),
         "states": ", ".join(f"{count} {state}" for state, count in states.items()),
-        "not used": f"{page['reasons']} reasons (vaportrail why NAME)",
+        "not used": f"{counted(page['reasons'], 'reason')} (vaportrail why NAME)",
     }
     for name, text in lines.items():
         typer.echo(f"{name + ':':<12}{text}")
     for problem in page["problems"]:
         typer.echo(f"{'problem:':<12}{problem}")
     for error in page["errors"]:
-        typer.echo(f"{'error:':<12}{error['unit']}: {error['text']} ({error['attempts']} attempts)")
+        typer.echo(f"{'error:':<12}{error['unit']}: {error['text']} ({counted(error['attempts'], 'attempt')})")
     for drop in page["drops"]:
-        typer.echo(
-            f"{'refused:':<12}{drop['reason']}: {drop['packets']} packets in VRF {drop['vrf_name'] or drop['vrf']}"
-        )
+        packets = counted(drop["packets"], "packet")
+        typer.echo(f"{'refused:':<12}{drop['reason']}: {packets} in VRF {drop['vrf_name'] or drop['vrf']}")
 
 
 def _mark(mark: dict[str, Any]) -> str:

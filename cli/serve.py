@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli import log
 from cli.output import fail
 
 
@@ -34,19 +35,18 @@ def serve(
     watch_keepalive: Annotated[
         float | None, typer.Option(help="Seconds of silence before a watcher is sent a comment.", show_default="60")
     ] = None,
-    log_format: Annotated[str | None, typer.Option(help="text or json.", show_default="text")] = None,
-    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.", show_default="info")] = None,
+    log_format: log.FormatOption = log.LogFormat.text,
+    log_level: log.LevelOption = log.LogLevel.info,
 ) -> None:
     """Run the API server, until Ctrl-C or SIGTERM. Each flag is also VAPORTRAIL_<FLAG> in the environment."""
     given = {name: value for name, value in locals().items() if value is not None}
+    log.configure(given.pop("log_format"), given.pop("log_level"))
     settings = load_settings(given)
 
-    from api_server import log
     from api_server.app import create_app
     from api_server.server import Server, listen
     from api_server.store import UnusableDatabase
 
-    log.configure(settings.log_format, settings.log_level)
     try:
         listener = listen(settings.host, settings.port)
     except OSError as error:

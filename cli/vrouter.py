@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli import log
 from cli.output import fail
+from vrouter.settings import INTROSPECT_PORT
 
 if TYPE_CHECKING:
     from vrouter.backends.protocol import Backend
@@ -16,11 +18,6 @@ if TYPE_CHECKING:
 class Workloads(StrEnum):
     create = "create"
     attach = "attach"
-
-
-class LogFormat(StrEnum):
-    text = "text"
-    json = "json"
 
 
 def vrouter(
@@ -50,16 +47,12 @@ def vrouter(
             max=65535,
             help="For introspection on 127.0.0.1; 0 takes a free one.",
         ),
-    ] = 8085,
+    ] = INTROSPECT_PORT,
     cleanup: Annotated[
         bool, typer.Option("--cleanup", help="Remove all that agents of this node ever made here, and end.")
     ] = False,
-    log_format: Annotated[
-        LogFormat, typer.Option(envvar="VAPORTRAIL_LOG_FORMAT", help="text or json.")
-    ] = LogFormat.text,
-    log_level: Annotated[
-        str, typer.Option(envvar="VAPORTRAIL_LOG_LEVEL", help="debug, info, warning or error.")
-    ] = "info",
+    log_format: log.FormatOption = log.LogFormat.text,
+    log_level: log.LevelOption = log.LogLevel.info,
 ) -> None:
     """Run the vRouter agent, until Ctrl-C or SIGTERM; what it made goes on forwarding."""
     from api_client import ApiError, ClientError
@@ -70,7 +63,7 @@ def vrouter(
     settings = AgentSettings(
         api, node or platform.node(), backend, workloads is Workloads.create, introspect_port=introspect_port
     )
-    _configure_log(log_format, log_level)
+    log.configure(log_format, log_level)
     try:
         if backend == "netns":
             # before any thread exists: a process can change its user namespace only while it has one thread
@@ -84,18 +77,10 @@ def vrouter(
             _run(settings, forwarding)
     except ApiError as error:
         fail(f"{api} does not let itself be watched ({error}); is it the API server?")
-    except (BackendError, ClientError, OSError) as error:
+    except OSError as error:
+        fail(error.strerror or str(error))
+    except (BackendError, ClientError) as error:
         fail(str(error))
-
-
-def _configure_log(format: LogFormat, level: str) -> None:
-    from api_server import log
-    from api_server import settings as server
-
-    try:
-        log.configure(server.LogFormat(format.value), server.LogLevel(level.lower()))
-    except ValueError:
-        raise typer.BadParameter(f"--log-level: {level!r} is none of debug, info, warning, error") from None
 
 
 def _clean_up(backend: "Backend", node: str) -> None:

@@ -22,7 +22,7 @@ BaseType = Literal["string", "integer", "boolean"]
 Kind = Literal["plain", "list", "map"]
 Scalar = str | int | bool
 Presence = Literal["optional", "required", "mandatory", "system-only", "admin-only"]
-"""What Contrail's schema says of a field. Advice, except `mandatory`: a create without it is refused (contract 2.5)."""
+"""What Contrail's schema says of a field. Advice, except `mandatory`: a create without it is refused."""
 
 BASES: Mapping[str, BaseType] = {"string": "string", "integer": "integer", "boolean": "boolean"}
 

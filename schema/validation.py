@@ -1,7 +1,7 @@
 """Whether a value may be stored, and in which form.
 
 Guarantees: what passes is JSON that both databases can keep, has no member its type does not know, and a type, range
-and choice as the object model has it; anything else is an `InvalidValue` in Contrail's words (contract 2.5), never
+and choice as the object model has it; anything else is an `InvalidValue` in Contrail's words, never
 another exception. Numbers sent as text become numbers, fractions are cut off, host bits of a subnet are cleared, of
 equal keys of a map the later wins. Members that are missing are not filled in and null members are kept.
 
@@ -26,7 +26,6 @@ from schema.loader import load
 from schema.model import Member, Property, ResourceType, SimpleType
 from schema.quoting import quote
 
-NAMING = ("fq_name", "parent_type", "uuid")
 CLASS = "vnc_api.gen.resource_xsd."
 """Contrail names types in its texts by the Python class, and some clients read them."""
 
@@ -78,40 +77,11 @@ def validate_attr(resource_type: ResourceType, field: str, value: Any, operation
     return None if attr is None else _Place("reference", field, operation).validate(attr, value)
 
 
-def validate_object(resource_type: ResourceType, body: Mapping[str, Any], operation: str = "create") -> dict[str, Any]:
-    """A whole object, properties and attributes of references as they are stored; unknown fields are left out.
-
-    Names and the targets of references are taken as they are: whether they are right, only a store can tell.
-    """
-    if operation == "create":
-        check_mandatory(resource_type, body)
-    stored = {name: body[name] for name in NAMING if name in body}
-    for name, value in body.items():
-        if name in resource_type.properties:
-            stored[name] = validate_property(resource_type, name, value, operation)
-        elif name in resource_type.references:
-            stored[name] = _links(resource_type, name, value, operation)
-    return stored
-
-
 def check_mandatory(resource_type: ResourceType, body: Mapping[str, Any]) -> None:
     """Raises InvalidValue if the body of a create lacks a property that Contrail refuses to do without."""
     for name, declared in resource_type.properties.items():
         if declared.presence == "mandatory" and not body.get(name):
             raise _Place("property", name, "create").invalid(f"{name} property is missing")
-
-
-def _links(resource_type: ResourceType, field: str, value: Any, operation: str) -> list[dict[str, Any]]:
-    place = _Place("reference", field, operation)
-    links = value or []
-    if not isinstance(links, list) or not all(isinstance(link, dict) for link in links):
-        raise place.invalid(f"{field} must be a list of references: {quote(value)}")
-    if resource_type.references[field].attr is None:
-        return [{key: item for key, item in link.items() if key != "attr"} for link in links]
-    for link in links:
-        if "attr" not in link:
-            raise place.invalid(f"Error validating reference {field} value {quote(link)} 'attr'")
-    return [{**link, "attr": validate_attr(resource_type, field, link["attr"], operation)} for link in links]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,11 @@
 """What the agent knows and does, as JSON on the loopback interface.
 
 Read only, and no part of forwarding: a page is made when it is asked for, from the agent's own state or by asking the
-backend. The pages have the columns of Contrail's tools (contract, ecmp.md section 3) where they show the same thing;
-`/` lists them.
+backend. The pages have the columns of Contrail's tools where they show the same thing; `/` lists them.
 """
 
 import asyncio
+import math
 import os
 import socket
 import time
@@ -83,7 +83,6 @@ class Introspect:
             self._app(), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1,
         ))  # fmt: skip
         self._serving = asyncio.create_task(self._server.serve(sockets=[listener]), name="introspect")
-
         self._listens.set()
 
     async def listening(self) -> str:
@@ -324,8 +323,8 @@ class _Server(uvicorn.Server):
 
 
 def _surrogate(prefix: str) -> str | None:
-    """What a route is for that no object asked for; 240.0.0.0/4: docs/design/listeners.md."""
-    return "group of one listener of several" if int(prefix.partition(".")[0]) >= 240 else None
+    """What a route is for that no object asked for; 240.0.0.0/8: docs/design/listeners.md."""
+    return "group of one listener of several" if prefix.startswith("240.") else None
 
 
 def describe(key: Key) -> str:
@@ -364,10 +363,15 @@ def _fits(row: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
 
 def _number(request: Request, name: str, default: float) -> float:
     text = request.query_params.get(name)
+    if text is None:
+        return default
     try:
-        return default if text is None else float(text)
+        number = float(text)
     except ValueError:
-        raise BadQuestion(f"{name} is not a number: {text!r}") from None
+        number = -1.0
+    if not 0 <= number < math.inf:
+        raise BadQuestion(f"{name} is not a number from 0 on: {text!r}")
+    return number
 
 
 def _order(item: tuple[Key, Unit]) -> tuple[Any, ...]:

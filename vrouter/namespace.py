@@ -89,7 +89,7 @@ def exists(name: str) -> bool:
     return _is_namespace(_path(name))
 
 
-def create(name: str, prepare: Callable[[], None] = lambda: None) -> None:
+def create(name: str, prepare: Callable[[], object] = lambda: None) -> None:
     """Make a network namespace. `prepare` runs in it before it has its name: whoever sees it finds it whole.
 
     Raises FileExistsError if the name is taken; OSError.

@@ -136,7 +136,7 @@ class Reconciler:
             elif isinstance(wanted, Vip) and any(("interface", uuid) in leaving for uuid in stands.backends):
                 smaller = self._narrow(wanted, leaving)
                 if smaller != stands:
-                    yield Put(smaller, self._was(key))
+                    yield Put(smaller)
 
     def _delete_interfaces(self, leaving: Iterable[Key]) -> Iterator[Operation]:
         for key in sorted(leaving, key=str):
@@ -164,7 +164,7 @@ class Reconciler:
             elif self._leaves(key):
                 continue  # its old self could not be removed; that error stands and is tried again
             elif self.applied.get(key) != wanted or key in self._uncertain:
-                yield Put(wanted, self._was(key))
+                yield Put(wanted)
             else:
                 self._set(key, "done")
 
@@ -177,12 +177,9 @@ class Reconciler:
                 continue
             standing = self._narrow(wanted)
             if self.applied.get(key) != standing or key in self._uncertain:
-                yield Put(standing, self._was(key))
+                yield Put(standing)
             else:
                 self._set(key, "done")
-
-    def _was(self, key: Key) -> Unit | None:
-        return None if key in self._uncertain else self.applied.get(key)
 
     def _narrow(self, vip: Vip, leaving: Iterable[Key] = ()) -> Vip:
         """The VIP with those members whose interface stands as desired and does not leave."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-INTROSPECT_PORT = 8085  # Contrail's agent uses it too (contract, ecmp.md 3)
+INTROSPECT_PORT = 8085  # Contrail's agent uses it too
 
 
 @dataclass(frozen=True, slots=True)

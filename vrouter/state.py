@@ -8,6 +8,7 @@ A *unit* is the smallest thing that is compiled, compared and applied by itself:
 Each has a `key`; two units with one key are two versions of the same thing.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Literal
@@ -73,6 +74,11 @@ class Listener:
     port: int
     members: tuple[Member, ...]
 
+    @property
+    def backends(self) -> dict[str, Member]:
+        """One member for each interface, as `strongest` has them."""
+        return strongest(self.members)
+
 
 @dataclass(frozen=True, slots=True)
 class Vip:
@@ -92,12 +98,18 @@ class Vip:
 
     @property
     def backends(self) -> dict[str, Member]:
-        """interface uuid -> the member with the greatest weight there, in the order of the uuids."""
-        chosen: dict[str, Member] = {}
-        for member in sorted(member for listener in self.listeners for member in listener.members):
-            if member.interface not in chosen or chosen[member.interface].weight < member.weight:
-                chosen[member.interface] = member
-        return chosen
+        """One member for each interface, of all listeners, as `strongest` has them."""
+        return strongest(member for listener in self.listeners for member in listener.members)
+
+
+def strongest(members: Iterable[Member]) -> dict[str, Member]:
+    """interface uuid -> the member with the greatest weight there, in the order of the uuids: a group has an interface
+    once."""
+    chosen: dict[str, Member] = {}
+    for member in sorted(members):
+        if member.interface not in chosen or chosen[member.interface].weight < member.weight:
+            chosen[member.interface] = member
+    return chosen
 
 
 Unit = Vrf | Interface | Vip

@@ -10,9 +10,9 @@ from typing import Any
 
 from vrouter.backends.protocol import Nexthop, Route, Tables
 from vrouter.cache import Cache, Object
-from vrouter.compiler import Absent, Compiler
+from vrouter.compiler import Compiler
 from vrouter.compiler.services import Examined, Service, examine
-from vrouter.compiler.view import View
+from vrouter.compiler.view import Absent, View
 from vrouter.reconciler import Reconciler
 from vrouter.state import Key, Reason, Vip
 
@@ -57,16 +57,16 @@ class _Walk:
         return [one for one in found if one.type in _WALKS]
 
     def _by_display(self, question: str) -> list[Object]:
-        """`ns-service` and `service` for kube-manager's `service__<uuid>` (contract, kube-manager.md section 5)."""
+        """`ns-service` and `service` for kube-manager's `service__<uuid>`."""
         services = (self._cache.get(uuid) for uuid in self._cache.of_type("loadbalancer"))
         return [one for one in services if one is not None and one.name.split("__")[0] == question]
 
     def _by_address(self, question: str) -> Iterator[Object]:
         """The services and interfaces that an instance-ip with this address belongs to."""
-        for holding in self._cache.linked(("holders", question)):
+        for holding in self._view.holders(question):
             found = self._cache.get(holding)
             for uuid in found.targets("virtual-machine-interface") if found else ():
-                owners = self._cache.linked(("referrers", uuid, "loadbalancer"))
+                owners = self._view.referrers(uuid, "loadbalancer")
                 yield from (one for one in map(self._cache.get, owners or [uuid]) if one is not None)
 
     # --- the walk
@@ -79,19 +79,20 @@ class _Walk:
         examined = examine(self._view, found)
         vips = self._vips(found)
         where = f", VIP {examined.place.address}" if examined.place else ""
-        yield _line(0, bool(vips) or None, f"service {found.name}{where}")
+        answered = any(one.backends for one in examined.services)
+        yield _line(0, answered if vips else None, f"service {found.name}{where}")
         yield from self._said(1, found.uuid)
         for vip in vips:
             yield from self._standing(1, vip)
-        for uuid in self._cache.linked(("referrers", found.uuid, "loadbalancer-listener")):
+        for uuid in self._view.referrers(found.uuid, "loadbalancer-listener"):
             listener = self._cache.get(uuid)
             if listener is not None and only in (None, uuid, *self._below(uuid)):
                 yield from self._listener(1, listener, examined, vips, only)
 
     def _below(self, listener: str) -> Iterator[str]:
-        for pool in self._cache.linked(("referrers", listener, "loadbalancer-pool")):
+        for pool in self._view.referrers(listener, "loadbalancer-pool"):
             yield pool
-            yield from self._cache.linked(("children", pool, "loadbalancer-member"))
+            yield from self._view.children(pool, "loadbalancer-member")
 
     def _listener(
         self, depth: int, listener: Object, examined: Examined, vips: Sequence[Vip], only: str | None
@@ -101,9 +102,9 @@ class _Walk:
         count = len(service.backends) if service else 0
         yield _line(depth, count > 0, f"listener {listener.name}: {what}{_count(count, 'usable member')}")
         yield from self._said(depth + 1, listener.uuid)
-        for uuid in self._cache.linked(("referrers", listener.uuid, "loadbalancer-pool")):
+        for uuid in self._view.referrers(listener.uuid, "loadbalancer-pool"):
             yield from self._said(depth + 1, uuid)
-            for member_uuid in self._cache.linked(("children", uuid, "loadbalancer-member")):
+            for member_uuid in self._view.children(uuid, "loadbalancer-member"):
                 member = self._cache.get(member_uuid)
                 if member is not None and (only in (None, uuid, listener.uuid) or only == member_uuid):
                     yield from self._member(depth + 1, member, service, vips)
@@ -113,12 +114,12 @@ class _Walk:
         backend = next((one for one in backends if one.subject[1] == member.uuid), None)
         if backend is None:
             yield _line(depth, False, f"member {member.name} is not used")
-            yield from self._said(depth + 1, member.uuid)
+            yield from self._said(depth + 1, member.uuid, about=f"member {member.name}: ")
             return
         interface = backend.local.interface
         target = f"{interface.address}:{backend.port}, weight {backend.weight}"
         yield _line(depth, True, f"member {member.name} is used: {target}, interface {interface.name}")
-        yield from self._said(depth + 1, member.uuid)
+        yield from self._said(depth + 1, member.uuid, about=f"member {member.name}: ")
         trouble = self._trouble(interface.key)
         if trouble:
             yield _line(depth + 1, False, f"its interface does not stand: {trouble}")
@@ -226,8 +227,9 @@ class _Walk:
     def _owners(self, found: Object) -> Iterator[Object]:
         return (one for one in self._ancestors(found) if one.type == "loadbalancer")
 
-    def _said(self, depth: int, uuid: str) -> Iterator[Line]:
-        return (_line(depth, False, text) for text in self._reasons.get(uuid, ()))
+    def _said(self, depth: int, uuid: str, *, about: str = "") -> Iterator[Line]:
+        """The object's reasons, without the beginning that the line above has said already."""
+        return (_line(depth, False, text.removeprefix(about)) for text in self._reasons.get(uuid, ()))
 
 
 _WALKS = {

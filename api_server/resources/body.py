@@ -38,7 +38,8 @@ class Body:
     """One object in a request.
 
     properties: known ones, None where the client wants it removed (or never set). references: by field, where given.
-    parent_type and uuid are as sent: they are judged where the contract's order of checks has them.
+    parent_type and uuid are as sent: they are judged where the contract's order of checks has them. empty: nothing was
+    sent at all; a body of unknown fields alone is an update like any other.
     """
 
     type: ResourceType
@@ -47,9 +48,7 @@ class Body:
     uuid: Any = None
     properties: dict[str, Any] = field(default_factory=dict)
     references: dict[str, list[Link]] = field(default_factory=dict)
-
-    def empty(self) -> bool:
-        return not self.properties and not self.references
+    empty: bool = False
 
 
 def unwrap(type: ResourceType, document: Any, method: str) -> dict[str, Any]:
@@ -122,7 +121,7 @@ def read_links(type: ResourceType, reference: ReferenceField, value: Any, operat
 
 def read(type: ResourceType, value: Mapping[str, Any], operation: Operation) -> Body:
     """Properties and references of a create or update. BadRequest names the field that is wrong."""
-    body = Body(type)
+    body = Body(type, empty=not value)
     for name, asked in value.items():  # in the client's order, so that the same body always gets the same answer
         if name in type.properties:
             try:
@@ -155,5 +154,5 @@ def read_create(type: ResourceType, document: Any) -> Body:
 def read_update(type: ResourceType, document: Any) -> Body:
     """A PUT body; empty, `{}` and `{"<type>": {}}` ask for nothing."""
     if document is None or document == {}:
-        return Body(type)
+        return Body(type, empty=True)
     return read(type, unwrap(type, document, "PUT"), "http_put")

@@ -2,7 +2,8 @@
 svc-monitor.
 
 The singletons carry the default values of the model's properties, which objects of clients never get, and no
-display_name. What their hooks bring along (routing instances, a project's application-policy-set) is not listed here.
+display_name. That holds too for what the hooks of some bring along: routing instances, a project's
+application-policy-set.
 """
 
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import schema
 from api_server.resources import standard
 from api_server.resources.hooks import Registry, perform
 from api_server.resources.registry import REGISTRY
-from api_server.store.objects import Create, Object, Reference
+from api_server.store.objects import Create, Object, Reference, Update
 from api_server.store.transaction import Transaction
 
 SYSTEM = "default-global-system-config"
@@ -58,6 +59,7 @@ def defaults() -> Iterator[Default]:
     yield Default("domain", (DOMAIN,))
     yield Default("namespace", (DOMAIN, "default-namespace"), "domain")
     yield Default("project", PROJECT, "domain", {"quota": {"defaults": -1}})
+    yield Default("application-policy-set", (*PROJECT, "default-application-policy-set"), "project")
     yield Default("network-ipam", (*PROJECT, "default-network-ipam"), "project", READABLE)
     yield Default(
         "network-ipam", (*PROJECT, "service-chain-flat-ipam"), "project", {"ipam_subnet_method": "flat-subnet"}
@@ -66,6 +68,8 @@ def defaults() -> Iterator[Default]:
     yield Default("virtual-network", (*PROJECT, "ip-fabric"), "project", {"is_provider_network": True})
     yield Default("virtual-network", (*PROJECT, "__link_local__"), "project")
     yield Default("virtual-network", (*PROJECT, "dci-network"), "project")
+    for network in ("default-virtual-network", "ip-fabric", "__link_local__", "dci-network"):
+        yield Default("routing-instance", (*PROJECT, network, network), "virtual-network")
     for network in ("ip-fabric", "dci-network"):
         yield Default("routing-instance", (*PROJECT, network, "__default__"), "virtual-network")
     yield Default("security-group", (*PROJECT, "__no_rule__"), "project", READABLE)
@@ -83,9 +87,17 @@ def defaults() -> Iterator[Default]:
 
 def ensure_defaults(tx: Transaction, registry: Registry = REGISTRY) -> None:
     """Make those that are missing; those that stand stay as they are, whatever has become of them."""
+    made: set[str] = set()
     for default in defaults():
-        if tx.find(default.type, default.fq_name) is None:
-            perform(tx, registry, Create(_object(tx, default)))
+        standing = tx.get(tx.find(default.type, default.fq_name) or "")
+        if standing is None:
+            missing = _object(tx, default)
+            perform(tx, registry, Create(missing))
+            made.add(missing.uuid)
+        elif standing.parent_uuid in made:  # its parent's hook has just made it
+            after = standing.copy()
+            _make_singleton(after)
+            perform(tx, registry, Update(standing, after))
 
 
 def _object(tx: Transaction, default: Default) -> Object:
@@ -97,8 +109,13 @@ def _object(tx: Transaction, default: Default) -> Object:
         result.references.setdefault(f"{kind.replace('-', '_')}_refs", []).append(Reference(kind, target, name))
     standard.complete(tx, result)
     if default.singleton:
-        del result.properties["display_name"]
-        for member in schema.load().types[default.type].properties.values():
-            if member.default is not None:
-                result.properties.setdefault(member.name, member.default)
+        _make_singleton(result)
     return result
+
+
+def _make_singleton(object: Object) -> None:
+    """In place: what Contrail's own objects have that those of clients do not, and the other way round."""
+    del object.properties["display_name"]
+    for member in schema.load().types[object.type].properties.values():
+        if member.default is not None:
+            object.properties.setdefault(member.name, member.default)

@@ -19,7 +19,7 @@ MOST = 2**31 - 1  # objects of one page: what fits an SQL integer
 class Query:
     """A list of one type. The anchors (parents, back_refs, uuids, names) all hold; None: not given.
 
-    fields: known ones only. marker: where the page starts ("" for the first); None: not paged.
+    fields: as asked for, unknown ones too. marker: where the page starts ("" for the first); None: not paged.
     """
 
     type: ResourceType
@@ -92,8 +92,9 @@ def _page(values: Mapping[str, Any], *, anchored: bool) -> tuple[str | None, int
 
 def read(model: ObjectModel, type: ResourceType, values: Mapping[str, Any]) -> Query:
     """BadRequest or NotFound as the contract words them. Unknown parameters and fields are ignored."""
-    known = type.properties.keys() | type.references.keys() | type.children.keys() | type.back_references.keys()
     text = values.get("filters")
+    if text and not isinstance(text, str):
+        raise BadRequest(f"Invalid filter {quote(text)}")
     anchors = ("parent_id", "parent_fq_name_str", "back_ref_id", "obj_uuids", "fq_names")
     marker, limit = _page(values, anchored=any(values.get(name) for name in anchors))
     return Query(
@@ -101,13 +102,13 @@ def read(model: ObjectModel, type: ResourceType, values: Mapping[str, Any]) -> Q
         detail=_flag(values.get("detail")),
         count=_flag(values.get("count")),
         hrefs="exclude_hrefs" not in values or values["exclude_hrefs"] is False,
-        fields=frozenset(_listed(values, "fields") or ()) & known,
+        fields=frozenset(_listed(values, "fields") or ()),
         parents=_listed(values, "parent_id"),
         parent_name=_parent_name(model, type, values),
         back_refs=_listed(values, "back_ref_id"),
         uuids=_listed(values, "obj_uuids"),
         names=_listed(values, "fq_names"),
-        filter=filters.make(type, text if isinstance(text, str) else None),
+        filter=filters.make(type, text or None),
         marker=marker,
         limit=limit,
     )

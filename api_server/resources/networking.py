@@ -17,6 +17,7 @@ from api_server.resources.allocation import (
     sources,
 )  # fmt: skip
 from api_server.resources.hooks import Hook
+from api_server.resources.routing import check_route_targets
 from api_server.resources.subnets import fill, network_of, overlapping
 from api_server.store.objects import Change, Create, Object, Reference
 from api_server.store.transaction import Transaction
@@ -34,6 +35,7 @@ class VirtualNetwork(Hook):
     def prepare(self, tx: Transaction, before: Object | None, after: Object) -> None:
         self._number(tx, before, after)
         self._share(before, after)
+        check_route_targets(tx, before, after)
         VirtualNetworkSubnets.prepare(tx, before, after)
 
     def release(self, tx: Transaction, before: Object) -> Iterable[Change]:

@@ -13,6 +13,7 @@ from api_server.errors import BadRequest, Conflict, NotFound
 from api_server.resources import standard
 from api_server.resources.body import Body, Link
 from api_server.resources.hooks import Registry, perform
+from api_server.resources.tagging import check_tags
 from api_server.store.objects import Change, Create, Delete, Object, Origin, Reference, Update
 from api_server.store.transaction import Transaction
 from schema.model import ObjectModel, ReferenceField, ResourceType
@@ -32,6 +33,8 @@ class Operations:
 
     def apply(self, tx: Transaction, change: Change) -> None:
         """One change with all that belongs to it. ApiError if a hook or the store refuses it."""
+        if not isinstance(change, Delete):
+            check_tags(change.after)
         perform(tx, self.registry, change)
 
     # --- create
@@ -147,11 +150,11 @@ class Operations:
     # --- update
 
     def update(self, tx: Transaction, kind: ResourceType, uuid: str, body: Body) -> Object:
-        """The object after the update; unchanged, and nothing written, if the body asks for nothing (contract 2.8)."""
+        """The object after the update; unchanged, and nothing written, if the body is empty (contract 2.8)."""
         before = tx.get(uuid)
         if before is None or before.type != kind.name:
             raise NotFound(f"Unknown id: {uuid}")
-        if body.empty():
+        if body.empty:
             return before
         after = before.copy()
         for name, value in body.properties.items():

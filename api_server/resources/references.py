@@ -63,12 +63,15 @@ def read_ref_update(model: ObjectModel, document: Any) -> RefUpdate:
 
 
 def ref_update(operations: Operations, tx: Transaction, request: RefUpdate) -> None:
-    """Adds or removes the reference as a PUT with the resulting list would. Removing what is not there is no error."""
+    """Adds or removes the reference as a PUT with the resulting list would. Removing what is not there is no error,
+    even if the target is gone: kube-manager removes references to interfaces that it may have deleted before."""
     before = tx.get(request.uuid)
     if before is None or before.type != request.kind.name:
         raise NotFound(f"Unknown id: {request.uuid}")
     target = operations.target(tx, request.reference.to, request.link, by_name=False)
     if target is None:
+        if request.link.uuid and not request.add:
+            return
         unknown = request.link.uuid
         raise NotFound(f"Unknown id: {unknown}" if unknown else f"Name {list(request.link.to or ())} not found")
     uuid, fq_name = target

@@ -11,7 +11,7 @@ from api_server.errors import BadRequest, NotFound, NotImplementedHere
 from api_server.resources import elements, references
 from api_server.resources.body import names
 from api_server.routes.middleware import Exchange
-from api_server.routes.service import json, mapping, named, service
+from api_server.routes.service import json, mapping, named, nothing, service
 from api_server.store.objects import Object, Update
 from api_server.store.transaction import Transaction
 from schema.quoting import quote
@@ -79,7 +79,7 @@ async def prop_collection_update(request: Request) -> Response:
         raise BadRequest(f"Error: updates must be a list of objects: {quote(updates)}")
     changed(current, "prop-collection-update", uuid)
     await server.write(current, lambda tx: elements.collection_update(server.operations, tx, uuid, updates))
-    return Response(media_type="text/html")
+    return nothing()
 
 
 @router.get("/prop-collection-get")
@@ -117,7 +117,7 @@ async def useragent_kv(request: Request) -> Response:
         await server.write(current, lambda tx: tx.store_value(key, str(value)))
     else:
         await server.write(current, lambda tx: tx.delete_value(key))
-    return Response(media_type="text/html")
+    return nothing()
 
 
 async def retrieve(request: Request, key: Any) -> dict[str, Any]:
@@ -201,4 +201,4 @@ async def db_check(request: Request) -> Response:
 async def profile(request: Request) -> Response:
     """Accepted and without effect: nothing in this process is profiled on request."""
     named(request, "profile")
-    return Response(media_type="text/html")
+    return nothing()

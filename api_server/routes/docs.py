@@ -87,6 +87,7 @@ def asset(name: str) -> bytes:
 
 
 @router.get("/docs")
+@router.get("/documentation/index.html")  # where Contrail's home page has its link
 async def index(request: Request) -> Response:
     """The families, with the types of each."""
     named(request, "docs")

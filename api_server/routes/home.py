@@ -5,7 +5,7 @@ from functools import lru_cache
 import orjson
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 import schema
 from api_server.routes.service import named
@@ -68,10 +68,3 @@ def page(base: str) -> bytes:
 @router.get("/")
 async def home(request: Request) -> Response:
     return Response(page(named(request, "home").base_url), media_type="application/json")
-
-
-@router.get("/documentation/index.html")
-async def documentation(request: Request) -> Response:
-    """Contrail's link to its documentation leads to ours."""
-    named(request, "docs")
-    return RedirectResponse("/docs")

@@ -10,6 +10,8 @@ import re
 import time
 import traceback
 from dataclasses import dataclass, field
+from html import escape
+from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
@@ -18,13 +20,21 @@ import structlog
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api_server.errors import ApiError, BadRequest, MethodNotAllowed, TooLarge
+from api_server.errors import ApiError, BadRequest, Forbidden, MethodNotAllowed, TooLarge
 from api_server.metrics import Metrics
 
 log = structlog.get_logger()
 
 LEGAL_ID = re.compile(rb"[\x21-\x7e]{1,128}")  # what a client may choose as request id: it goes into logs and headers
 LEGAL_USER = re.compile(rb"[\x20-\x7e]{1,255}")
+
+# Refusals that Contrail leaves to its web framework, whose error page holds the text (contract section 0).
+FRAMED = frozenset({401, 412, 413})
+FRAME = """<!doctype html>
+<title>Error: {status} {phrase}</title>
+<h1>Error: {status} {phrase}</h1>
+<pre>{text}</pre>
+"""
 
 
 @dataclass(slots=True)
@@ -75,8 +85,23 @@ def open_exchange(scope: Scope, headers: dict[bytes, bytes]) -> Exchange:
     )
 
 
+def check_site(method: str, headers: dict[bytes, bytes]) -> None:
+    """Forbidden for what a page of another site has a browser send: a body is read whatever its Content-Type, and the
+    loopback address keeps no page away. A link that is followed is no harm. Programs send neither header."""
+    origin, site = headers.get(b"origin"), headers.get(b"sec-fetch-site", b"same-origin")
+    foreign = site not in (b"same-origin", b"none") or (
+        origin is not None and origin.partition(b"://")[2] != headers.get(b"host", b"")
+    )
+    if foreign and not (method == "GET" and headers.get(b"sec-fetch-mode") == b"navigate"):
+        raise Forbidden("A page of another site may not use this server")
+
+
 def limited(receive: Receive, headers: dict[bytes, bytes], limit: int) -> Receive:
-    """TooLarge as soon as the body is known to be longer, whatever it says of itself."""
+    """TooLarge as soon as the body is known to be longer, whatever it says of itself.
+
+    The connection stays open: uvicorn drops what is left of the body as it comes. Closed at once it would be reset,
+    and a client that sends all before it reads would never see the answer.
+    """
     try:
         promised = int(headers.get(b"content-length", b"0"))
     except ValueError:
@@ -103,13 +128,15 @@ def refusal(error: ApiError, accept: bytes) -> tuple[list[tuple[bytes, bytes]], 
         body = orjson.dumps({"error": {"status": error.status, "text": error.text}})
         content_type = b"application/json"
     else:
-        body = error.text.encode("utf-8", "replace")
+        text = error.text
+        if error.status in FRAMED:
+            phrase = HTTPStatus(error.status).phrase
+            text = FRAME.format(status=error.status, phrase=phrase, text=escape(text, quote=False))
+        body = text.encode("utf-8", "replace")
         content_type = b"text/html; charset=UTF-8"
     headers = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", ", ".join(error.allow).encode()))
-    if isinstance(error, TooLarge):
-        headers.append((b"connection", b"close"))  # what is left of the body is not read
     # A client's words stand in the text: no browser may take them for a page.
     headers += [(b"x-content-type-options", b"nosniff"), (b"content-security-policy", b"default-src 'none'; sandbox")]
     return headers, body
@@ -149,6 +176,7 @@ class ExchangeMiddleware:
         try:
             if b"%00" in scope.get("raw_path", b"") or b"%00" in scope["query_string"]:
                 raise BadRequest("NUL is not allowed in a URL")
+            check_site(scope["method"], headers)
             await self.app(scope, limited(receive, headers, self.limit), answer)
         except ApiError as error:
             reason = error.text

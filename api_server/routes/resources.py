@@ -57,7 +57,7 @@ async def update(service: Service, request: Request, kind: ResourceType, uuid: s
     current.change = {"action": "update", "type": kind.name, "uuid": uuid}
     body = read_update(kind, await document(request))
     updated = await service.write(current, lambda tx: service.operations.update(tx, kind, uuid, body))
-    if body.empty():
+    if body.empty:
         current.change = None
         return Response(media_type=JSON)
     current.change |= subject(updated)

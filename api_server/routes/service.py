@@ -88,7 +88,8 @@ def named(request: Request, route: str) -> Exchange:
 
 
 async def document(request: Request) -> Any:
-    """The JSON body whatever its content type, None if there is none. BadRequest says where it breaks."""
+    """The JSON body, None if there is none, whatever its Content-Type: `curl -d` labels all it sends as a form.
+    BadRequest says where it breaks."""
     body = await request.body()
     if not body:
         return None
@@ -106,6 +107,11 @@ async def mapping(request: Request) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise BadRequest("Invalid JSON: the body must be an object")
     return body
+
+
+def nothing() -> Response:
+    """An action's answer that has no body, typed as Contrail types it (contract 4.7)."""
+    return Response(headers={"content-type": "text/html; charset=UTF-8"})
 
 
 def json(value: Any) -> Response:

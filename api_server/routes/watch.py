@@ -116,12 +116,15 @@ async def stream(subscription: Subscription, beginning: Iterable[bytes], fields:
     yield b"event: stop\ndata: %b\n\n" % " ".join(reason.split()).encode()
 
 
+# The type exactly as Contrail has it; Starlette's `media_type` would add a charset, which event streams do not have.
+HEADERS = {"content-type": "text/event-stream", "cache-control": "no-cache", "x-accel-buffering": "no"}
+
+
 class EventStream(StreamingResponse):
     """The answer to a watch. Counts as a watcher while it is open, and closes its subscription however it ends."""
 
     def __init__(self, server: Service, subscription: Subscription, content: AsyncIterator[bytes]) -> None:
-        headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-        super().__init__(content, media_type="text/event-stream", headers=headers)
+        super().__init__(content, headers=HEADERS)
         self.server = server
         self.subscription = subscription
 
@@ -143,7 +146,7 @@ async def watch(request: Request) -> Response:
     after, fields = last_event_id(request), wanted_fields(types, request.query_params)
     beginning: list[bytes] = []
     if current.method == "HEAD":
-        return Response(media_type="text/event-stream")
+        return Response(headers=HEADERS)
     if server.watching >= server.settings.max_watchers:
         raise Unavailable(f"There are {server.settings.max_watchers} watchers already, which is the limit")
     if after is None:

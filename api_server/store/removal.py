@@ -69,6 +69,6 @@ def plan(session: Session, type: str, uuid: str, base_url: str) -> Removal:
 
 
 def _hrefs(users: Iterable[tuple[str, str]], base_url: str) -> list[str]:
-    """Of those of the first type."""
-    ordered = sorted(users)
+    """Of those of the first type, each once."""
+    ordered = sorted(set(users))
     return [f"{base_url}/{kind}/{uuid}" for kind, uuid in ordered if kind == ordered[0][0]]

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.output import fail
+from vrouter.settings import INTROSPECT_PORT
 
 if TYPE_CHECKING:
     from cli.demo.narrator import Narrator
+    from cli.demo.programs import Program
     from cli.demo.stage import Stage
 
 NODE = "demo"
-SERVER_PORT, INTROSPECT_PORT = 8082, 8085  # the defaults, so that the lines to try need no options
+SERVER_PORT = 8082  # as INTROSPECT_PORT the default, so that the lines to try need no options
 
 
 class Backend(StrEnum):
@@ -111,10 +113,10 @@ async def _stage(narrator: "Narrator", url: str, backend: Backend) -> "AsyncIter
         await simulated.stop()
 
 
-def _ready(agent: "object") -> str:
-    from cli.demo.programs import Program, ProgramFailed
+def _ready(agent: "Program") -> str:
+    """Its URL; empty if it did not start."""
+    from cli.demo.programs import ProgramFailed
 
-    assert isinstance(agent, Program)
     try:
         return agent.wait_ready()
     except ProgramFailed:

@@ -7,8 +7,6 @@ from typing import Any
 import orjson
 from rich.console import Console
 
-WIDTH = 100
-
 
 class Narrator:
     def __init__(self) -> None:

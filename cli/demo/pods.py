@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from cli.demo.programs import ENVIRONMENT, VAPORTRAIL
 
@@ -60,13 +60,12 @@ class Traffic(PodProcess):
 
     def __init__(self, pod: str, url: str, connections: int) -> None:
         super().__init__(pod, "cli.demo.traffic", url, str(connections))
-        self.wanted = connections
 
-    def report(self) -> "dict[str, int]":
+    def report(self) -> dict[str, Any]:
         assert self.process.stdin
         self.process.stdin.write("\n")
         self.process.stdin.flush()
-        report: dict[str, int] = json.loads(self.line())
+        report: dict[str, Any] = json.loads(self.line())
         return report
 
 

@@ -16,7 +16,6 @@ STOP_WITHIN = 5.0  # seconds a program may take to end before it is killed
 # Another project's settings have no say here: a child sees no VAPORTRAIL_* variable but those it is given.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("VAPORTRAIL_")}
 
-
 VAPORTRAIL = [sys.executable, "-c", "from cli.main import main; main()"]
 
 

@@ -140,5 +140,6 @@ class Story:
             if report["broken"] or report["exchanges"] >= before["exchanges"] + 2 * CONNECTIONS:
                 break
             await asyncio.sleep(0.05)
-        self.narrator.say(f"{when:<18} {report['open']} open, {report['broken']} broken, on {report['backends']}")
+        backends = ", ".join(f"{count} on {name}" for name, count in sorted(report["backends"].items()))
+        self.narrator.say(f"{when:<18} {report['open']} open, {report['broken']} broken: {backends}")
         return report

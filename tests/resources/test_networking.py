@@ -95,6 +95,29 @@ async def test_an_update_of_either_changes_the_other(client: Client) -> None:
 # --- its routing instance
 
 
+@pytest.mark.parametrize("field", ["route_target_list", "import_route_target_list", "export_route_target_list"])
+@pytest.mark.parametrize(
+    ("target", "allowed"),
+    [
+        ("target:64512:7999999", True),
+        ("target:64513:8000000", True),
+        ("target:10.0.0.1:8000000", True),
+        ("target:64512:8000000", False),
+        ("target:64512:16777216", False),
+        ("64512:1", False),
+        ("target:x:1", False),
+    ],
+)
+async def test_a_networks_route_targets_are_its_own(client: Client, field: str, target: str, allowed: bool) -> None:
+    network = await client.create("virtual-network", VN)
+    change = client.update(network, **{field: {"route_target": ["target:64512:1", target]}})
+    if allowed:
+        await change
+    else:
+        with pytest.raises(BadRequest, match="Invalid route target"):
+            await change
+
+
 async def test_a_network_has_a_routing_instance_that_goes_with_it(client: Client) -> None:
     network = await client.create("virtual-network", VN)
     instance = await client.find("routing-instance", (*VN, "vn"))

@@ -145,9 +145,21 @@ async def test_the_singletons_carry_the_models_defaults_and_no_display_name(clie
     config = await client.find("global-system-config", (SYSTEM,))
     assert config.properties["autonomous_system"] == 64512
     assert config.properties["ibgp_auto_mesh"] is True
-    for default in defaults():
-        found = await client.find(default.type, default.fq_name)
+    listed = {(default.type, default.fq_name): default for default in defaults()}
+    assert listed.keys() == {(kind, name) for kind, names in PLAIN.items() for name in names}
+    for (kind, name), default in listed.items():
+        found = await client.find(kind, name)
         assert ("display_name" in found.properties) is not default.singleton
+        if default.singleton:
+            declared = client.model.types[kind].properties.values()
+            assert found.properties.keys() >= {each.name for each in declared if each.default is not None}
+
+
+async def test_what_a_clients_network_brings_along_is_an_ordinary_object(client: Client) -> None:
+    await client.create("virtual-network", (*PROJECT, "vn"))
+    instance = await client.find("routing-instance", (*PROJECT, "vn", "vn"))
+    assert instance.properties["display_name"] == "vn"
+    assert "routing_instance_has_pnf" not in instance.properties
 
 
 async def test_a_second_start_changes_nothing(client: Client) -> None:

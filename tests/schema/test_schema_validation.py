@@ -1,4 +1,4 @@
-"""What is stored, and in whose words the rest is refused (contract 2.5)."""
+"""What is stored, and in whose words the rest is refused."""
 
 import math
 from typing import Any
@@ -15,7 +15,6 @@ from schema.validation import (
     check_mandatory,
     validate_attr,
     validate_element,
-    validate_object,
     validate_property,
 )
 
@@ -209,43 +208,12 @@ def test_attribute_of_a_kind_without_one_is_dropped() -> None:
     assert validate_attr(LISTENER, "loadbalancer_refs", {"anything": 1}) is None
 
 
-def test_whole_object() -> None:
-    body = {
-        "fq_name": ["default-domain", "p", "m"],
-        "uuid": None,
-        "loadbalancer_member_properties": {"protocol_port": "8080", "weight": 1},
-        "unknown": 1,
-        "loadbalancer_refs": [],
-        "tag_refs": [{"to": ["tier=web"], "attr": None}],
-    }
-    assert validate_object(MEMBER, body) == {
-        "fq_name": ["default-domain", "p", "m"],
-        "uuid": None,
-        "loadbalancer_member_properties": {"protocol_port": 8080, "weight": 1},
-        "tag_refs": [{"to": ["tier=web"]}],
-    }
-
-
-def test_whole_object_needs_what_is_mandatory() -> None:
+def test_a_create_needs_what_is_mandatory() -> None:
     bodies: list[dict[str, Any]] = [{}, {MANDATORY: {}}, {MANDATORY: None}]
     for body in bodies:
         with pytest.raises(InvalidValue, match=f"{MANDATORY} property is missing"):
-            validate_object(MONITOR, body)
-        with pytest.raises(InvalidValue, match="property is missing"):
             check_mandatory(MONITOR, body)
-    assert validate_object(MONITOR, {}, "http_put") == {}
     check_mandatory(MONITOR, {MANDATORY: {"delay": 1}})
-
-
-@pytest.mark.parametrize("links", [5, {"to": ["a"]}, ["a"], [None]])
-def test_references_are_a_list_of_objects(links: Any) -> None:
-    with pytest.raises(InvalidValue, match="must be a list of references"):
-        validate_object(NETWORK, {"network_policy_refs": links})
-
-
-def test_reference_with_an_attribute_type_needs_attr() -> None:
-    with pytest.raises(InvalidValue, match=r"network_policy_refs value \{'to': \['a'\]\} 'attr'"):
-        validate_object(NETWORK, {"network_policy_refs": [{"to": ["a"]}]}, "http_put")
 
 
 # --- of all types

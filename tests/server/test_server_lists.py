@@ -56,6 +56,7 @@ async def test_forms(client: httpx.AsyncClient, lab: dict[str, dict[str, Any]]) 
     assert await get(client, path, **one, exclude_hrefs="x") == {
         "loadbalancer-pools": [{name: value for name, value in plain.items() if name != "href"}]
     }
+    assert await get(client, path, **one, fields="nonsense") == {"loadbalancer-pools": [plain | parents]}
     assert await get(client, path, **one, fields="display_name,loadbalancer_listener_refs,nonsense") == {
         "loadbalancer-pools": [
             {**plain, **parents, "display_name": "pool", "loadbalancer_listener_refs": [to_listener]}

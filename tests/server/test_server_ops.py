@@ -100,7 +100,13 @@ async def test_head_is_get_without_a_body(client: httpx.AsyncClient) -> None:
         got, head = await client.get(path), await client.head(path)
         assert (head.status_code, head.content) == (200, b"")
         assert head.headers["content-length"] == got.headers["content-length"]
-    assert (await client.head("/watch?resource_type=loadbalancer")).content == b""
+    head = await client.head("/watch?resource_type=loadbalancer")
+    assert (head.content, head.headers["content-type"]) == (b"", "text/event-stream")
+
+
+async def test_contrails_link_to_the_documentation_leads_somewhere(client: httpx.AsyncClient) -> None:
+    page = await client.get("/documentation/index.html")
+    assert (page.status_code, page.text) == (200, (await client.get("/docs")).text)
 
 
 def references(document: Any) -> set[str]:

@@ -129,13 +129,24 @@ async def test_update_replaces_whole_values_and_leaves_the_rest(client: httpx.As
     assert found["display_name"] == ""
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b'{"loadbalancer": {}}', b'{"loadbalancer": {"unknown": 1}}'])
+@pytest.mark.parametrize("body", [b"", b"{}", b"null", b'{"loadbalancer": {}}'])
 async def test_an_update_that_asks_for_nothing_changes_nothing(client: httpx.AsyncClient, body: bytes) -> None:
     lb = await create(client, "loadbalancer", "lb")
     before = await read(client, "loadbalancer", lb["uuid"])
     answer = await client.put(f"/loadbalancer/{lb['uuid']}", content=body)
     assert (answer.status_code, answer.content) == (200, b"")
     assert await read(client, "loadbalancer", lb["uuid"]) == before
+
+
+@pytest.mark.parametrize("field", ["unknown", "fq_name", "uuid", "parent_uuid", "loadbalancer_listener_back_refs"])
+async def test_an_update_of_ignored_fields_alone_is_one(client: httpx.AsyncClient, field: str) -> None:
+    lb = await create(client, "loadbalancer", "lb")
+    before = await read(client, "loadbalancer", lb["uuid"])
+    answer = await client.put(f"/loadbalancer/{lb['uuid']}", json={"loadbalancer": {field: "x"}})
+    assert answer.json() == {"loadbalancer": {"uuid": lb["uuid"], "href": lb["href"]}}
+    found = await read(client, "loadbalancer", lb["uuid"])
+    assert found["id_perms"].pop("last_modified") > before["id_perms"].pop("last_modified")
+    assert found == before
 
 
 async def test_id_perms_and_perms2_are_mostly_the_servers(client: httpx.AsyncClient) -> None:
@@ -204,6 +215,49 @@ async def test_delete_is_refused_while_in_use(client: httpx.AsyncClient) -> None
         answer = await client.delete(f"/{kind}/{uuid}")
         assert (answer.status_code, answer.content) == (200, b"")
         assert (await client.get(f"/{kind}/{uuid}")).status_code == 404
+
+
+async def test_a_referrer_is_named_once(client: httpx.AsyncClient) -> None:
+    """However many of the objects that would go it refers to: default-named children go with their parent."""
+    project = await create(client, "project", ["default-domain", "p"])
+    names = [[*project["fq_name"], f"default-{kind}"] for kind in ("virtual-network", "security-group")]
+    await create(client, "virtual-network", names[0])
+    await create(client, "security-group", names[1])
+    references = {"virtual_network_refs": [{"to": names[0]}], "security_group_refs": [{"to": names[1]}]}
+    interface = await create(client, "virtual-machine-interface", "vmi", parent_type="project", **references)
+    refused = await client.delete(f"/project/{project['uuid']}")
+    assert refused.status_code == 409
+    assert refused.text == f"Delete when resource still referred: ['{interface['href']}']"
+
+
+async def test_removing_a_reference_to_what_is_gone_is_no_error(client: httpx.AsyncClient) -> None:
+    listener = await create(client, "loadbalancer-listener", "ls")
+    asked = {"type": "loadbalancer-listener", "uuid": listener["uuid"], "ref-type": "loadbalancer", "ref-uuid": UUID}
+    answer = await client.post("/ref-update", json=asked | {"operation": "DELETE"})
+    assert (answer.status_code, answer.json()) == (200, {"uuid": listener["uuid"]})
+    assert (await client.post("/ref-update", json=asked | {"operation": "ADD"})).status_code == 404
+
+
+@pytest.mark.parametrize("action", ["prop-collection-update", "useragent-kv", "start-profile"])
+async def test_an_action_without_an_answer_is_typed_as_text(client: httpx.AsyncClient, action: str) -> None:
+    lb = await create(client, "loadbalancer", "lb")
+    body = {"uuid": lb["uuid"], "updates": [], "operation": "STORE", "key": "k", "value": "v"}
+    answer = await client.post(f"/{action}", json=body)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-type"] == "text/html; charset=UTF-8"
+
+
+async def test_every_object_of_the_first_start_can_be_sent_back_as_it_is_read(client: httpx.AsyncClient) -> None:
+    """Some clients change an object by reading it, and sending all of it back."""
+    for kind in schema.load().types.values():
+        for item in (await client.get(f"/{kind.plural}")).json()[kind.plural]:
+            before = (await client.get(f"/{kind.name}/{item['uuid']}")).json()
+            answer = await client.put(f"/{kind.name}/{item['uuid']}", json=before)
+            assert answer.status_code == 200, answer.text
+            after = (await client.get(f"/{kind.name}/{item['uuid']}")).json()
+            for found in (before, after):
+                del found[kind.name]["id_perms"]["last_modified"]
+            assert after == before
 
 
 async def test_every_type_is_served(client: httpx.AsyncClient) -> None:

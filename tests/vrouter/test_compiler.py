@@ -176,6 +176,13 @@ def test_an_interface_that_no_floating_ip_links_does_not_answer(world: World) ->
     assert world.reasons["mb"] == "member mb: interface if-b is referenced by no floating-ip of the VIP"
 
 
+def test_a_wrong_port_is_the_reason_and_not_that_the_driver_left_the_member_out_for_it(world: World) -> None:
+    world.graph.link("lb", "if-a")
+    world.graph.member("mb", "pool-lb-80", vmi="if-b", protocol_port=0)
+    world.follow()
+    assert world.reasons["mb"] == "member mb: has the protocol_port 0, which is not in 1..65535"
+
+
 def test_weights_and_ports(world: World) -> None:
     world.graph.member("ma", "pool-lb-80", vmi="if-a", weight=7, protocol_port="81")
     world.graph.member("mb", "pool-lb-80", vmi="if-b", weight=1000)

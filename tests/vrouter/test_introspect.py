@@ -119,8 +119,10 @@ async def test_flows_and_drops(node: Node) -> None:
     [
         ("/routes", {"vrf": "nobody"}, "no VRF is called 'nobody'"),
         ("/flows", {"color": "red"}, "no such filter: color"),
-        ("/flows", {"limit": "x"}, "limit is not a number: 'x'"),
-        ("/wait", {"revision": "x"}, "revision is not a number: 'x'"),
+        ("/flows", {"limit": "x"}, "limit is not a number from 0 on: 'x'"),
+        ("/wait", {"revision": "x"}, "revision is not a number from 0 on: 'x'"),
+        ("/flows", {"limit": "-1"}, "limit is not a number from 0 on: '-1'"),
+        ("/wait", {"revision": "inf"}, "revision is not a number from 0 on: 'inf'"),
         ("/why", {}, "q is missing"),
     ],
 )
@@ -163,7 +165,7 @@ async def test_why_walks_from_the_service_to_the_kernel(node: Node) -> None:
     assert "+ member ma is used: 10.0.0.1:8080, weight 1, interface d:p:if-a" in lines
     assert lines[-2:] == [
         "- member mc is not used",
-        "- member mc: address 10.0.0.9 belongs to no interface of project p",
+        "- address 10.0.0.9 belongs to no interface of project p",
     ]
     assert sum("is in the ECMP group" in line for line in lines) == 2
 
@@ -200,6 +202,7 @@ async def test_why_a_refused_service(node: Node) -> None:
     node.graph.delete("ma", "mb", "fip-lb")
     await node.publish()
     lines = await node.why("lb")
+    assert lines[0] == "- service lb, VIP 10.0.0.100"
     assert "- VIP 10.0.0.100 in VRF 5: every connection is refused at once, for no member is usable" in lines
     assert "- listener ls-lb-80: tcp port 80, 0 usable members" in lines
 

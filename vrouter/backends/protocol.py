@@ -36,10 +36,9 @@ class BackendError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Make `unit` stand. `was`: the version applied last, None if unknown or new. Only what differs is changed."""
+    """Make `unit` stand, whatever stands of it now. Only what differs is changed."""
 
     unit: Unit
-    was: Unit | None = None
 
 
 @dataclass(frozen=True, slots=True)

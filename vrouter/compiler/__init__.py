@@ -11,6 +11,5 @@ docs/design/compiler.md says why nobody keeps a list of what touches what.
 """
 
 from vrouter.compiler.engine import Compiler
-from vrouter.compiler.view import Absent, Local, Result
 
-__all__ = ["Absent", "Compiler", "Local", "Result"]
+__all__ = ["Compiler"]

@@ -4,7 +4,7 @@ import re
 from ipaddress import AddressValueError, IPv4Address
 
 from vrouter.cache import Object
-from vrouter.compiler.view import Absent, Local, Network, Result, View
+from vrouter.compiler.view import Absent, Local, Network, Result, Unusable, View
 from vrouter.state import Interface, Reason
 
 # A workload without a gateway in its own subnet uses this one: link-local (RFC 3927), so it is on nobody's network
@@ -13,15 +13,6 @@ FALLBACK_GATEWAY = IPv4Address("169.254.1.1")
 
 _WORKLOAD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
-
-
-class _Unusable(Exception):
-    """A reason on its way up to `compile_interface`, never further."""
-
-    def __init__(self, code: str, text: str) -> None:
-        super().__init__(text)
-        self.code = code
-        self.text = text
 
 
 def compile_interface(view: View, uuid: str) -> Result:
@@ -34,7 +25,7 @@ def compile_interface(view: View, uuid: str) -> Result:
         return Result(elsewhere)
     try:
         local = _local(view, found)
-    except _Unusable as unusable:
+    except Unusable as unusable:
         text = f"interface {found.name} {unusable.text}"
         reason = Reason((found.type, uuid), unusable.code, text)
         return Result(Absent(unusable.code, unusable.text, here=True), reasons=(reason,))
@@ -63,12 +54,12 @@ def _machines(found: Object) -> list[str]:
 def _local(view: View, found: Object) -> Local:
     workload = view.name(_machines(found)[0])
     if not _WORKLOAD.fullmatch(workload) or workload in (".", ".."):
-        raise _Unusable("workload-name", f"belongs to virtual-machine {workload!r}, whose name cannot be a namespace's "
-                        "([A-Za-z0-9_.-], at most 64)")  # fmt: skip
+        raise Unusable("workload-name", f"belongs to virtual-machine {workload!r}, whose name cannot be a namespace's "
+                       "([A-Za-z0-9_.-], at most 64)")  # fmt: skip
     networks = found.targets("virtual-network")
     network = view.network(networks[0]) if networks else None
     if network is None or network.vrf is None:
-        raise _Unusable("no-network", "is in no virtual-network with a network id")
+        raise Unusable("no-network", "is in no virtual-network with a network id")
     address, subnet = _address(view, found)
     interface = Interface(
         found.uuid, ":".join(found.fq_name), network.vrf.index, workload, address, _mac(found),
@@ -82,20 +73,20 @@ def _address(view: View, found: Object) -> tuple[IPv4Address, str | None]:
     candidates = [holding for uuid in view.referrers(found.uuid, "instance-ip") if (holding := view.get(uuid))]
     candidates.sort(key=lambda holding: bool(holding.properties.get("instance_ip_secondary")))
     if not candidates:
-        raise _Unusable("no-instance-ip", "has no instance-ip")
-    problem = _Unusable("no-address", "has an instance-ip without address")
+        raise Unusable("no-instance-ip", "has no instance-ip")
+    problem = Unusable("no-address", "has an instance-ip without address")
     for holding in candidates:
         text = holding.properties.get("instance_ip_address")
         try:
             address = IPv4Address(text)
         except (AddressValueError, TypeError):
             if text:
-                problem = _Unusable("ipv6", f"has the address {text}; only IPv4 is forwarded for now")
+                problem = Unusable("ipv6", f"has the address {text}; only IPv4 is forwarded for now")
             continue
         first = min(holding.targets("virtual-machine-interface"))
         if first != found.uuid:
-            problem = _Unusable("shared-address", f"shares the address {address} with interface {view.name(first)}; "
-                                "only one interface may have an address for now")  # fmt: skip
+            problem = Unusable("shared-address", f"shares the address {address} with interface {view.name(first)}; "
+                               "only one interface may have an address for now")  # fmt: skip
             continue
         return address, holding.properties.get("subnet_uuid")
     raise problem
@@ -105,9 +96,9 @@ def _mac(found: Object) -> str:
     given = (found.properties.get("virtual_machine_interface_mac_addresses") or {}).get("mac_address") or [""]
     mac = str(given[0]).lower().replace("-", ":")
     if not _MAC.fullmatch(mac):
-        raise _Unusable("no-mac", f"has the MAC address {mac!r}, which is none" if mac else "has no MAC address")
+        raise Unusable("no-mac", f"has the MAC address {mac!r}, which is none" if mac else "has no MAC address")
     if int(mac[:2], 16) & 1:
-        raise _Unusable("no-mac", f"has the MAC address {mac}, which is a group's")
+        raise Unusable("no-mac", f"has the MAC address {mac}, which is a group's")
     return mac
 
 
@@ -115,7 +106,7 @@ def _gateway(network: Network, address: IPv4Address, subnet: str | None) -> IPv4
     containing = [candidate for candidate in network.subnets if address in candidate.network]
     named = [candidate for candidate in containing if candidate.uuid == subnet]
     for candidate in named or containing:
-        # the gateway's own address may be an interface's (contract section 5.4); it cannot be its own gateway
+        # the gateway's own address may be an interface's; it cannot be its own gateway
         if candidate.gateway is not None and candidate.gateway != address:
             return candidate.gateway
     return FALLBACK_GATEWAY

@@ -10,19 +10,10 @@ from ipaddress import ip_address
 from typing import Any
 
 from vrouter.cache import Object
-from vrouter.compiler.view import Absent, Local, View
+from vrouter.compiler.view import Absent, Local, Unusable, View
 from vrouter.state import Reason
 
 GREATEST_WEIGHT = 256  # of a member of a nexthop group, on every kernel since 5.3
-
-
-class Unusable(Exception):
-    """A reason on its way up, not an error. text: a clause; who catches it knows the subject."""
-
-    def __init__(self, code: str, text: str) -> None:
-        super().__init__(text)
-        self.code = code
-        self.text = text
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +36,7 @@ def canonical(address: Any) -> str | None:
 
 
 def integer(value: Any) -> int | None:
-    """Some clients send ports as text (kube-manager does for an ingress, contract section 7)."""
+    """Some clients send ports as text (kube-manager does for an ingress)."""
     if isinstance(value, str) and value.isdecimal():
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
@@ -88,7 +79,7 @@ def backends(
 
 
 def is_up(found: Object, properties: str) -> bool:
-    """admin_state; absent means up (contract: its default)."""
+    """admin_state; absent means up, as in Contrail."""
     return (found.properties.get(properties) or {}).get("admin_state") is not False
 
 
@@ -101,13 +92,13 @@ def _backend(
     if not is_up(member, "loadbalancer_member_properties"):
         raise Unusable("admin-down", "admin_state is down")
     weight = _weight(properties.get("weight"))
+    port = port_of(properties.get("protocol_port"), "protocol_port")
     uuid = _interface(view, pool, member, properties.get("address"))
     found = view.interface(uuid)
     if isinstance(found, Absent):
         raise Unusable(found.code, f"interface {view.name(uuid)} {found.text}")
     if uuid not in linked:
         raise Unusable("not-linked", f"interface {view.name(uuid)} is referenced by no floating-ip of the VIP")
-    port = port_of(properties.get("protocol_port"), "protocol_port")
     if weight > GREATEST_WEIGHT:
         text = f"member {member.name}: weight {weight} counts as {GREATEST_WEIGHT}, the most that a nexthop can have"
         reasons.append(Reason((member.type, member.uuid), "weight-limited", text))

@@ -14,7 +14,7 @@ def compile_network(view: View, uuid: str) -> Result:
     if found is None:
         return Result()
     index = found.properties.get("virtual_network_network_id")
-    # the default routing-instance is named as its network, twice (contract section 5.2)
+    # the default routing-instance is named as its network, twice
     vrf = Vrf(index, ":".join((*found.fq_name, found.name))) if isinstance(index, int) else None
     policies = tuple(sorted(set(found.targets("network-policy"))))
     return Result(Network(uuid, ":".join(found.fq_name), vrf, tuple(_subnets(view, found)), policies))
@@ -63,7 +63,7 @@ def _subnet(entry: Mapping[str, Any], uuid: str | None) -> Iterator[Subnet]:
         gateway = IPv4Address(entry["default_gateway"])
     except (KeyError, TypeError, AddressValueError):
         gateway = None
-    # 0.0.0.0 says: none (contract section 5.2)
+    # 0.0.0.0 says: none
     yield Subnet(uuid, network, gateway if gateway and int(gateway) else None)
 
 

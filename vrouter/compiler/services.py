@@ -2,8 +2,8 @@
 
 Two graphs meet here. The floating-ip below a VIP's instance-ip says which interfaces may answer for the VIP; whoever
 made it, the server's native driver or somebody's own svc-monitor, is all the same. The loadbalancer tree narrows that
-per listener: members, ports, weights, admin state. Without a tree the floating-ip's port mappings stand for listeners
-(contract, ecmp.md 1.2).
+per listener: members, ports, weights, admin state. Without a tree the floating-ip's port mappings stand for
+listeners.
 
 A VIP with listeners but without usable back-end stands all the same: its connections are refused at once and not left
 to time out.
@@ -15,8 +15,8 @@ from ipaddress import AddressValueError, IPv4Address
 from typing import Any
 
 from vrouter.cache import Object
-from vrouter.compiler.members import Backend, Unusable, backends, canonical, is_up, port_of
-from vrouter.compiler.view import Absent, Result, View
+from vrouter.compiler.members import Backend, backends, canonical, is_up, port_of
+from vrouter.compiler.view import Absent, Result, Unusable, View
 from vrouter.state import Listener, Member, Protocol, Reason, Vip
 
 # What is balanced is connections; that they carry HTTP or TLS makes no difference to a router.

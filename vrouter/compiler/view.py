@@ -55,6 +55,15 @@ class Absent:
     here: bool = False
 
 
+class Unusable(Exception):
+    """A reason on its way up, not an error. text: a clause; who catches it knows the subject."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
 Value = Network | tuple[str, ...] | Local | Absent | None
 
 

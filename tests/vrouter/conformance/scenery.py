@@ -27,7 +27,7 @@ def listener(port: int, *members: Member, protocol: Protocol = "tcp") -> Listene
 
 
 class Network:
-    """One VRF of a lab. What it applies it remembers, to give it as `Put.was` the next time."""
+    """One VRF of a lab, and the services it has."""
 
     def __init__(self, lab: Lab, index: int = 1, *, apply: bool = True) -> None:
         self.lab = lab
@@ -62,7 +62,7 @@ class Network:
     def service(self, *listeners: Listener, vip: IPv4Address = VIP) -> Vip:
         """Make the VIP have these listeners and no others."""
         unit = Vip(self.index, vip, f"default-domain:lab:service-{vip}", listeners)
-        self.lab.apply(Put(unit, self._vips.get(vip)))
+        self.lab.apply(Put(unit))
         self._vips[vip] = unit
         return unit
 

@@ -76,13 +76,13 @@ def machine(lab_type: type[Lab]) -> type[RuleBasedStateMachine]:
             if number in self.model.pods:
                 self.lab.apply(Delete(self.model.pods.pop(number)))
 
-        @rule(vip=st.sampled_from(VIPS), service=services, known=st.booleans())
-        def put_service(self, vip: IPv4Address, service: Service, known: bool) -> None:
+        @rule(vip=st.sampled_from(VIPS), service=services)
+        def put_service(self, vip: IPv4Address, service: Service) -> None:
             standing = {
                 port: {number: how for number, how in members.items() if number in self.model.pods}
                 for port, members in service.items()
             }
-            self.put(vip, standing, known=known)
+            self.put(vip, standing)
 
         @rule(vip=st.sampled_from(VIPS))
         def delete_service(self, vip: IPv4Address) -> None:
@@ -132,14 +132,14 @@ def machine(lab_type: type[Lab]) -> type[RuleBasedStateMachine]:
             expected |= {vip.key for vip in self.model.units.values()}
             assert {unit.key for unit in self.lab.backend.observe()} == expected
 
-        def put(self, vip: IPv4Address, service: Service, *, known: bool = True) -> None:
+        def put(self, vip: IPv4Address, service: Service) -> None:
             pods = self.model.pods
             listeners = tuple(
                 listener(port, *(member(pods[number], *how) for number, how in sorted(members.items())))
                 for port, members in sorted(service.items())
             )
             unit = Vip(self.network.index, vip, f"default-domain:lab:{vip}", listeners)
-            self.lab.apply(Put(unit, self.model.units.get(vip) if known else None))
+            self.lab.apply(Put(unit))
             self.model.units[vip] = unit
             self.model.services[vip] = service
             self.close_withdrawn()

@@ -58,11 +58,8 @@ class NetnsBackend:
         return [*(vrf.unit for vrf in vrfs), *interfaces, *(unit for vrf in vrfs for unit in vrf.vips())]
 
     def apply(self, operations: Sequence[Operation]) -> list[BackendError | None]:
-        """`Put.was` is not looked at: what stands is known here.
-
-        A VIP of which a member's interface does not stand is made to stand with the others, and answered with an error
-        that names it; it joins when its interface comes.
-        """
+        """A VIP of which a member's interface does not stand is made to stand with the others, and answered with an
+        error that names it; it joins when its interface comes."""
         return [self._apply(operation) for operation in operations]
 
     def tables(self, vrf: int | None = None) -> Tables:
@@ -84,12 +81,15 @@ class NetnsBackend:
 
     def cleanup(self) -> list[str]:
         removed = []
+        workloads = self._workloads.ours()  # those with an interface go with its VRF
         for index in list(self._vrfs):
             vrf = self._vrfs[index]
             removed += [f"interface {unit.name} ({unit.uuid})" for unit in vrf.interfaces()]
             removed.append(f"VRF {index} ({vrf.network})")
             self._delete_vrf(index)
-        removed += [f"workload {name}" for name in self._workloads.ours() if self._workloads.remove(name)]
+        for name in workloads:
+            self._workloads.remove(name)
+            removed.append(f"workload {name}")
         return removed + namespace.release()
 
     def close(self) -> None:
@@ -132,7 +132,7 @@ class NetnsBackend:
         if unit.index not in self._vrfs:
             network = f"{self._prefix}{unit.index}"
             if not namespace.exists(network):
-                namespace.create(network, lambda: _ignore(probe.configure()))
+                namespace.create(network, probe.configure)
             self._vrfs[unit.index] = VrfNamespace(unit.index, network)
         self._vrfs[unit.index].rename(unit)
 
@@ -227,7 +227,3 @@ def _routes(vrf: VrfNamespace) -> Iterator[Route]:
 def _node_name(node: str) -> str:
     """The node as a part of a namespace's name, by which it is found again."""
     return node if _PLAIN_NODE.fullmatch(node) else f"x{blake2b(node.encode(), digest_size=8).hexdigest()}"
-
-
-def _ignore(_: object) -> None:
-    return None

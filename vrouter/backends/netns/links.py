@@ -21,7 +21,7 @@ from vrouter.backends.netns.netlink import (
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_GETADDR = 20, 22
 RTM_NEWNEIGH, RTM_GETNEIGH = 28, 30
-IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_STATS64, IFLA_NET_NS_FD = 1, 3, 4, 18, 20, 23, 28
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_STATS64, IFLA_NET_NS_FD = 1, 3, 18, 20, 23, 28
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
 IFLA_OPERSTATE, IF_OPER_UP = 16, 6
 IFA_ADDRESS, IFA_LOCAL = 1, 2
@@ -34,8 +34,6 @@ _IFINFO = struct.Struct("=BBHiII")  # family, pad, type, index, flags, change
 _IFADDR = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
 _NDMSG = struct.Struct("=BBHiHBB")  # family, pad, pad, index, state, flags, type
 _STATS = struct.Struct("=QQQQ")  # rx packets, tx packets, rx bytes, tx bytes: the first of rtnl_link_stats64
-
-ALIAS_LIMIT = 255  # bytes: IFALIASZ - 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -263,14 +263,14 @@ class VrfNamespace:
 
     def _choose(self, listener: Listener, missing: set[str]) -> list[tuple[Attachment, Member]]:
         """Each attached pod once: a FIB chooses pods, so of two ports on one pod the one with the greater weight."""
-        chosen: dict[str, tuple[Attachment, Member]] = {}
-        for member in listener.members:
-            attachment = self.standing.attachments.get(member.interface)
+        chosen: list[tuple[Attachment, Member]] = []
+        for uuid, member in listener.backends.items():
+            attachment = self.standing.attachments.get(uuid)
             if attachment is None:
-                missing.add(member.interface)
-            elif member.interface not in chosen or chosen[member.interface][1].weight < member.weight:
-                chosen[member.interface] = (attachment, member)
-        return list(chosen.values())
+                missing.add(uuid)
+            else:
+                chosen.append((attachment, member))
+        return chosen
 
     def _change_vip(
         self, vip: IPv4Address, before: VipTable | None, table: VipTable, groups: dict[IPv4Address, Members]

@@ -19,13 +19,13 @@ class Workloads:
         self._create = create
 
     def ensure(self, name: str) -> None:
-        """Have a namespace of that name. Raises BackendError: it is missing, or (permanent) somebody else's."""
+        """Have a namespace of that name. Raises BackendError: it is missing, or somebody else's; both may pass."""
         if not namespace.exists(name):
             if not self._create:
                 raise BackendError(f"There is no network namespace {name} to plug into")
             self._make(name)
         elif self._create and not self.is_ours(name):
-            raise BackendError(f"The network namespace {name} exists and is not of node {self._node}", permanent=True)
+            raise BackendError(f"The network namespace {name} exists and is not of node {self._node}")
 
     def is_ours(self, name: str) -> bool:
         try:
@@ -40,12 +40,10 @@ class Workloads:
     def ours(self) -> list[str]:
         return [name for name in namespace.names() if self.is_ours(name)]
 
-    def remove(self, name: str) -> bool:
-        """Whether it was there and ours to remove."""
-        if not namespace.exists(name) or not self.is_ours(name):
-            return False
-        namespace.remove(name)
-        return True
+    def remove(self, name: str) -> None:
+        """Remove it, if it is there and ours."""
+        if namespace.exists(name) and self.is_ours(name):
+            namespace.remove(name)
 
     def _make(self, name: str) -> None:
         def prepare() -> None:

@@ -54,11 +54,8 @@ class SimulatorBackend:
         return [*(vrf.unit for vrf in vrfs), *interfaces, *(unit for vrf in vrfs for unit in vrf.vips)]
 
     def apply(self, operations: Sequence[Operation]) -> list[BackendError | None]:
-        """`Put.was` is not looked at: what stands is known here.
-
-        A VIP of which a member's interface does not stand is made to stand with the others, and answered with an error
-        that names it; the member joins when its interface comes.
-        """
+        """A VIP of which a member's interface does not stand is made to stand with the others, and answered with an
+        error that names it; the member joins when its interface comes."""
         answers: list[BackendError | None] = []
         for operation in operations:
             try:

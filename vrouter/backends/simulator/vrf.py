@@ -15,7 +15,7 @@ from vrouter.backends.protocol import Drop, Flow, Nexthop, Route, Vif
 from vrouter.backends.simulator.flow_table import Entry, FlowTable
 from vrouter.backends.simulator.group import Group, hash_of
 from vrouter.backends.simulator.packet import Delivered, Dropped, FiveTuple, Packet, Refused, TcpFlag, Verdict
-from vrouter.state import Interface, Listener, Member, Vip, Vrf
+from vrouter.state import Interface, Member, Vip, Vrf
 
 # Contrail's words (`flow_get_drop_reason` in tf-vrouter's utils/flow.c).
 NO_PORT_MAP = "NoFipPortMap"
@@ -111,7 +111,7 @@ class VrfTable:
             service.listeners[key] = (
                 whole
                 if len(unit.listeners) == 1
-                else Group(ids.get(key) or self._new_id(), self._usable(_one_each(listener)))
+                else Group(ids.get(key) or self._new_id(), self._usable(listener.backends.values()))
             )
         self._forget_withdrawn(old, service)
         return sorted(unit.backends.keys() - self._ports.keys())
@@ -280,12 +280,6 @@ class VrfTable:
         gone = (_answers(old) if old else set()) - (_answers(new) if new else set())
         if gone:
             self.flows.remove_if(lambda entry: _answer(entry.forward, entry.member) in gone)
-
-
-def _one_each(listener: Listener) -> Iterable[Member]:
-    """The listener's members, one for each interface: a group has a nexthop once. As in `Vip.backends`, the greatest
-    weight wins."""
-    return Vip(0, IPv4Address(0), "", (listener,)).backends.values()
 
 
 _Answer = tuple[str, IPv4Address, int, str, IPv4Address, int]
