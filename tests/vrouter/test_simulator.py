@@ -213,9 +213,12 @@ def test_a_flow_whose_answers_would_go_astray_is_refused(backend: SimulatorBacke
     assert isinstance(backend.connect("c", other.address, 8888, 40_000), Connection)
 
 
-def test_a_withdrawn_members_connection_is_reset_and_others_stay(backend: SimulatorBackend) -> None:
+def test_a_withdrawn_member_keeps_its_connections_until_its_interface_goes(backend: SimulatorBackend) -> None:
     connections = [opened(backend) for _ in range(20)]
     backend.apply([Put(service(("a", 2, 80)))])
+    assert {connection.exchange() for connection in connections} == {"a", "b"}
+    assert {opened(backend).member for _ in range(20)} == {"a"}
+    backend.apply([Delete(pod("b", 3))])
     for connection in connections:
         outcome = connection.exchange()
         assert outcome == "a" if connection.member == "a" else isinstance(outcome, Refused)

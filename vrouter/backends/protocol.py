@@ -143,8 +143,8 @@ class Backend(Protocol):
         """Get ready. BackendError (permanent) if this machine cannot serve, with the reason and what to do."""
 
     def observe(self) -> list[Unit]:
-        """The units that stand, made by this node's agent before, as far as they are whole; a unit of which a part is
-        missing or different is given as it is (a later Put mends it) or left out."""
+        """The units that stand, made by this node's agent before. One of which a part is missing or different is given
+        as it is, or as one that nobody wants (without name): a later Put mends it, a Delete removes the rest of it."""
 
     def apply(self, operations: Sequence[Operation]) -> list[BackendError | None]:
         """Do these in order; one answer each. One that fails leaves the others alone and nothing half done of its own

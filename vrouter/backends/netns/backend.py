@@ -12,6 +12,7 @@ from ipaddress import IPv4Address
 
 from vrouter import namespace
 from vrouter.backends.netns import flows, links, probe
+from vrouter.backends.netns.elements import NOWHERE
 from vrouter.backends.netns.vrf import VrfNamespace
 from vrouter.backends.netns.workloads import Workloads
 from vrouter.backends.protocol import (
@@ -50,12 +51,21 @@ class NetnsBackend:
                 self._vrfs[int(match[1])] = VrfNamespace(int(match[1]), name)
 
     def observe(self) -> list[Unit]:
-        """VRFs, then interfaces, then VIPs, read now. An interface whose link has no carrier is left out."""
+        """VRFs, then interfaces, then VIPs, read now.
+
+        What an agent left that died in the middle is given as a unit that nobody can want, so that it is mended or
+        deleted in time: a VRF with remains in it has no name, an interface that is not whole (without a carrier, say)
+        no address, a workload without interface is one of its own name.
+        """
         for vrf in self._vrfs.values():
             vrf.refresh()
         vrfs = self._vrfs.values()
-        interfaces = [unit for vrf in vrfs for unit in vrf.interfaces()]
-        return [*(vrf.unit for vrf in vrfs), *interfaces, *(unit for vrf in vrfs for unit in vrf.vips())]
+        found: list[Unit] = [vrf.unit if vrf.is_clean else Vrf(vrf.index, "") for vrf in vrfs]
+        for vrf in vrfs:
+            found += [*vrf.interfaces(), *vrf.remnants()]
+        unused = set(self._workloads.ours()) - self._used_workloads()
+        found += [Interface(name, "", 0, name, NOWHERE, "", NOWHERE) for name in sorted(unused)]
+        return found + [unit for vrf in vrfs for unit in vrf.vips()]
 
     def apply(self, operations: Sequence[Operation]) -> list[BackendError | None]:
         """A VIP of which a member's interface does not stand is made to stand with the others, and answered with an

@@ -1,7 +1,7 @@
 """What stands in a VRF's namespace, read from the kernel and from nothing else."""
 
 import errno
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 
 from vrouter.backends.netns import elements, fib, links, nftables
@@ -28,7 +28,7 @@ class Standing:
     """What stands.
 
     endpoints: pod -> port -> id. partial: uuid -> (link's index, workload) of an interface that is not whole.
-    orphans: what the table has of pods that no whole interface has.
+    orphans: what the table has of pods that no whole interface has. strays: groups that lead to no VIP's members.
     """
 
     fib: Fib
@@ -37,6 +37,7 @@ class Standing:
     attachments: dict[str, Attachment] = field(default_factory=dict)
     partial: dict[str, tuple[int, str]] = field(default_factory=dict)
     orphans: Elements = field(default_factory=dict)
+    strays: set[int] = field(default_factory=set)
 
 
 def read(index: int, route: Socket, nft: Socket) -> tuple[Vrf, Standing]:
@@ -55,11 +56,16 @@ def read(index: int, route: Socket, nft: Socket) -> tuple[Vrf, Standing]:
     pods = {attachment.unit.address for attachment in found.attachments.values()}
     found.orphans = elements.of_other_pods(table, pods)
     found.endpoints = {pod: ports for pod, ports in found.endpoints.items() if pod in pods}
+    vips = set(found.vips)
+    for table in found.vips.values():
+        vips.update(table.surrogates.values() if table.split else ())
+    found.strays = found.fib.groups.keys() - {group for address, group in found.fib.routes.items() if address in vips}
     return Vrf(index, labels.get((elements.VRF_LABEL, elements.NOWHERE), "")), found
 
 
 def vip_unit(found: Standing, vrf: int, address: IPv4Address) -> Vip:
-    """The VIP as it stands: its members are those of the groups."""
+    """The VIP as it stands: its members are those of the groups. It has no name, as nobody can want it, if its own
+    group is not that of all its listeners' members."""
     table = found.vips[address]
     uuids = {attachment.hop: uuid for uuid, attachment in found.attachments.items()}
     listeners = []
@@ -71,7 +77,11 @@ def vip_unit(found: Standing, vrf: int, address: IPv4Address) -> Vip:
                 pod = found.fib.hops[hop].gateway
                 members.append(Member(uuids[hop], pod, table.port(service, pod), weight))
         listeners.append(Listener(*service, tuple(sorted(members))))
-    return Vip(vrf, address, table.name, tuple(listeners))
+    unit = Vip(vrf, address, table.name, tuple(listeners))
+    own = found.fib.groups.get(found.fib.routes.get(address, 0), ())
+    weights = {uuids[hop]: weight for hop, weight in own if hop in uuids}
+    whole = weights == {uuid: member.weight for uuid, member in unit.backends.items()}
+    return unit if whole else replace(unit, name="")
 
 
 def _read_interfaces(

@@ -17,7 +17,7 @@ from ipaddress import IPv4Address
 
 from vrouter import namespace
 from vrouter.backends.netns import elements, fib, links, nftables, standing
-from vrouter.backends.netns.elements import POD, SURROGATES, Service, VipTable
+from vrouter.backends.netns.elements import NOWHERE, POD, SURROGATES, Service, VipTable
 from vrouter.backends.netns.fib import Hop, Members
 from vrouter.backends.netns.netlink import Message, NetlinkError, Socket
 from vrouter.backends.netns.nftables import Elements
@@ -83,12 +83,26 @@ class VrfNamespace:
         whole = {attachment.unit.workload for attachment in self.standing.attachments.values()}
         return whole | {workload for _, workload in self.standing.partial.values()}
 
+    def remnants(self) -> list[Interface]:
+        """Of each interface that is not whole: whose it is, and where."""
+        partial = self.standing.partial.items()
+        return [Interface(uuid, "", self.index, workload, NOWHERE, "", NOWHERE) for uuid, (_, workload) in partial]
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing is left of what an agent was about to make or to remove when it died."""
+        return not self.standing.orphans and not self.standing.strays
+
     def rename(self, unit: Vrf) -> None:
-        """Note the VRF's name."""
+        """Note the VRF's name, and remove what is left over."""
         if unit != self.unit:
-            before = elements.label(elements.VRF_LABEL, elements.NOWHERE, self.unit.name)
-            self._change(before, elements.label(elements.VRF_LABEL, elements.NOWHERE, unit.name))
+            before = elements.label(elements.VRF_LABEL, NOWHERE, self.unit.name)
+            self._change(before, elements.label(elements.VRF_LABEL, NOWHERE, unit.name))
             self.unit = unit
+        if not self.is_clean:
+            self._send([fib.delete_nexthop(group) for group in self.standing.strays])
+            self._change(self.standing.orphans, {})
+            self.refresh()
 
     # -- interfaces
 

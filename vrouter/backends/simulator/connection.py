@@ -2,7 +2,7 @@
 
 It plays both ends: what is delivered to a workload is answered by it, and the answer must come back to the client as
 from the address it spoke to. A workload that gets a segment of a connection it does not know resets it, as any TCP does
-(RFC 9293, section 3.10.7.1): that is how a client learns that its member was withdrawn.
+(RFC 9293, section 3.10.7.1): that is how a client learns that its member is gone.
 """
 
 from collections.abc import Callable

@@ -89,6 +89,7 @@ class VrfTable:
             port = self._ports[unit.uuid] = Port(unit, self._new_id())
         elif port.unit.address != unit.address:
             self._unroute(port)
+            self._forget_member(unit.uuid)
         port.unit = unit
         self._routes[unit.address] = port
         self._regroup(unit.uuid)
@@ -97,6 +98,7 @@ class VrfTable:
         port = self._ports.pop(uuid, None)
         if port is not None:
             self._unroute(port)
+            self._forget_member(uuid)
             self._regroup(uuid)
 
     def put_vip(self, unit: Vip) -> list[str]:
@@ -113,11 +115,11 @@ class VrfTable:
                 if len(unit.listeners) == 1
                 else Group(ids.get(key) or self._new_id(), self._usable(listener.backends.values()))
             )
-        self._forget_withdrawn(old, service)
+        self._forget_unserved(old, service)
         return sorted(unit.backends.keys() - self._ports.keys())
 
     def delete_vip(self, address: IPv4Address) -> None:
-        self._forget_withdrawn(self._services.pop(address, None), None)
+        self._forget_unserved(self._services.pop(address, None), None)
 
     # Packets
 
@@ -274,27 +276,22 @@ class VrfTable:
             if any(member.interface == interface for each in service.unit.listeners for member in each.members):
                 self.put_vip(service.unit)
 
-    def _forget_withdrawn(self, old: Service | None, new: Service | None) -> None:
-        """Flows whose member no longer answers for their listener end; their next packet begins anew. A new weight
-        takes no connection away."""
-        gone = (_answers(old) if old else set()) - (_answers(new) if new else set())
+    def _forget_unserved(self, old: Service | None, new: Service | None) -> None:
+        """Flows to a listener that is no more end. A member that leaves takes no new flows and keeps those it has, for
+        as long as its interface stands."""
+        gone = (_listeners(old) if old else set()) - (_listeners(new) if new else set())
         if gone:
-            self.flows.remove_if(lambda entry: _answer(entry.forward, entry.member) in gone)
+            self.flows.remove_if(lambda entry: _listener(entry.forward) in gone)
+
+    def _forget_member(self, interface: str) -> None:
+        """Flows that lead to an interface end: their next packet begins anew."""
+        self.flows.remove_if(lambda entry: entry.member.interface == interface)
 
 
-_Answer = tuple[str, IPv4Address, int, str, IPv4Address, int]
+def _listener(flow: FiveTuple) -> tuple[str, IPv4Address, int]:
+    return (flow.protocol, flow.destination, flow.destination_port)
 
 
-def _answer(flow: FiveTuple, member: Member) -> _Answer:
-    """Who answers for what: (protocol, VIP, port, interface, address, target port)."""
-    return (flow.protocol, flow.destination, flow.destination_port, member.interface, member.address, member.port)
-
-
-def _answers(service: Service) -> set[_Answer]:
-    groups = {("icmp", 0): service.group, **service.listeners}
-    vip = service.unit.address
-    return {
-        (protocol, vip, port, member.interface, member.address, member.port)
-        for (protocol, port), group in groups.items()
-        for member in group.members
-    }
+def _listeners(service: Service) -> set[tuple[str, IPv4Address, int]]:
+    """What a flow can be to; a ping has no port."""
+    return {(protocol, service.unit.address, port) for protocol, port in [("icmp", 0), *service.listeners]}
