@@ -57,8 +57,8 @@ def read(index: int, route: Socket, nft: Socket) -> tuple[Vrf, Standing]:
     found.orphans = elements.of_other_pods(table, pods)
     found.endpoints = {pod: ports for pod, ports in found.endpoints.items() if pod in pods}
     vips = set(found.vips)
-    for table in found.vips.values():
-        vips.update(table.surrogates.values() if table.split else ())
+    for vip in found.vips.values():
+        vips.update(vip.surrogates.values() if vip.split else ())
     found.strays = found.fib.groups.keys() - {group for address, group in found.fib.routes.items() if address in vips}
     return Vrf(index, labels.get((elements.VRF_LABEL, elements.NOWHERE), "")), found
 

@@ -1,8 +1,8 @@
 """The flow table: which connection is with which member, and how its header is translated.
 
 A flow is one entry, found by the tuple of either direction: as the client sends it, and as the member answers. It stays
-with its member whatever happens to the group, until it is idle for too long or its member's interface goes. The table is
-bounded: when it is full of living flows, new ones are turned away and nothing that stands is touched.
+with its member whatever happens to the group, until it is idle for too long or its member's interface goes. The table
+is bounded: when it is full of living flows, new ones are turned away and nothing that stands is touched.
 
 Time comes from outside; entries wait in one queue per time-out, oldest first, so that forgetting costs only what is
 forgotten.

@@ -1,0 +1,136 @@
+"""An agent is killed before any one of its writes to the kernel: the next brings about what is wanted, and nothing else
+is left, as if nobody had died."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from ipaddress import IPv4Address
+from typing import Any
+
+import pytest
+from netns_node import VIP, VRF, Node, service
+
+from vrouter import namespace
+from vrouter.backends.netns import NetnsBackend
+from vrouter.backends.netns.netlink import Message, Socket
+from vrouter.reconciler import Reconciler
+from vrouter.state import Interface, Key, Unit
+
+
+class Death(BaseException):
+    pass
+
+
+class Clock:
+    """Writes that an agent still lives to make; None: it lives on."""
+
+    left: int | None = None
+
+    def tick(self) -> None:
+        if self.left is not None:
+            if self.left == 0:
+                raise Death
+            self.left -= 1
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A signal reaches a process between two system calls: what is sent as one is done as one."""
+    clock, send, send_whole = Clock(), Socket.send, Socket.send_whole
+
+    def mortal_send(self: Socket, part: list[Message]) -> None:
+        clock.tick()
+        send(self, part)
+
+    def mortal_send_whole(self: Socket, begin: Message, part: list[Message], end: Message) -> None:
+        clock.tick()
+        send_whole(self, begin, part, end)
+
+    monkeypatch.setattr(Socket, "send", mortal_send)
+    monkeypatch.setattr(Socket, "send_whole", mortal_send_whole)
+    return clock
+
+
+STATES: dict[str, Callable[[list[Interface]], list[Unit]]] = {
+    "nothing": lambda _: [],
+    "a pod": lambda pods: [VRF, pods[0]],
+    "one listener": lambda pods: [VRF, *pods[:2], service(80, pods=pods[:1])],
+    "several": lambda pods: [
+        VRF, *pods[:3], service(80, 443, pods=pods[:3]), service(53, pods=pods[1:2], vip=VIP + 1, protocol="udp"),
+    ],
+    "others": lambda pods: [VRF, *pods[1:], service(443, pods=pods[1:]), service(80, pods=[], vip=VIP + 2)],
+}  # fmt: skip
+
+
+async def live(node: Node, units: list[Unit]) -> None:
+    """An agent's life, until it has all it wants."""
+    reconciler = Reconciler(NetnsBackend(node.settings), {unit.key: unit for unit in units})
+    try:
+        await reconciler.start()
+        await reconciler.reconcile(reconciler.everything())
+    finally:
+        await reconciler.close()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("nothing", "several"),
+        pytest.param("one listener", "several", marks=pytest.mark.slow),
+        pytest.param("several", "others", marks=pytest.mark.slow),
+        ("others", "several"),
+        pytest.param("several", "a pod", marks=pytest.mark.slow),
+        pytest.param("several", "one listener", marks=pytest.mark.slow),
+        ("others", "nothing"),
+    ],
+)
+async def test_whenever_it_dies(new_node: Callable[..., Node], clock: Clock, before: str, after: str) -> None:
+    node = new_node()
+    pods = [node.new_pod() for _ in range(4)]
+    number, wanted = 0, STATES[after](pods)
+    outcomes: list[Any] = []
+    died = True
+    while died:
+        node.start().cleanup()
+        await live(node, STATES[before](pods))
+        clock.left, died = number, False
+        try:
+            await live(node, wanted)
+        except Death:
+            died = True
+        clock.left = None
+        await live(node, wanted)
+        outcomes.append(outcome(node, wanted))
+        number += 1
+    assert number > 3
+    assert all(one == outcomes[-1] for one in outcomes)
+
+
+def outcome(node: Node, wanted: list[Unit]) -> Any:
+    """What stands, by the backend's own words and by the kernel's; ids and the order of members apart."""
+    backend = node.start()
+    stands: dict[Key, Unit] = {unit.key: unit for unit in backend.observe()}
+    assert stands == {unit.key: unit for unit in wanted}
+    tables = backend.tables()
+    members = {hop.id: frozenset(hop.members) for hop in tables.nexthops}
+    addresses: dict[int, IPv4Address | None] = {hop.id: hop.address for hop in tables.nexthops}
+    assert members.keys() == {route.nexthop for route in tables.routes} - {None}
+    routes = {
+        route.prefix: {(addresses[hop], weight) for hop, weight in members[route.nexthop]} if route.nexthop else None
+        for route in tables.routes
+    }
+    names = {name for name in namespace.names() if node.settings.node in name}
+    networks = [name for name in names if name.startswith("vt-")]
+    return names, routes, [kernel(name) for name in networks]
+
+
+def kernel(network: str) -> Any:
+    """How many links, nexthops and routes there are, and elements of each set and map."""
+    counts = [len(ask("ip", "-n", network, "-j", what)) for what in ("link", "nexthop", "route")]
+    rows = ask("ip", "netns", "exec", network, "nft", "-j", "list", "ruleset")["nftables"]
+    found = [row[kind] for row in rows for kind in ("map", "set") if kind in row]
+    return counts, {one["name"]: len(one.get("elem", ())) for one in found if "dynamic" not in one.get("flags", ())}
+
+
+def ask(*command: str) -> Any:
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout or "[]")
