@@ -1,12 +1,15 @@
 """`vaportrail demo`: starts everything, tells the story, stays up to play with, and cleans up all it made."""
 
 import asyncio
+import shutil
 import signal
 import socket
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -139,9 +142,11 @@ def _invite(narrator: "Narrator", url: str, stage: "Stage") -> None:
     from cli.demo.story import CLIENT
 
     narrator.step("Yours to play with, until Ctrl-C")
+    if shutil.which("vaportrail") is None:
+        narrator.say(f"vaportrail is {Path(sys.executable).with_name('vaportrail')}")
     narrator.command("curl", "-s", f"{url}/loadbalancers?detail=true")
     option = () if stage.introspect.endswith(f":{INTROSPECT_PORT}") else ("--introspect", stage.introspect)
-    for words in (("rt",), ("nh",), ("vif",), ("flow",), ("why", "service-web-clusterip"), ("status",)):
+    for words in (("rt",), ("nh",), ("vif",), ("flow",), ("why", "ns-user-1-service-web-clusterip"), ("status",)):
         narrator.command("vaportrail", *words, *option)
     if isinstance(stage, KernelStage):
         narrator.command("vaportrail", "exec", CLIENT, "curl", "-s", "http://10.105.139.153:8888/")

@@ -19,7 +19,8 @@ def namespaces() -> set[str]:
     return {path.name for path in folder.iterdir() if "demo" in path.name} if folder.exists() else set()
 
 
-def told(output: str) -> None:
+def told(output: str, errors: str) -> None:
+    assert errors == ""
     for words in (
         "ns-user-1-service-web-clusterip-mp",
         "10.105.139.153/32",
@@ -35,7 +36,7 @@ def test_as_root() -> None:
     words = [*COMMAND, "--backend", "netns"]
     done = subprocess.run(words, capture_output=True, text=True, env=ENVIRONMENT, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    told(done.stdout)
+    told(done.stdout, done.stderr)
     assert namespaces() == set()
 
 
@@ -44,7 +45,7 @@ def test_on_the_simulator() -> None:
         [*COMMAND, "--backend", "simulator"], capture_output=True, text=True, env=ENVIRONMENT, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    told(done.stdout)
+    told(done.stdout, done.stderr)
     assert "simulator" in done.stdout
 
 
@@ -54,4 +55,4 @@ def test_as_an_ordinary_user() -> None:
     with ordinary_user.home() as folder:
         done = ordinary_user.run([*COMMAND, "--backend", "netns"], folder, ENVIRONMENT)
     assert done.returncode == 0, done.stdout + done.stderr
-    told(done.stdout)
+    told(done.stdout, done.stderr)
