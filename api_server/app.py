@@ -1,8 +1,8 @@
 """`create_app(settings)`: the service as one ASGI application. Its lifespan owns the store.
 
-The order of things a request meets: `ExchangeMiddleware` (id, limits, refusals, log, metrics), then a look-up by
-type for the generic routes, then the actions. There is a place between the middleware and the routes for who may ask
-(Host and Origin, tokens, rules); until that is built the server listens on loopback by default.
+The order of things a request meets: `ExchangeMiddleware` (id, other sites, limits, refusals, log, metrics), then a
+look-up by type for the generic routes, then the actions. Between the middleware and the routes is the place for who may
+ask (tokens, rules); nothing is asked yet, so the server listens on loopback by default.
 """
 
 import gc

@@ -6,7 +6,6 @@
     +-- NotFound             404
     +-- MethodNotAllowed     405   `allow` names the methods that are
     +-- Conflict             409
-    +-- OverQuota            412
     +-- Gone                 410   the change log does not reach back so far (`GET /watch`)
     +-- TooLarge             413
     +-- NotImplementedHere   501
@@ -15,6 +14,11 @@
 Statuses and texts are Contrail's (contract section 2.11). No exception of a driver or library crosses a layer: it
 becomes one of these, or a 500 with the request id in the log.
 """
+
+
+def one_line(error: BaseException) -> str:
+    """The words of a driver or library as a part of a refusal."""
+    return " ".join(str(error).split())
 
 
 class ApiError(Exception):
@@ -51,10 +55,6 @@ class Conflict(ApiError):
 
 class Gone(ApiError):
     status = 410
-
-
-class OverQuota(ApiError):
-    status = 412
 
 
 class TooLarge(ApiError):

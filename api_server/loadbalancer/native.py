@@ -17,7 +17,6 @@ driver lives with clients.
 """
 
 from collections.abc import Collection, Iterable, Iterator
-from uuid import uuid4
 
 from api_server.loadbalancer import graph, keys
 from api_server.loadbalancer.graph import INTERFACE, INTERFACES, MARK, Service, Wanted
@@ -36,7 +35,7 @@ def evaluate(tx: Transaction, loadbalancer: Object) -> Iterator[Change]:
     if want is None:
         return
     if kept is None:
-        yield Create(_new(loadbalancer, want))
+        yield Create(_new(tx, loadbalancer, want))
         return
     after = kept.copy()
     after.properties["floating_ip_address"] = want.instance_ip.properties["instance_ip_address"]
@@ -196,8 +195,8 @@ def _instance_ip_facts(instance_ip: Object) -> tuple[object, ...]:
     return instance_ip.properties.get("instance_ip_address"), set(instance_ip.targets(INTERFACE))
 
 
-def _new(loadbalancer: Object, want: Wanted) -> Object:
-    uuid = str(uuid4())
+def _new(tx: Transaction, loadbalancer: Object, want: Wanted) -> Object:
+    uuid = tx.new_uuid()
     result = Object("floating-ip", uuid, (*want.instance_ip.fq_name, uuid), "instance-ip", want.instance_ip.uuid)
     perms2 = loadbalancer.properties.get("perms2") or {}
     result.properties = {

@@ -2,10 +2,10 @@
 
 All hooks run inside the write transaction, in the order
 
-    prepare   before the store applies a create or update: check it, fill in what the server assigns, in place in
-    `after` keys      the search keys the object is found by from now on (`Transaction.by_key`) release   before the
-    store applies a delete: check it; what has to change first (a child the server made, say) further   after the
-    store has applied the change: what else must change because of it
+    prepare   before the store applies a create or update: check it, fill in `after`, in place, as the server assigns
+    keys      the search keys by which the object is found from now on (`Transaction.by_key`)
+    release   before the store applies a delete: check it; what has to change first (a child the server made, say)
+    further   after the store has applied the change: what else must change because of it
 
 What `release` and `further` ask for has hooks in its turn, and is done before they are asked for more, so a generator
 sees its own effects. A hook reads through the transaction and takes numbers and addresses from its pools; it runs no

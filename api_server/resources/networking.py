@@ -46,7 +46,7 @@ class VirtualNetwork(Hook):
     def further(self, tx: Transaction, before: Object | None, after: Object | None) -> Iterable[Change]:
         if before is None and after is not None:
             yield Create(Object(
-                "routing-instance", str(uuid4()), (*after.fq_name, after.fq_name[-1]), after.type, after.uuid,
+                "routing-instance", tx.new_uuid(), (*after.fq_name, after.fq_name[-1]), after.type, after.uuid,
                 {"routing_instance_is_default": True},
             ))  # fmt: skip
         elif before is not None and after is None:

@@ -96,7 +96,7 @@ class Operations:
     def new_uuid(self, tx: Transaction, given: Any) -> str:
         """The client's, if it is canonical and free; any version is good (kube-manager brings those of Kubernetes)."""
         if given is None:
-            return str(uuids.uuid4())
+            return tx.new_uuid()
         try:
             canonical = isinstance(given, str) and str(uuids.UUID(given)) == given
         except ValueError:

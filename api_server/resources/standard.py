@@ -4,7 +4,7 @@ For objects that the server makes by itself. What a client may choose of them is
 """
 
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from api_server.store.objects import Object
 from api_server.store.transaction import Transaction
@@ -35,7 +35,7 @@ def owner(object: Object) -> str:
 
 def complete(tx: Transaction, object: Object) -> None:
     """Fill in what is missing, in place; members of id_perms and perms2 that are there stay."""
-    object.uuid = object.uuid or str(uuid4())
+    object.uuid = object.uuid or tx.new_uuid()
     object.created = object.created or tx.now
     object.modified = object.modified or tx.now
     properties = object.properties

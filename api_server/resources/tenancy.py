@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from typing import Any
-from uuid import uuid4
 
 from api_server.errors import BadRequest
 from api_server.resources.hooks import Hook
@@ -46,7 +45,7 @@ class Project(Hook):
         if before is not None or after is None:
             return
         name = (*after.fq_name, DEFAULT_APPLICATION_POLICY_SET)
-        policies = Object(APPLICATION_POLICY_SET, str(uuid4()), name, after.type, after.uuid)
+        policies = Object(APPLICATION_POLICY_SET, tx.new_uuid(), name, after.type, after.uuid)
         yield Create(policies)
         linked = after.copy()
         linked.references.setdefault("application_policy_set_refs", []).append(

@@ -58,7 +58,6 @@ _o = _other.c
 _REVISION = Statement(sa.select(counter.c.revision))
 _VALUES = Statement(sa.select(key_value.c.key, key_value.c.value).where(any_of(key_value.c.key, "keys")))
 _ALL_VALUES = Statement(sa.select(key_value.c.key, key_value.c.value))
-_NAMES = Statement(sa.select(_r.uuid, _r.type, _r.fq_name).where(any_of(_r.uuid, "uuids")))
 
 
 def _mode(links: Links, possible: bool = True) -> str:
@@ -291,11 +290,6 @@ class Reader:
         statement = _listing(frozenset(given), "count", limited=False)
         with self.snapshot():
             return int(self._session.all(statement, type=type, **given)[0][0])
-
-    def identities(self, uuids: Sequence[str]) -> dict[str, tuple[str, tuple[str, ...]]]:
-        """uuid -> (type, fq_name) of those that exist."""
-        rows = self._session.all(_NAMES, uuids=self._array(uuids))
-        return {uuid: (kind, names.split(kind, fq_name)) for uuid, kind, fq_name in rows}
 
     # --- strings by name (contract 4.3)
 

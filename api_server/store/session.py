@@ -15,7 +15,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ColumnElement, Executable
 
-from api_server.errors import Unavailable
+from api_server.errors import Unavailable, one_line
 from api_server.store.engine import Database
 
 Row = Sequence[Any]
@@ -162,12 +162,12 @@ class Session:
             failed = isinstance(error, self.database.driver.Error)
             if self._rollback():
                 if failed and not begun:
-                    raise Unavailable(f"The database does not begin: {_line(error)}") from error
+                    raise Unavailable(f"The database does not begin: {one_line(error)}") from error
                 raise
             if committing:
                 raise Unavailable("The database went away during a commit: whether it took place is unknown") from error
             if failed:
-                raise Lost(f"The database is away: {_line(error)}") from error
+                raise Lost(f"The database is away: {one_line(error)}") from error
             raise
         finally:
             self._forget()
@@ -186,7 +186,7 @@ class Session:
                 self._cursor.execute("rollback to savepoint part")
                 self._cursor.execute("release savepoint part")
             except self.database.driver.Error:
-                raise Ended(f"The database could not do it: {_line(error)}") from error
+                raise Ended(f"The database could not do it: {one_line(error)}") from error
             raise
         self._cursor.execute("release savepoint part")
 
@@ -242,7 +242,3 @@ def _bind(order: tuple[str, ...] | None, fixed: dict[str, Any], values: dict[str
     if fixed:
         values = fixed | values
     return values if order is None else tuple([values[name] for name in order])
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self, TypeVar
 
-from api_server.errors import Unavailable
+from api_server.errors import Unavailable, one_line
 from api_server.store import changes
 from api_server.store.engine import Database
 from api_server.store.events import Event
@@ -157,9 +157,9 @@ class Store:
                     return error
             except self._database.driver.Error as error:
                 if session.usable():
-                    return Unavailable(f"The database could not do it: {' '.join(str(error).split())}")
+                    return Unavailable(f"The database could not do it: {one_line(error)}")
                 if last:
-                    return Unavailable(f"The database is away: {' '.join(str(error).split())}")
+                    return Unavailable(f"The database is away: {one_line(error)}")
             except Exception as error:  # noqa: BLE001 - the caller's own
                 return error
         raise AssertionError

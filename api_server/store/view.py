@@ -8,6 +8,7 @@ commit, in all processes (`writer`).
 from collections import ChainMap
 from collections.abc import Sequence
 from typing import NamedTuple
+from uuid import uuid4
 
 import sqlalchemy as sa
 
@@ -83,6 +84,12 @@ class View:
         if uuid not in known.names:
             known.names[uuid] = loading.identify(self._session, uuid)
         return known.names[uuid]
+
+    def new_uuid(self) -> str:
+        """Of an object to come. It is random, so it is free without asking the database."""
+        uuid = str(uuid4())
+        self.known.objects[uuid] = None
+        return uuid
 
     def children(self, uuid: str, type: str) -> list[Object]:
         """Children of one type, by creation."""

@@ -17,7 +17,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from api_server.errors import ApiError, Conflict, Unavailable
+from api_server.errors import ApiError, Conflict, Unavailable, one_line
 from api_server.store.engine import Database
 from api_server.store.events import Event
 from api_server.store.session import Ended, Lost, Session, Statement
@@ -208,12 +208,8 @@ class Writer:
         if isinstance(error, ApiError) or not isinstance(error, self._driver.Error):
             return error
         if isinstance(error, self._driver.IntegrityError):
-            told: ApiError = Conflict(f"Refused by the database's integrity rules: {_line(error)}")
+            told: ApiError = Conflict(f"Refused by the database's integrity rules: {one_line(error)}")
         else:
-            told = Unavailable(f"The database could not do it: {_line(error)}")
+            told = Unavailable(f"The database could not do it: {one_line(error)}")
         told.__cause__ = error
         return told
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

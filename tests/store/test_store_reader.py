@@ -162,4 +162,3 @@ async def test_many_uuids_in_one_list(store: Store) -> None:
     uuids = [one.uuid for one in machines]
     found = await store.read(lambda reader: reader.records("virtual-machine", uuids=uuids, references=True))
     assert [one.uuid for one in found] == uuids
-    assert set(await store.read(lambda reader: reader.identities(uuids))) == set(uuids)
