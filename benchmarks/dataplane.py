@@ -67,4 +67,7 @@ async def _toggle(client: ApiClient, introspect: str, service: Service, spare: P
 
 
 async def _applied(agent: ApiClient, revision: int) -> None:
-    await agent.request("GET", "/wait", parameters={"revision": str(revision), "timeout": "120"})
+    parameters = {"revision": str(revision), "timeout": "120"}
+    answer = await agent.request("GET", "/wait", parameters=parameters, within=130)
+    assert answer["reached"], f"revision {revision} is not applied; errors: {answer['errors']}"
+    assert not answer["errors"], answer["errors"]

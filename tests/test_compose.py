@@ -1,11 +1,11 @@
 """The compose file, as far as it can be held without an engine: its very commands start and work together."""
 
+import json
 import re
 import urllib.request
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from cli.demo.programs import Program
@@ -15,7 +15,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text
 SERVICES = COMPOSE["services"]
 
 
-def test_every_command_is_one_of_the_image(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_is_one_of_the_image() -> None:
     entrypoint = re.search(r'^ENTRYPOINT \["(\w+)"\]', (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert entrypoint
     assert entrypoint[1] == "vaportrail"
@@ -44,4 +44,4 @@ def test_the_commands_work_together(postgres_url: str) -> None:
         with Program(*command, "--backend", "simulator", "--introspect-port", "0") as agent:
             introspect = agent.wait_ready()
             with urllib.request.urlopen(f"{introspect}/wait?revision=1&timeout=10", timeout=15) as answer:
-                assert answer.status == 200
+                assert json.load(answer)["reached"]
