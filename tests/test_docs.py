@@ -11,6 +11,7 @@ from cli.main import app
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+COMPATIBILITY = (ROOT / "docs/compatibility.md").read_text()
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
 REFERENCE = "\n".join(page.read_text() for page in PAGES)
@@ -33,6 +34,30 @@ def test_every_option_is_in_the_reference(name: str) -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_compatibility_names_tests_that_exist() -> None:
+    named = re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", COMPATIBILITY)
+    assert named
+    for file, function in named:
+        source = (ROOT / "tests" / file).read_text()
+        assert not function or f"def {function}(" in source, f"{file}::{function}"
+
+
+def test_compatibility_has_every_section() -> None:
+    """Of the contract: its chapters and their sections, as its numbers go."""
+    numbers = [heading.split()[0] for heading in re.findall(r"^###? (\d.*)$", COMPATIBILITY, re.MULTILINE)]
+    assert numbers == [
+        "0",
+        *("1", *(f"1.{n}" for n in range(1, 6))),
+        *("2", *(f"2.{n}" for n in range(1, 12))),
+        *("3", *(f"3.{n}" for n in range(1, 6))),
+        *("4", *(f"4.{n}" for n in range(1, 23))),
+        *("5", *(f"5.{n}" for n in range(1, 13))),
+        *("6", "6.1"),
+        "7",
+        *("8", "8.2"),
+    ]
 
 
 def test_make_targets_named_in_the_readme_exist() -> None:
