@@ -19,7 +19,7 @@ from api_server.errors import ApiError, MethodNotAllowed, NotFound
 from api_server.resources.defaults import ensure_defaults
 from api_server.resources.operations import Operations
 from api_server.resources.registry import registry
-from api_server.routes import actions, collections, docs, home, openapi, ops, unbuilt, watch
+from api_server.routes import actions, collections, docs, home, openapi, ops, transaction, unbuilt, watch
 from api_server.routes.middleware import ExchangeMiddleware
 from api_server.routes.resources import ResourceRoute
 from api_server.routes.service import Service
@@ -70,7 +70,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     service = Service(settings, model, Operations(model, registry(native_driver=settings.native_driver)))
     app.state.service = service
     app.add_middleware(ExchangeMiddleware, metrics=service.metrics, limit=settings.max_request_size)
-    app.router.routes.append(ResourceRoute(service))
-    for module in (home, actions, collections, watch, ops, docs, openapi, unbuilt):
+    app.router.routes.append(ResourceRoute())
+    for module in (home, actions, collections, transaction, watch, ops, docs, openapi, unbuilt):
         app.include_router(module.router)
     return app

@@ -7,6 +7,7 @@
     +-- MethodNotAllowed     405   `allow` names the methods that are
     +-- Conflict             409
     +-- Gone                 410   the change log does not reach back so far (`GET /watch`)
+    +-- PreconditionFailed   412   the object is no longer of the version that `If-Match` names
     +-- TooLarge             413
     +-- NotImplementedHere   501
     +-- Unavailable          503   the outcome is unknown or the database is away: the client tries again
@@ -55,6 +56,10 @@ class Conflict(ApiError):
 
 class Gone(ApiError):
     status = 410
+
+
+class PreconditionFailed(ApiError):
+    status = 412
 
 
 class TooLarge(ApiError):

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from fastapi import APIRouter
+from orjson import dumps
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -11,7 +12,8 @@ from api_server.errors import BadRequest, NotFound, NotImplementedHere
 from api_server.resources import elements, references
 from api_server.resources.body import names
 from api_server.routes.middleware import Exchange
-from api_server.routes.service import json, mapping, named, nothing, service
+from api_server.routes.plans import TEXT, Plan, perform, planned, write
+from api_server.routes.service import Service, json, mapped, mapping, named, nothing, service
 from api_server.store.objects import Object, Update
 from api_server.store.transaction import Transaction
 from schema.quoting import quote
@@ -51,35 +53,35 @@ async def id_to_fqname(request: Request) -> Response:
     return json({"fq_name": list(fq_name), "type": kind})
 
 
-@router.post("/ref-update")
-async def ref_update(request: Request) -> Response:
-    current, body, server = named(request, "ref-update"), await mapping(request), service(request)
-    wanted = references.read_ref_update(server.model, body)
+@write(router, "/ref-update")
+def ref_update(server: Service, current: Exchange, document: Any) -> Plan[None]:
+    wanted = references.read_ref_update(server.model, mapped(document))
     changed(current, "ref-update", wanted.uuid, wanted.kind.name)
-    await server.write(current, lambda tx: references.ref_update(server.operations, tx, wanted))
-    return json({"uuid": wanted.uuid})
+    return Plan(
+        lambda tx: references.ref_update(server.operations, tx, wanted), lambda _: dumps({"uuid": wanted.uuid}),
+        wanted.uuid,
+    )  # fmt: skip
 
 
-@router.post("/ref-relax-for-delete")
-async def ref_relax_for_delete(request: Request) -> Response:
-    current, body, server = named(request, "ref-relax-for-delete"), await mapping(request), service(request)
-    uuid, target = references.read_relax(body)
+@write(router, "/ref-relax-for-delete")
+def ref_relax_for_delete(server: Service, current: Exchange, document: Any) -> Plan[None]:
+    uuid, target = references.read_relax(mapped(document))
     changed(current, "ref-relax-for-delete", uuid)
-    await server.write(current, lambda tx: references.relax(server.operations, tx, uuid, target))
-    return json({"uuid": uuid})
+    return Plan(lambda tx: references.relax(server.operations, tx, uuid, target), lambda _: dumps({"uuid": uuid}), uuid)
 
 
-@router.post("/prop-collection-update")
-async def prop_collection_update(request: Request) -> Response:
-    current, body, server = named(request, "prop-collection-update"), await mapping(request), service(request)
+@write(router, "/prop-collection-update")
+def prop_collection_update(server: Service, current: Exchange, document: Any) -> Plan[Object]:
+    body = mapped(document)
     uuid, updates = body.get("uuid"), body.get("updates") or []
     if not uuid or not isinstance(uuid, str):
         raise BadRequest("Error: prop_collection_update needs obj_uuid")
     if not isinstance(updates, list) or not all(isinstance(update, dict) for update in updates):
         raise BadRequest(f"Error: updates must be a list of objects: {quote(updates)}")
     changed(current, "prop-collection-update", uuid)
-    await server.write(current, lambda tx: elements.collection_update(server.operations, tx, uuid, updates))
-    return nothing()
+    return Plan(
+        lambda tx: elements.collection_update(server.operations, tx, uuid, updates), subject=uuid, content_type=TEXT
+    )
 
 
 @router.get("/prop-collection-get")
@@ -100,24 +102,32 @@ async def prop_collection_get(request: Request) -> Response:
 @router.post("/useragent-kv")
 async def useragent_kv(request: Request) -> Response:
     """Strings by name, for those who want to keep something on the server (contract 4.3)."""
-    current, body, server = named(request, "useragent-kv"), await mapping(request), service(request)
+    body = await mapping(request)
+    if body.get("operation") == "RETRIEVE" and "key" in body:
+        return json(await retrieve(request, body["key"]))
+    named(request, "useragent-kv")
+    return await perform(request, keep_value, {})
+
+
+@planned("/useragent-kv")
+def keep_value(_: Service, current: Exchange, document: Any) -> Plan[None]:
+    """Those operations that change something."""
+    body = mapped(document)
     operation, key, value = body.get("operation"), body.get("key"), body.get("value")
     if not operation:
         raise BadRequest("Error: Key/value store API needs 'operation' parameter")
     if "key" not in body:
         raise BadRequest("Error: Key/value store API needs 'key' parameter")
     if operation == "RETRIEVE":
-        return json(await retrieve(request, key))
+        raise BadRequest("Error: RETRIEVE changes nothing: it is no part of a transaction")
     if operation not in ("STORE", "DELETE"):
         raise NotFound(f"Invalid Operation {quote(operation)}")
     if not isinstance(key, str) or not key or (operation == "STORE" and not isinstance(value, str)):
         raise BadRequest(f"Error: Key/value store API stores text under text: {quote(key)}")
     changed(current, f"useragent-kv {operation}", key)
     if operation == "STORE":
-        await server.write(current, lambda tx: tx.store_value(key, str(value)))
-    else:
-        await server.write(current, lambda tx: tx.delete_value(key))
-    return nothing()
+        return Plan(lambda tx: tx.store_value(key, str(value)), content_type=TEXT)
+    return Plan(lambda tx: tx.delete_value(key), content_type=TEXT)
 
 
 async def retrieve(request: Request, key: Any) -> dict[str, Any]:
@@ -137,9 +147,9 @@ async def retrieve(request: Request, key: Any) -> dict[str, Any]:
     return {"value": found[key]}
 
 
-@router.post("/chown")
-async def chown(request: Request) -> Response:
-    current, body, server = named(request, "chown"), await mapping(request), service(request)
+@write(router, "/chown")
+def chown(server: Service, current: Exchange, document: Any) -> Plan[None]:
+    body = mapped(document)
     uuid, owner = body.get("uuid"), body.get("owner")
     if uuid is None:
         raise BadRequest("Bad Request, no resource UUID provided to chown")
@@ -155,8 +165,7 @@ async def chown(request: Request) -> Response:
             raise NotFound(f"Unknown id: {uuid}")
         server.operations.apply(tx, Update(before, owned(before, owner.replace("-", ""))))
 
-    await server.write(current, call)
-    return json({})
+    return Plan(call, lambda _: dumps({}), uuid)
 
 
 def owned(before: Object, owner: str) -> Object:

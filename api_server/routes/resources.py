@@ -3,24 +3,25 @@
 One route object stands for all of them: 252 routes in a list would be tried one after the other.
 """
 
-from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
+import schema
 from api_server.errors import MethodNotAllowed, NotFound
 from api_server.resources import lists, rendering
 from api_server.resources.body import read_create, read_update
 from api_server.routes.collections import listed
-from api_server.routes.service import Service, document, named
+from api_server.routes.middleware import Exchange, exchange
+from api_server.routes.plans import JSON, Plan, Planner, perform
+from api_server.routes.service import Service, named, service
 from api_server.store.objects import Object
 from schema.model import ResourceType
-
-Handler = Callable[[Service, Request, ResourceType, str], Awaitable[Response]]
-
-JSON = "application/json"
 
 
 def subject(object: Object) -> dict[str, str]:
@@ -28,20 +29,46 @@ def subject(object: Object) -> dict[str, str]:
     return {"type": object.type, "uuid": object.uuid, "fq_name": ":".join(object.fq_name)}
 
 
-async def create(service: Service, request: Request, kind: ResourceType, _: str) -> Response:
-    current = named(request, "create")
-    current.change = {"action": "create", "type": kind.name}
-    body = read_create(kind, await document(request))
-    current.change["fq_name"] = ":".join(body.fq_name)
-    created = await service.write(current, lambda tx: service.operations.create(tx, body, current.tenant))
-    current.change |= subject(created)
-    return Response(rendering.created(created, current.base_url), media_type=JSON)
+def plan_create(server: Service, current: Exchange, document: Any, kind: ResourceType) -> Plan[Object]:
+    change = current.change = {"action": "create", "type": kind.name}
+    body = read_create(kind, document)
+    change["fq_name"] = ":".join(body.fq_name)
+
+    def answer(created: Object) -> bytes:
+        change.update(subject(created))
+        return rendering.created(created, current.base_url)
+
+    return Plan(lambda tx: server.operations.create(tx, body, current.tenant), answer)
 
 
-async def read(service: Service, request: Request, kind: ResourceType, uuid: str) -> Response:
-    current, query = named(request, "read"), request.query_params
+def plan_update(server: Service, current: Exchange, document: Any, kind: ResourceType, uuid: str) -> Plan[Object]:
+    change = current.change = {"action": "update", "type": kind.name, "uuid": uuid}
+    body = read_update(kind, document)
+
+    def answer(updated: Object) -> bytes:
+        if body.empty:
+            current.change = None
+            return b""
+        change.update(subject(updated))
+        return rendering.updated(kind, uuid, current.base_url)
+
+    return Plan(lambda tx: server.operations.update(tx, kind, uuid, body), answer, uuid)
+
+
+def plan_delete(server: Service, current: Exchange, _: Any, kind: ResourceType, uuid: str) -> Plan[Object]:
+    change = current.change = {"action": "delete", "type": kind.name, "uuid": uuid}
+
+    def answer(deleted: Object) -> bytes:
+        change.update(subject(deleted))
+        return b""
+
+    return Plan(lambda tx: server.operations.delete(tx, kind, uuid), answer, uuid)
+
+
+async def read(request: Request, kind: ResourceType, uuid: str) -> Response:
+    current, server, query = named(request, "read"), service(request), request.query_params
     view = rendering.View.of(kind, query)
-    found = await service.read(current, lambda reader: view.read(reader, uuid))
+    found = await server.read(current, lambda reader: view.read(reader, uuid))
     if found is None:
         raise NotFound(f"Unknown id: {uuid}")
     if found.type != kind.name:
@@ -52,60 +79,69 @@ async def read(service: Service, request: Request, kind: ResourceType, uuid: str
     return Response(view.render(found, current.base_url), media_type=JSON, headers={"etag": etag})
 
 
-async def update(service: Service, request: Request, kind: ResourceType, uuid: str) -> Response:
-    current = named(request, "update")
-    current.change = {"action": "update", "type": kind.name, "uuid": uuid}
-    body = read_update(kind, await document(request))
-    updated = await service.write(current, lambda tx: service.operations.update(tx, kind, uuid, body))
-    if body.empty:
-        current.change = None
-        return Response(media_type=JSON)
-    current.change |= subject(updated)
-    return Response(rendering.updated(kind, uuid, current.base_url), media_type=JSON)
+async def list_objects(request: Request, kind: ResourceType) -> Response:
+    current, server = named(request, "list"), service(request)
+    return await listed(server, current, lists.read(server.model, kind, request.query_params))
 
 
-async def delete(service: Service, request: Request, kind: ResourceType, uuid: str) -> Response:
-    current = named(request, "delete")
-    current.change = {"action": "delete", "type": kind.name, "uuid": uuid}
-    deleted = await service.write(current, lambda tx: service.operations.delete(tx, kind, uuid))
-    current.change |= subject(deleted)
-    return Response(media_type=JSON)
+WRITES: dict[tuple[str, bool], tuple[str, Planner[...]]] = {
+    ("POST", False): ("create", plan_create),
+    ("PUT", True): ("update", plan_update),
+    ("DELETE", True): ("delete", plan_delete),
+}
+"""(method, whether the URL names one object) -> class of route and planner."""
+
+METHODS = {False: ("GET", "POST"), True: ("GET", "PUT", "DELETE")}
 
 
-async def list_objects(service: Service, request: Request, kind: ResourceType, _: str) -> Response:
-    current = named(request, "list")
-    return await listed(service, current, lists.read(service.model, kind, request.query_params))
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a URL of the generic routes names: the objects of a type, or one of them."""
+
+    kind: ResourceType
+    uuid: str | None
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Of a planner."""
+        return {"kind": self.kind} if self.uuid is None else {"kind": self.kind, "uuid": self.uuid}
+
+    def write(self, method: str) -> tuple[str, Planner[...]] | None:
+        return WRITES.get((method, self.uuid is not None))
 
 
-COLLECTION: dict[str, Handler] = {"GET": list_objects, "POST": create}
-OBJECT: dict[str, Handler] = {"GET": read, "PUT": update, "DELETE": delete}
+@cache
+def _kinds() -> tuple[dict[str, ResourceType], dict[str, ResourceType]]:
+    """By the first element of a path: of collections, of objects."""
+    types = schema.load().types
+    return {kind.plural: kind for kind in types.values()}, dict(types)
+
+
+def find_place(path: str) -> Place | None:
+    """A look-up, whatever the number of types. A trailing or doubled slash is another URL."""
+    first, slash, uuid = path[1:].partition("/")
+    kind = _kinds()[bool(slash)].get(first)
+    if kind is None or (slash and (not uuid or "/" in uuid)):
+        return None
+    return Place(kind, uuid if slash else None)
 
 
 class ResourceRoute(BaseRoute):
-    """Matches every URL of every type, and nothing else; a trailing or doubled slash is another URL."""
-
-    def __init__(self, service: Service) -> None:
-        self.service = service
-        self.collections = {kind.plural: kind for kind in service.model.types.values()}
-        self.objects = dict(service.model.types)
+    """Matches every URL of every type, and nothing else."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        if scope["type"] != "http":
-            return Match.NONE, {}
-        first, slash, uuid = scope["path"][1:].partition("/")
-        if slash:
-            kind = self.objects.get(first) if uuid and "/" not in uuid else None
-            handlers = OBJECT
-        else:
-            kind, handlers = self.collections.get(first), COLLECTION
-        if kind is None:
-            return Match.NONE, {}
-        return Match.FULL, {"resource": (handlers, kind, uuid)}
+        place = find_place(scope["path"]) if scope["type"] == "http" else None
+        return (Match.NONE, {}) if place is None else (Match.FULL, {"place": place})
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        handlers, kind, uuid = scope["resource"]
-        handler = handlers.get(scope["method"])
-        if handler is None:
-            raise MethodNotAllowed((*handlers, "HEAD"))
-        response = await handler(self.service, Request(scope, receive, send), kind, uuid)
+        place: Place = scope["place"]
+        method, request = scope["method"], Request(scope, receive, send)
+        if method == "GET":
+            handled = read(request, place.kind, place.uuid) if place.uuid else list_objects(request, place.kind)
+        elif found := place.write(method):
+            exchange(request).route, planner = found
+            handled = perform(request, planner, place.parameters, bodied=method != "DELETE")
+        else:
+            raise MethodNotAllowed((*METHODS[place.uuid is not None], "HEAD"))
+        response = await handled
         await response(scope, receive, send)

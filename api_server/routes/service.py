@@ -65,6 +65,24 @@ class Service:
         current.revision = revision
         return result
 
+    async def rehearse(
+        self, current: Exchange, call: Callable[[Transaction], Result]
+    ) -> tuple[Result, list[dict[str, Any]]]:
+        """What a write would give, and its changes (fields: those an update changes). Nothing of it is kept."""
+
+        def described(tx: Transaction) -> tuple[Result, list[dict[str, Any]]]:
+            result, changes = call(tx), []
+            for event, fields in zip(tx.events, tx.fields, strict=True):
+                found = orjson.loads(event.object)
+                change = {"operation": event.operation, "type": event.type, "uuid": event.uuid}
+                changes.append(change | {"fq_name": found["fq_name"], "fields": fields, "object": found})
+            return result, changes
+
+        answer, current.revision = await self.store.write(
+            described, request_id=current.request_id, user=current.user, base_url=current.base_url, rehearsal=True
+        )
+        return answer
+
     async def read(self, current: Exchange, call: Callable[[Reader], Result]) -> Result:
         """One snapshot; the exchange learns its revision."""
 
@@ -101,12 +119,15 @@ async def document(request: Request) -> Any:
         raise BadRequest(f"Invalid JSON: {error}") from None
 
 
-async def mapping(request: Request) -> dict[str, Any]:
-    """The JSON body of an action, which is an object."""
-    body = await document(request)
-    if not isinstance(body, dict):
+def mapped(document: Any) -> dict[str, Any]:
+    """The document of an action, which is an object."""
+    if not isinstance(document, dict):
         raise BadRequest("Invalid JSON: the body must be an object")
-    return body
+    return document
+
+
+async def mapping(request: Request) -> dict[str, Any]:
+    return mapped(await document(request))
 
 
 def nothing() -> Response:

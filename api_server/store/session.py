@@ -175,6 +175,8 @@ class Session:
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """A part of a transaction that can fail alone; Ended if its failure took the transaction along."""
+        self.flush()
+        sent = self.sent
         self._cursor.execute("savepoint part")
         try:
             yield
@@ -187,6 +189,7 @@ class Session:
                 self._cursor.execute("release savepoint part")
             except self.database.driver.Error:
                 raise Ended(f"The database could not do it: {one_line(error)}") from error
+            self.sent = sent
             raise
         self._cursor.execute("release savepoint part")
 

@@ -79,15 +79,22 @@ class Store:
         return self
 
     async def write(
-        self, call: Callable[[Transaction], Result], *, request_id: str = "", user: str = "", base_url: str = ""
+        self,
+        call: Callable[[Transaction], Result],
+        *,
+        request_id: str = "",
+        user: str = "",
+        base_url: str = "",
+        rehearsal: bool = False,
     ) -> tuple[Result, int]:
         """Run a request in a write transaction: its result and its revision, after the commit.
 
         The revision is the newest one there was if the request changed nothing. call: synchronous, pure over the
-        transaction, since it can be run again. Raises what `call` raises, nothing of it having been written;
-        Unavailable if the database is away, or if it went during the commit and the outcome is unknown.
+        transaction, since it can be run again. rehearsal: all is done and then undone, so that no change, number or
+        revision is left of it. Raises what `call` raises, nothing of it having been written; Unavailable if the
+        database is away, or if it went during the commit and the outcome is unknown.
         """
-        answer: tuple[Result, int] = await self._write(Write(call, request_id, user, base_url))
+        answer: tuple[Result, int] = await self._write(Write(call, request_id, user, base_url, rehearsal))
         return answer
 
     async def read(self, call: Callable[[Reader], Result]) -> Result:

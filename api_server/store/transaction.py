@@ -53,7 +53,8 @@ class Transaction(View):
 
     now: naive UTC, ISO 8601 with microseconds; the time of this request, later than that of any before it.
     base_url: of the request, without trailing slash, for hrefs in refusals. revision: what its changes get.
-    events: its changes so far, in order; none: it needs no revision.
+    events: its changes so far, in order; none: it needs no revision. fields: what each of them changed; None for a
+    create or delete.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Transaction(View):
         self.user = user
         self.base_url = base_url
         self.events: list[Event] = []
+        self.fields: list[list[str] | None] = []
 
     # --- objects
 
@@ -166,7 +168,7 @@ class Transaction(View):
         self._stamp(after, max(self.now, _later(current.modified)))
         properties = orjson.dumps(after.properties)
         self._session.later(_UPDATE_RESOURCE, of=after.uuid, **self._row(after, properties))
-        self._log("update", after, events.encode(after, properties), ",".join(_changed(current, after)))
+        self._log("update", after, events.encode(after, properties), list(_changed(current, after)))
 
     def _stamp(self, after: Object, modified: str) -> None:
         after.modified = modified
@@ -185,14 +187,15 @@ class Transaction(View):
             "owner": (after.properties.get("perms2") or {}).get("owner"),
         }
 
-    def _log(self, operation: Operation, object: Object, text: str, fields: str | None = None) -> None:
+    def _log(self, operation: Operation, object: Object, text: str, fields: list[str] | None = None) -> None:
         event = Event(self.revision, len(self.events), operation, object.type, object.uuid, text)
         self.events.append(event)
+        self.fields.append(fields)
         self._session.later(
             _INSERT_CHANGE,
             **event._asdict(),
             fq_name=names.join(object.fq_name),
-            fields=fields,
+            fields=None if fields is None else ",".join(fields),
             request_id=self.request_id,
             user=self.user,
             at=self.now,

@@ -39,12 +39,20 @@ CHANNEL = "vaportrail"
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A request: `call` with a transaction made for it."""
+    """A request: `call` with a transaction made for it. rehearsal: its result is wanted, its changes are not."""
 
     call: Callable[[Transaction], Any]
     request_id: str = ""
     user: str = ""
     base_url: str = ""
+    rehearsal: bool = False
+
+
+class Rehearsed(Exception):
+    """Ends the savepoint of a rehearsal, with its result."""
+
+    def __init__(self, result: Any) -> None:
+        self.result = result
 
 
 @dataclass(slots=True)
@@ -146,6 +154,9 @@ class Writer:
         session = self._session
         with self._transaction(len(writes)) as group:
             for write in writes:
+                if write.rehearsal:
+                    self._alone(group, write)
+                    continue
                 sent, lengths = session.sent, [len(rows) for rows in session.waiting.values()]
                 tx = self._request(group, write)
                 try:
@@ -164,17 +175,26 @@ class Writer:
     def _apart(self, writes: Sequence[Write]) -> _Group:
         with self._transaction(len(writes)) as group:
             for write in writes:
-                tx = self._request(group, write)
-                try:
-                    with self._session.savepoint():
-                        result = write.call(tx)
-                except Ended:
-                    raise
-                except Exception as error:  # noqa: BLE001 - it is this request's answer
-                    group.answers.append(self._told(error))
-                else:
-                    group.accept(tx, result)
+                self._alone(group, write)
         return group
+
+    def _alone(self, group: _Group, write: Write) -> None:
+        """In a savepoint of its own, which a failure ends, and a rehearsal too."""
+        tx = self._request(group, write)
+        try:
+            with self._session.savepoint():
+                result = write.call(tx)
+                if write.rehearsal:
+                    self._session.flush()  # what the database has to say of it
+                    raise Rehearsed(result)
+        except Ended:
+            raise
+        except Rehearsed as rehearsed:
+            group.answers.append((rehearsed.result, group.revision))
+        except Exception as error:  # noqa: BLE001 - it is this request's answer
+            group.answers.append(self._told(error))
+        else:
+            group.accept(tx, result)
 
     @contextmanager
     def _transaction(self, number: int) -> Iterator[_Group]:

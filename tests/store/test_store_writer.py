@@ -186,3 +186,39 @@ async def test_groups_are_as_if_one_by_one(store: Store, data: st.DataObject) ->
     events = await logged(store, start)
     assert [one.revision for one in events] == list(range(start + 1, store.feed.revision + 1))
     assert {body(one)["name"]: body(one)["value"] for one in events} == expected
+
+
+async def test_rehearsals_leave_nothing_and_disturb_nobody(store: Store) -> None:
+    """Among others in one group, refused ones too: what the others wrote stands, and no number or revision is gone."""
+
+    def rehearsed(name: str) -> Callable[[Transaction], int | None]:
+        def call(tx: Transaction) -> int | None:
+            tx.apply(Create(make("domain", name)))
+            return tx.take("pool", [(1, 9)], "me")
+
+        return call
+
+    def refused(tx: Transaction) -> None:
+        tx.apply(Create(make("domain", "half")))
+        tx.take("pool", [(1, 9)], "me")
+        raise BadRequest("no")
+
+    def taking(tx: Transaction) -> int | None:
+        tx.apply(Create(make("domain", "taking")))
+        return tx.take("pool", [(1, 9)], "me")
+
+    answers = await asyncio.gather(
+        store.write(creating(make("domain", "a"))),
+        store.write(rehearsed("b"), rehearsal=True),
+        store.write(rehearsed("b"), rehearsal=True),
+        store.write(refused, rehearsal=True),
+        store.write(rehearsed("a"), rehearsal=True),
+        store.write(taking),
+        return_exceptions=True,
+    )
+    assert [type(answer) for answer in answers] == [tuple, tuple, tuple, BadRequest, Conflict, tuple]
+    assert [answers[index][0] for index in (1, 2, 5)] == [1, 1, 1]
+    found = await store.read(lambda reader: reader.records("domain"))
+    assert [record.fq_name for record in found] == ["a", "taking"]
+    assert [one.revision for one in await logged(store)] == [1, 2]
+    assert (await store.write(lambda tx: tx.taken("pool")))[0] == 1
