@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from api_server.resources.addresses import FloatingIpPool, InstanceIp, PooledIp
 from api_server.resources.hooks import Hook, Registry
 from api_server.resources.interfaces import VirtualMachineInterface
+from api_server.resources.ipam import NetworkIpam
 from api_server.resources.loadbalancing import KEYS, NATIVE, ServiceApplianceSet
-from api_server.resources.networking import NetworkIpam, VirtualNetwork
+from api_server.resources.networking import VirtualNetwork
 from api_server.resources.routing import RouteTarget, RoutingInstance
 from api_server.resources.security import NetworkPolicy, SecurityGroup
 from api_server.resources.tenancy import Domain, GlobalSystemConfig, Project, ServiceTemplate
