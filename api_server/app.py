@@ -18,6 +18,7 @@ import schema
 from api_server.errors import ApiError, MethodNotAllowed, NotFound
 from api_server.resources.defaults import ensure_defaults
 from api_server.resources.operations import Operations
+from api_server.resources.quotas import Quotas
 from api_server.resources.registry import registry
 from api_server.routes import actions, collections, docs, home, openapi, ops, transaction, unbuilt, watch
 from api_server.routes.middleware import ExchangeMiddleware
@@ -67,7 +68,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="Vaportrail", openapi_url=None, redirect_slashes=False, lifespan=lifespan,
         exception_handlers={HTTPException: refuse},
     )  # fmt: skip
-    service = Service(settings, model, Operations(model, registry(native_driver=settings.native_driver)))
+    hooks = registry(native_driver=settings.native_driver)
+    service = Service(settings, model, Operations(model, hooks, Quotas(settings.quota)))
     app.state.service = service
     app.add_middleware(ExchangeMiddleware, metrics=service.metrics, limit=settings.max_request_size)
     app.router.routes.append(ResourceRoute())

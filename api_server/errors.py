@@ -7,6 +7,7 @@
     +-- MethodNotAllowed     405   `allow` names the methods that are
     +-- Conflict             409
     +-- Gone                 410   the change log does not reach back so far (`GET /watch`)
+    +-- OverQuota            412   a project holds as much as it may (contract 2.10)
     +-- PreconditionFailed   412   the object is no longer of the version that `If-Match` names
     +-- TooLarge             413
     +-- NotImplementedHere   501
@@ -56,6 +57,10 @@ class Conflict(ApiError):
 
 class Gone(ApiError):
     status = 410
+
+
+class OverQuota(ApiError):
+    status = 412
 
 
 class PreconditionFailed(ApiError):

@@ -3,8 +3,10 @@
 import os
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, Json, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from api_server.resources import quotas
 
 
 def default_database() -> str:
@@ -32,3 +34,15 @@ class Settings(BaseSettings):
     max_request_size: int = Field(1_024_000, gt=0, description="Bytes of one request body; larger ones get 413.")
     max_watchers: int = Field(1_000, ge=0, description="Concurrent GET /watch; one more gets 503.")
     watch_keepalive: float = Field(60, gt=0, description="Seconds of silence after which a watcher is sent a comment.")
+    quota: Json[dict[str, int]] = Field(
+        default_factory=dict,
+        validate_default=False,
+        description='What a project may hold if it does not say so itself: {"virtual_network": 10, "defaults": 100}.',
+    )
+
+    @field_validator("quota")
+    @classmethod
+    def _known(cls, quota: dict[str, int]) -> dict[str, int]:
+        if unknown := quota.keys() - quotas.members():
+            raise ValueError(f"{', '.join(sorted(unknown))}: nothing that can be limited")
+        return quota

@@ -35,6 +35,14 @@ def serve(
     watch_keepalive: Annotated[
         float | None, typer.Option(help="Seconds of silence before a watcher is sent a comment.", show_default="60")
     ] = None,
+    quota: Annotated[
+        str | None,
+        typer.Option(
+            metavar="JSON",
+            help="What a project may hold if its own quota does not say, by type.",
+            show_default="{}, no limits",
+        ),
+    ] = None,
     log_format: log.FormatOption = log.LogFormat.text,
     log_level: log.LevelOption = log.LogLevel.info,
 ) -> None:

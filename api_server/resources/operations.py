@@ -13,6 +13,7 @@ from api_server.errors import BadRequest, Conflict, NotFound
 from api_server.resources import standard
 from api_server.resources.body import Body, Link
 from api_server.resources.hooks import Registry, perform
+from api_server.resources.quotas import Quotas
 from api_server.resources.tagging import check_tags
 from api_server.store.objects import Change, Create, Delete, Object, Origin, Reference, Update
 from api_server.store.transaction import Transaction
@@ -25,14 +26,17 @@ ID_PERMS_UPDATE = ("enable", "description")
 
 
 class Operations:
-    """The generic part of every type. model: the types there are. registry: what is special about some of them."""
+    """The generic part of every type. model: the types there are. registry: what is special about some of them.
+    quotas: what projects may hold."""
 
-    def __init__(self, model: ObjectModel, registry: Registry) -> None:
+    def __init__(self, model: ObjectModel, registry: Registry, quotas: Quotas | None = None) -> None:
         self.model = model
         self.registry = registry
+        self.quotas = quotas or Quotas()
 
     def apply(self, tx: Transaction, change: Change) -> None:
-        """One change with all that belongs to it. ApiError if a hook or the store refuses it."""
+        """One change with all that belongs to it. ApiError if a quota, a hook or the store refuses it."""
+        self.quotas.check(tx, change)
         if not isinstance(change, Delete):
             check_tags(change.after)
         perform(tx, self.registry, change)
@@ -87,8 +91,8 @@ class Operations:
 
     def parent_uuid(self, tx: Transaction, body: Body, parent_type: str) -> str:
         name = body.fq_name[:-1]
-        if found := tx.find(parent_type, name):
-            return found
+        if found := tx.named(parent_type, name):
+            return found.uuid
         if (body.properties.get("perms2") or {}).get("owner"):
             raise BadRequest(f"Parent {list(name)} type {parent_type} does not exist")
         raise NotFound(f"Name {list(name)} not found")

@@ -53,6 +53,13 @@ REFERRERS = _objects(
         )
     )
 )
+_named = resource.alias("named")
+_its_name = (_named.c.type == _arg("type")) & (_named.c.fq_name == _arg("fq_name"))
+LINEAGE = _objects(
+    lambda uuid: uuid.in_(
+        sa.union_all(sa.select(_named.c.uuid).where(_its_name), sa.select(_named.c.parent_uuid).where(_its_name))
+    )
+)
 
 NAME_OF = Statement(sa.select(_r.type, _r.fq_name).where(_r.uuid == _arg("uuid")))
 UUID_OF = Statement(sa.select(_r.uuid).where(_r.type == _arg("type"), _r.fq_name == _arg("fq_name")))
@@ -75,6 +82,11 @@ def children(session: Session, uuid: str, type: str) -> list[Object]:
 def referrers(session: Session, uuid: str, type: str) -> list[Object]:
     """By uuid."""
     return sorted(_assemble(session.all(REFERRERS, uuid=uuid, type=type)), key=lambda referrer: referrer.uuid)
+
+
+def lineage(session: Session, type: str, fq_name: str) -> list[Object]:
+    """An object by its joined name, and its parent if it has one, in no order."""
+    return _assemble(session.all(LINEAGE, type=type, fq_name=fq_name)) if names.storable(fq_name + type) else []
 
 
 def find(session: Session, type: str, fq_name: str) -> str | None:

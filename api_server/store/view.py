@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from api_server.store import loading, names, pools
+from api_server.store import counting, loading, names, pools
 from api_server.store.objects import Object
 from api_server.store.session import Session, Statement
 from api_server.store.tables import resource, search_key
@@ -67,6 +67,18 @@ class View:
             self._remember(loading.many(self._session, unknown))
         return [found.copy() for uuid in uuids if (found := objects[uuid])]
 
+    def named(self, type: str, fq_name: Sequence[str]) -> Object | None:
+        """An object by its name. Its parent is read in the same statement: who creates below an object looks there
+        next, for whom it belongs to and how much of it may be."""
+        key = (type, names.join(fq_name))
+        objects, uuids = self.known.objects, self.known.uuids
+        if key not in uuids:
+            found = {one.uuid: one for one in loading.lineage(self._session, *key)}
+            uuids[key] = next((uuid for uuid, one in found.items() if (one.type, names.join(one.fq_name)) == key), None)
+            objects.update({uuid: one for uuid, one in found.items() if uuid not in objects})
+        uuid = uuids[key]
+        return self.get(uuid) if uuid is not None else None
+
     def find(self, type: str, fq_name: Sequence[str]) -> str | None:
         """uuid by name."""
         key = (type, names.join(fq_name))
@@ -100,6 +112,12 @@ class View:
         """Objects of one type that reference uuid, by uuid."""
         self._session.flush()
         return self._remember(loading.referrers(self._session, uuid, type))
+
+    def count(self, way: counting.Way, uuid: str, type: str, *, hidden: bool = True) -> int:
+        """How many objects of a type are children or grandchildren of an object, or refer to it; hidden: those with
+        `user_visible` false among them."""
+        self._session.flush()
+        return counting.count(self._session, way, uuid, type, hidden=hidden)
 
     def by_key(self, key: str, type: str | None = None) -> list[str]:
         """uuids of the objects that declared this search key, in order."""
