@@ -9,5 +9,6 @@ RUN pip install --no-cache-dir /src && rm -rf /src
 
 WORKDIR /var/lib/vaportrail
 ENTRYPOINT ["vaportrail"]
-CMD ["serve", "--host", "0.0.0.0"]
+# There is no authentication: publish the port where everybody may change everything, else on 127.0.0.1.
+CMD ["serve", "--host", "0.0.0.0", "--no-auth"]
 EXPOSE 8082

@@ -24,6 +24,7 @@ from api_server.routes import actions, collections, docs, home, openapi, ops, tr
 from api_server.routes.middleware import ExchangeMiddleware
 from api_server.routes.resources import ResourceRoute
 from api_server.routes.service import Service
+from api_server.routes.sites import Hosts
 from api_server.settings import Settings
 from api_server.store import Limits, Pace, Store
 
@@ -71,7 +72,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     hooks = registry(native_driver=settings.native_driver)
     service = Service(settings, model, Operations(model, hooks, Quotas(settings.quota)))
     app.state.service = service
-    app.add_middleware(ExchangeMiddleware, metrics=service.metrics, limit=settings.max_request_size)
+    app.add_middleware(
+        ExchangeMiddleware, metrics=service.metrics, limit=settings.max_request_size,
+        hosts=Hosts(settings.host, settings.allow_host),
+    )  # fmt: skip
     app.router.routes.append(ResourceRoute())
     for module in (home, actions, collections, transaction, watch, ops, docs, openapi, unbuilt):
         app.include_router(module.router)

@@ -2,9 +2,10 @@
 
 import os
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, Json, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from api_server.resources import quotas
 
@@ -31,6 +32,12 @@ class Settings(BaseSettings):
     native_driver: bool = Field(
         True, description="Link load balancers to their back-ends here; off for those who run their own svc-monitor."
     )
+    no_auth: bool = Field(
+        False, description="Serve on an address beyond the loopback although nobody has to say who they are."
+    )
+    allow_host: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="More names of this server in the Host header, comma separated; * for any."
+    )
     max_request_size: int = Field(1_024_000, gt=0, description="Bytes of one request body; larger ones get 413.")
     max_watchers: int = Field(1_000, ge=0, description="Concurrent GET /watch; one more gets 503.")
     watch_keepalive: float = Field(60, gt=0, description="Seconds of silence after which a watcher is sent a comment.")
@@ -46,3 +53,8 @@ class Settings(BaseSettings):
         if unknown := quota.keys() - quotas.members():
             raise ValueError(f"{', '.join(sorted(unknown))}: nothing that can be limited")
         return quota
+
+    @field_validator("allow_host", mode="before")
+    @classmethod
+    def _comma_separated(cls, value: object) -> object:
+        return [name for name in value.split(",") if name] if isinstance(value, str) else value

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any
 
+import structlog
 import typer
 
 from cli import log
@@ -28,6 +29,14 @@ def serve(
             show_default="on",
         ),
     ] = None,
+    no_auth: Annotated[
+        bool | None,
+        typer.Option("--no-auth", help="Serve beyond the loopback although nobody has to say who they are."),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="One more name of this server in the Host header; * for any."),
+    ] = None,
     max_request_size: Annotated[
         int | None, typer.Option(help="Bytes of one request body.", show_default="1024000")
     ] = None,
@@ -52,6 +61,7 @@ def serve(
     settings = load_settings(given)
 
     from api_server.app import create_app
+    from api_server.routes.sites import is_loopback
     from api_server.server import Server, listen
     from api_server.store import UnusableDatabase
 
@@ -59,6 +69,17 @@ def serve(
         listener = listen(settings.host, settings.port)
     except OSError as error:
         fail(f"cannot listen on {settings.host} port {settings.port}: {error.strerror}")
+    beyond = not is_loopback(listener.getsockname()[0])
+    if beyond and not settings.no_auth:
+        listener.close()
+        fail(
+            f"{settings.host} is reached from other machines, and there is no authentication: whoever reaches it may "
+            "change everything. Say --no-auth if that is meant, or listen on 127.0.0.1"
+        )
+    if beyond:
+        structlog.get_logger().warning(
+            "no authentication", address=settings.host, meaning="whoever reaches this address may change everything"
+        )
     try:
         Server(create_app(settings), listener, ready=lambda url: announce(url, settings.database)).run()
     except UnusableDatabase as error:

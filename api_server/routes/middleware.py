@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from html import escape
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import parse_qsl
 from uuid import uuid4
 
 import orjson
@@ -20,13 +21,17 @@ import structlog
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api_server.errors import ApiError, BadRequest, Forbidden, MethodNotAllowed, TooLarge
+from api_server.errors import ApiError, BadRequest, MethodNotAllowed, TooLarge
 from api_server.metrics import Metrics
+from api_server.routes.sites import Hosts, check_origin
 
 log = structlog.get_logger()
 
 LEGAL_ID = re.compile(rb"[\x21-\x7e]{1,128}")  # what a client may choose as request id: it goes into logs and headers
 LEGAL_USER = re.compile(rb"[\x20-\x7e]{1,255}")
+
+TERMINAL = (b"curl/", b"Wget/", b"HTTPie/")
+"""Programs that show an answer to whoever typed the request; as the Kubernetes API server knows them."""
 
 # Refusals that Contrail leaves to its web framework, whose error page holds the text (contract section 0).
 FRAMED = frozenset({401, 412, 413})
@@ -42,7 +47,8 @@ class Exchange:
     """One request and its answer.
 
     route: the class of route, a label of metrics (never a part of the URL). revision: of the answer, None if it has
-    none. change: what was changed or was to be, for the log; None if nothing was. started: monotonic seconds.
+    none. change: what was changed or was to be, for the log; None if nothing was. indented: a person reads the answer.
+    started: monotonic seconds.
     """
 
     request_id: str
@@ -51,6 +57,7 @@ class Exchange:
     base_url: str
     user: str = ""
     tenant: str | None = None
+    indented: bool = False
     started: float = field(default_factory=time.perf_counter)
     route: str = "unknown"
     revision: int | None = None
@@ -82,18 +89,17 @@ def open_exchange(scope: Scope, headers: dict[bytes, bytes]) -> Exchange:
         base_url=base_url(scope, headers),
         user=user.decode() if LEGAL_USER.fullmatch(user) else "",
         tenant=tenant.decode() if LEGAL_ID.fullmatch(tenant) else None,
+        indented=read_by_a_person(scope["query_string"], headers),
     )
 
 
-def check_site(method: str, headers: dict[bytes, bytes]) -> None:
-    """Forbidden for what a page of another site has a browser send: a body is read whatever its Content-Type, and the
-    loopback address keeps no page away. A link that is followed is no harm. Programs send neither header."""
-    origin, site = headers.get(b"origin"), headers.get(b"sec-fetch-site", b"same-origin")
-    foreign = site not in (b"same-origin", b"none") or (
-        origin is not None and origin.partition(b"://")[2] != headers.get(b"host", b"")
-    )
-    if foreign and not (method == "GET" and headers.get(b"sec-fetch-mode") == b"navigate"):
-        raise Forbidden("A page of another site may not use this server")
+def read_by_a_person(query: bytes, headers: dict[bytes, bytes]) -> bool:
+    """`?pretty` (`?pretty=false` is a no), else what people type at a terminal, and a page opened in a browser."""
+    if query:
+        for name, value in parse_qsl(query, keep_blank_values=True):
+            if name == b"pretty":
+                return value.lower() not in (b"false", b"0")
+    return headers.get(b"user-agent", b"").startswith(TERMINAL) or headers.get(b"sec-fetch-mode") == b"navigate"
 
 
 def limited(receive: Receive, headers: dict[bytes, bytes], limit: int) -> Receive:
@@ -122,6 +128,31 @@ def limited(receive: Receive, headers: dict[bytes, bytes], limit: int) -> Receiv
     return counted
 
 
+def indented(send: Send) -> Send:
+    """JSON is sent on with two spaces of indent and a line end; whatever else it is, as it is."""
+    start: Message | None = None
+    parts: list[bytes] = []
+
+    async def sending(message: Message) -> None:
+        nonlocal start
+        if message["type"] == "http.response.start" and (b"content-type", b"application/json") in message["headers"]:
+            start = message
+            return
+        if start is None:
+            await send(message)
+            return
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            body = b"".join(parts)
+            if body:
+                body = orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+            headers = [(name, value) for name, value in start["headers"] if name != b"content-length"]
+            await send({**start, "headers": [*headers, (b"content-length", str(len(body)).encode())]})
+            await send({**message, "body": body})
+
+    return sending
+
+
 def refusal(error: ApiError, accept: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Headers and body. Text labelled HTML is what Contrail sends and its clients print; JSON for who asks for it."""
     if b"application/json" in accept and b"text/" not in accept:
@@ -145,10 +176,11 @@ def refusal(error: ApiError, accept: bytes) -> tuple[list[tuple[bytes, bytes]], 
 class ExchangeMiddleware:
     """Opens the exchange, answers refusals and faults, and closes it with a log line and figures."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, limit: int) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, limit: int, hosts: Hosts) -> None:
         self.app = app
         self.metrics = metrics
         self.limit = limit
+        self.hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -172,20 +204,22 @@ class ExchangeMiddleware:
                 message = {**message, "body": b""}
             await send(message)
 
+        reply = indented(answer) if current.indented else answer
         reason = None
         try:
             if b"%00" in scope.get("raw_path", b"") or b"%00" in scope["query_string"]:
                 raise BadRequest("NUL is not allowed in a URL")
-            check_site(scope["method"], headers)
-            await self.app(scope, limited(receive, headers, self.limit), answer)
+            check_origin(scope["method"], headers)
+            self.hosts.check(headers.get(b"host", b""), scope.get("server"))
+            await self.app(scope, limited(receive, headers, self.limit), reply)
         except ApiError as error:
             reason = error.text
-            await self.refuse(error, headers, status, answer)
+            await self.refuse(error, headers, status, reply)
         except Exception:  # noqa: BLE001  # the one place where a fault becomes a 500
             reason = "Internal Server Error"
             log.error("fault", request_id=current.request_id, method=current.method, path=current.path,
                       traceback=traceback.format_exc())  # fmt: skip
-            await self.refuse(ApiError(f"Internal Server Error ({current.request_id})"), headers, status, answer)
+            await self.refuse(ApiError(f"Internal Server Error ({current.request_id})"), headers, status, reply)
         finally:
             self.close(current, status, reason)
 

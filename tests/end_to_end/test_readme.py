@@ -33,7 +33,8 @@ def test_the_curl_tour(url: str, tmp_path: Path) -> None:
     environment = {"PATH": os.environ["PATH"]}
     done = subprocess.run(["sh", "-euc", script], capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
-    (floating_ip,) = (item["floating-ip"] for item in json.loads(done.stdout.splitlines()[-1])["floating-ips"])
+    shown = done.stdout[done.stdout.rindex('{\n  "floating-ips"') :]
+    (floating_ip,) = (item["floating-ip"] for item in json.loads(shown)["floating-ips"])
     assert floating_ip["floating_ip_address"] == "10.9.0.100"
     linked = {reference["to"][-1] for reference in floating_ip["virtual_machine_interface_refs"]}
     assert linked == {"web-0", "web-1"}

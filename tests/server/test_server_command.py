@@ -98,3 +98,36 @@ def test_the_default_database_is_in_the_users_state_folder(tmp_path: Path) -> No
     with Program("serve", "--port", "0", environment={"XDG_STATE_HOME": str(tmp_path)}) as program:
         program.wait_ready()
     assert (tmp_path / "vaportrail/vaportrail.db").exists()
+
+
+def test_an_address_beyond_the_loopback_needs_a_word(tmp_path: Path) -> None:
+    database = f"sqlite:///{tmp_path}/a.db"
+    refused = run("serve", "--host", "0.0.0.0", "--port", "0", "--database", database)
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        "vaportrail: 0.0.0.0 is reached from other machines, and there is no authentication: whoever reaches it may "
+        "change everything. Say --no-auth if that is meant, or listen on 127.0.0.1\n"
+    )
+    with Program("serve", "--host", "0.0.0.0", "--port", "0", "--database", database, "--no-auth") as program:
+        port = program.wait_ready().rpartition(":")[2]
+        assert httpx.get(f"http://127.0.0.1:{port}/domains").status_code == 200
+        program.stop()
+    assert any("no authentication" in line and "address=0.0.0.0" in line for line in program.lines)
+
+
+@pytest.mark.parametrize(
+    ("words", "environment"),
+    [
+        (("--allow-host", "a.example", "--allow-host", "b.example"), {}),
+        ((), {"VAPORTRAIL_ALLOW_HOST": "a.example,b.example"}),
+    ],
+)
+def test_names_it_goes_by(tmp_path: Path, words: tuple[str, ...], environment: dict[str, str]) -> None:
+    arguments = ("serve", "--port", "0", "--database", f"sqlite:///{tmp_path}/a.db", *words)
+    with Program(*arguments, environment=environment) as program:
+        url = program.wait_ready()
+        asked = {
+            name: httpx.get(f"{url}/domains", headers={"Host": name}).status_code
+            for name in ("a.example", "b.example", "c.example")
+        }
+        assert asked == {"a.example": 200, "b.example": 200, "c.example": 403}

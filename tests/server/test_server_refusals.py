@@ -214,33 +214,6 @@ async def test_json_is_taken_whatever_its_label(client: httpx.AsyncClient, label
     assert answer.status_code == 200, answer.text
 
 
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [
-        ({}, 200),
-        ({"Origin": "http://test"}, 200),
-        ({"Origin": "http://test", "Sec-Fetch-Site": "same-origin"}, 200),
-        ({"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"}, 200),
-        ({"Origin": "http://elsewhere.example"}, 403),
-        ({"Origin": "null"}, 403),
-        ({"Sec-Fetch-Site": "cross-site"}, 403),
-        ({"Sec-Fetch-Site": "same-site"}, 403),
-    ],
-)
-async def test_pages_of_other_sites_are_refused(
-    client: httpx.AsyncClient, headers: dict[str, str], status: int
-) -> None:
-    body = b'{"loadbalancer": {"fq_name": ["default-domain", "default-project", "site"], "parent_type": "project"}}'
-    answer = await client.post("/loadbalancers", content=body, headers={"Host": "test", **headers})
-    assert answer.status_code == status, answer.text
-
-
-async def test_a_link_from_another_site_may_be_followed(client: httpx.AsyncClient) -> None:
-    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
-    assert (await client.get("/loadbalancers", headers=headers)).status_code == 200
-    assert (await client.post("/loadbalancers", headers=headers)).status_code == 403
-
-
 ACTIONS: list[tuple[str, dict[str, Any], int, str]] = [
     ("fqname-to-id", {"type": "foo", "fq_name": ["x"]}, 404, "Resource type 'foo' not found"),
     ("fqname-to-id", {"type": "domain", "fq_name": ["x"]}, 404, "Name ['x'] not found"),
