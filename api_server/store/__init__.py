@@ -4,6 +4,7 @@
     result, revision = await store.write(call, request_id=, user=, base_url=)    call(tx: Transaction) -> result
     result = await store.read(call)                                              call(reader: Reader) -> result
     subscription = await store.feed.subscribe(types, after)     async iterator of Chunk; Gone if the log is compacted
+    entries, bounds = await store.entries(Position.after(revision))              the log, for one who works through it
     store.feed.revision, store.feed.close(reason), store.counts, await store.compact(), await store.close()
 
 What it promises, on both databases alike:
@@ -15,9 +16,11 @@ What it promises, on both databases alike:
 * `read` sees committed data, at least as new as every write that has returned.
 """
 
+from api_server.store.changes import Entry, Position
 from api_server.store.engine import UnusableDatabase
 from api_server.store.events import Chunk, Event
 from api_server.store.feed import Feed, Pace, Subscription
+from api_server.store.leases import Lease
 from api_server.store.migration import upgrade
 from api_server.store.names import split
 from api_server.store.objects import Change, Create, Delete, Object, Origin, Reference, Update
@@ -32,13 +35,16 @@ __all__ = [
     "Counts",
     "Create",
     "Delete",
+    "Entry",
     "Event",
     "Feed",
+    "Lease",
     "Limits",
     "Link",
     "Object",
     "Origin",
     "Pace",
+    "Position",
     "Reader",
     "Record",
     "Reference",

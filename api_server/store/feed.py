@@ -134,6 +134,7 @@ class Feed:
         self.pace = pace
         self.revision = revision
         self._bounds = bounds
+        self._moved = asyncio.Event()
         self._announced = revision  # the newest revision it has heard of
         self._loop = asyncio.get_running_loop()
         self._live: dict[Types, set[Subscription]] = {}
@@ -168,6 +169,12 @@ class Feed:
                 raise Gone(f"Revision {after} is unknown here, the newest is {bounds.newest}; list again")
         return Subscription(self, None if types is None else frozenset(types), after)
 
+    async def beyond(self, revision: int) -> None:
+        """Until this process knows of a later one."""
+        while self.revision <= revision:
+            self._moved.clear()
+            await self._moved.wait()
+
     def close(self, reason: str = "the server is stopping") -> None:
         """End all subscriptions, after what they have not sent yet."""
         self._closed = reason
@@ -189,6 +196,7 @@ class Feed:
         if fresh and fresh[0].revision == self.revision + 1:
             self._pending += fresh
             self.revision = fresh[-1].revision
+            self._moved.set()
             self._schedule()
         elif fresh:
             self.announce(fresh[-1].revision)
@@ -225,6 +233,7 @@ class Feed:
             for subscription in list(group):
                 subscription.close(f"changes up to revision {compacted} are compacted; list again")
         self.revision = max(self.revision, compacted)
+        self._moved.set()
 
     # --- to the subscriptions
 

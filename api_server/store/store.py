@@ -31,11 +31,13 @@ COMPACT_SECONDS = 60.0
 @dataclass(frozen=True, slots=True)
 class Limits:
     """batch: writes in one commit. keep_changes: revisions, and keep_hours: age of the log that watchers can resume
-    from; whichever is less. pace: of the feed."""
+    from; whichever is less. hold_changes: revisions kept, within the same age, for a reader that lags. pace: of the
+    feed."""
 
     batch: int = 64
     keep_changes: int = 100_000
     keep_hours: float = 72.0
+    hold_changes: int = 1_000_000
     pace: Pace = field(default_factory=Pace)
 
 
@@ -59,6 +61,7 @@ class Store:
         if not database.sqlite:
             self._read = Lane("reader", self._start_reader, threads=threads[1], most=8)
         self._tasks: list[asyncio.Task[None]] = []
+        self._held: tuple[str, int] | None = None
 
     @classmethod
     async def open(cls, url: str, limits: Limits | None = None) -> Self:
@@ -101,13 +104,21 @@ class Store:
         """Run a request that only reads. Raises what `call` raises; Unavailable if the database is away."""
         return await self._with_session(lambda session: call(Reader(session)))
 
+    async def entries(self, position: changes.Position) -> changes.Entries:
+        """The log after a position. Unavailable if the database is away."""
+        return await self._with_session(lambda session: changes.entries(session, position))
+
+    def hold(self, lease: str) -> None:
+        """From now on keep more of the log for the holder of this lease, if its cursor lags."""
+        self._held = (lease, self._limits.hold_changes)
+
     async def compact(self) -> int:
         """Forget what the limits no longer keep of the change log, in slices; returns how many revisions went."""
         before = (datetime.now(UTC) - timedelta(hours=self._limits.keep_hours)).replace(tzinfo=None)
         text = before.isoformat(timespec="microseconds")
         total = 0
         while True:
-            gone, _ = await self.write(lambda tx: tx.compact(self._limits.keep_changes, text, SLICE))
+            gone, _ = await self.write(lambda tx: tx.compact(self._limits.keep_changes, text, SLICE, self._held))
             total += gone
             if not gone:
                 return total

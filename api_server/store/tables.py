@@ -48,7 +48,7 @@ reference = sa.Table(
 )  # fmt: skip
 
 # object: the object after the write, before it for a delete (JSON, as in a watch event). fields: what an update
-# changed, joined by commas.
+# changed, joined by commas. implicit: 1 for an update that is only the other side of a same-type reference.
 change = sa.Table(
     "change",
     metadata,
@@ -63,6 +63,7 @@ change = sa.Table(
     sa.Column("request_id", TEXT, nullable=False),
     sa.Column("user", TEXT, nullable=False),
     sa.Column("at", TEXT, nullable=False),
+    sa.Column("implicit", sa.Integer, nullable=False, server_default="0"),
 )
 
 # One row. revision: the last one given. compacted: changes up to it are no longer in the log.
@@ -72,6 +73,18 @@ counter = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("revision", BIG, nullable=False),
     sa.Column("compacted", BIG, nullable=False),
+)
+
+# Work that one process does at a time (leases.py). expires: milliseconds since 1970 by the database's clock.
+# cursor: the last revision it is done for.
+lease = sa.Table(
+    "lease",
+    metadata,
+    sa.Column("name", TEXT, primary_key=True),
+    sa.Column("owner", TEXT, nullable=False),
+    sa.Column("term", BIG, nullable=False),
+    sa.Column("expires", BIG, nullable=False),
+    sa.Column("cursor", BIG, nullable=False),
 )
 
 # Numbers are 32 hexadecimal digits (docs/design/pools.md).

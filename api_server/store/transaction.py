@@ -12,8 +12,9 @@ import orjson
 import sqlalchemy as sa
 
 from api_server.errors import BadRequest, Conflict, NotFound
-from api_server.store import changes, events, names, pools, removal
+from api_server.store import changes, events, leases, names, pools, removal
 from api_server.store.events import Event, Operation
+from api_server.store.leases import Lease
 from api_server.store.objects import Change, Create, Delete, Object, Reference, Update
 from api_server.store.session import Session, Statement, any_of
 from api_server.store.tables import change as change_table
@@ -152,7 +153,8 @@ class Transaction(View):
                 after.references[name] = [one for one in references if one.uuid not in gone]
                 if not after.references[name]:
                     del after.references[name]
-            self._save(after, current)
+            lost = [name for name in current.references if after.references.get(name) != current.references[name]]
+            self._save(after, current, implicit=lost == [names.field(current.type)])
         for uuid in reversed(plan.gone):
             current = self._current(uuid)
             assert current is not None
@@ -162,13 +164,17 @@ class Transaction(View):
             self.known.objects[uuid] = None
             self.known.uuids[current.type, names.join(current.fq_name)] = None
 
-    def _save(self, after: Object, current: Object) -> None:
-        """Write and log an object that exists; its reference rows are the caller's business."""
+    def _save(self, after: Object, current: Object, *, implicit: bool = False) -> None:
+        """Write and log an object that exists; its reference rows are the caller's business.
+
+        implicit: nothing has changed but its side of same-type references.
+        """
         after.created = current.created
         self._stamp(after, max(self.now, _later(current.modified)))
         properties = orjson.dumps(after.properties)
         self._session.later(_UPDATE_RESOURCE, of=after.uuid, **self._row(after, properties))
-        self._log("update", after, events.encode(after, properties), list(_changed(current, after)))
+        fields = list(_changed(current, after))
+        self._log("update", after, events.encode(after, properties), fields, implicit=implicit)
 
     def _stamp(self, after: Object, modified: str) -> None:
         after.modified = modified
@@ -187,7 +193,15 @@ class Transaction(View):
             "owner": (after.properties.get("perms2") or {}).get("owner"),
         }
 
-    def _log(self, operation: Operation, object: Object, text: str, fields: list[str] | None = None) -> None:
+    def _log(
+        self,
+        operation: Operation,
+        object: Object,
+        text: str,
+        fields: list[str] | None = None,
+        *,
+        implicit: bool = False,
+    ) -> None:
         event = Event(self.revision, len(self.events), operation, object.type, object.uuid, text)
         self.events.append(event)
         self.fields.append(fields)
@@ -199,6 +213,7 @@ class Transaction(View):
             request_id=self.request_id,
             user=self.user,
             at=self.now,
+            implicit=int(implicit),
         )
         if operation != "delete":
             self.known.objects[object.uuid] = object.copy()
@@ -249,7 +264,7 @@ class Transaction(View):
             self._session.later(
                 _UPDATE_REFERENCE, source=link.uuid, target=source.uuid, attr=row["attr"], origin=row["origin"]
             )
-        self._save(after, current)
+        self._save(after, current, implicit=True)
 
     def _declare(self, uuid: str, keys: Sequence[str]) -> None:
         self._session.flush()
@@ -306,11 +321,34 @@ class Transaction(View):
         if names.storable(key):
             self._session.execute(_DELETE_VALUE, key=key)
 
+    # --- work that one process does at a time; no event, no revision
+
+    def begin_lease(self, name: str) -> None:
+        """There is such work from now on: its cursor is the present revision, unless it has begun before."""
+        leases.begin(self._session, name, self.revision - 1)
+
+    def take_lease(self, name: str, owner: str, seconds: float) -> Lease | None:
+        """See `leases.take`."""
+        return leases.take(self._session, name, owner, seconds, alone=self._session.sqlite)
+
+    def keep_lease(self, lease: Lease, done: int, seconds: float) -> bool:
+        """See `leases.keep`."""
+        return leases.keep(self._session, lease, done, seconds)
+
+    def end_lease(self, lease: Lease, done: int) -> bool:
+        """See `leases.end`."""
+        return leases.end(self._session, lease, done)
+
     # --- the log
 
-    def compact(self, keep: int, before: str, slice: int) -> int:
-        """See `changes.compact`; for the store itself."""
+    def compact(self, keep: int, before: str, slice: int, held: tuple[str, int] | None = None) -> int:
+        """See `changes.compact`; for the store itself.
+
+        held: a lease, and how many revisions are kept at most for its holder to read.
+        """
         self._session.flush()
+        if held and (cursor := leases.cursor(self._session, held[0])) is not None:
+            keep = max(keep, min(self.revision - 1 - cursor, held[1]))
         return changes.compact(self._session, self.revision - 1, keep, before, slice)
 
 
