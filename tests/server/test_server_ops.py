@@ -72,8 +72,8 @@ async def test_a_fault_is_no_traceback(client: httpx.AsyncClient, monkeypatch: p
 
 
 async def test_home_has_every_link(client: httpx.AsyncClient) -> None:
-    home = (await client.get("/", headers={"Host": "api.example:99"})).json()
-    assert home["href"] == "http://api.example:99"
+    home = (await client.get("/", headers={"Host": "api.localhost:99"})).json()
+    assert home["href"] == "http://api.localhost:99"
     links = [item["link"] for item in home["links"]]
     assert all(link.keys() == {"rel", "href", "name", "method"} for link in links)
     by_rel: dict[str, list[dict[str, Any]]] = {}
@@ -82,10 +82,10 @@ async def test_home_has_every_link(client: httpx.AsyncClient) -> None:
     assert list(by_rel) == ["documentation", "root", "collection", "resource-base", "action"]
     types = schema.load().types.values()
     assert {link["name"]: link["href"] for link in by_rel["collection"]} == {
-        kind.name: f"http://api.example:99/{kind.plural}" for kind in types
+        kind.name: f"http://api.localhost:99/{kind.plural}" for kind in types
     }
     assert {link["name"]: link["href"] for link in by_rel["resource-base"]} == {
-        kind.name: f"http://api.example:99/{kind.name}" for kind in types
+        kind.name: f"http://api.localhost:99/{kind.name}" for kind in types
     }
     allocate = next(link for link in by_rel["action"] if link["name"] == "virtual-network-ip-alloc")
     assert allocate["href"].endswith("/virtual-network/%s/ip-alloc")
