@@ -10,8 +10,9 @@ All hooks run inside the write transaction, in the order
 What `release` and `further` ask for has hooks in its turn, and is done before they are asked for more, so a generator
 sees its own effects. A hook reads through the transaction and takes numbers and addresses from its pools; it runs no
 statement of its own. A refusal is an `ApiError`. Hooks must be pure over the transaction: a group of writes can be
-rolled back and run again. What the store removes by itself (a derived child, a reference that vanishes with its
-target) runs no hooks.
+rolled back and run again. Objects that go with their parent because of their default name are released before it goes
+and have their `further` after it; what else the store removes by itself (a derived child, a reference that vanishes
+with its target) runs no hooks.
 
 `perform` is the one way a change gets into the store.
 """
@@ -59,7 +60,6 @@ def perform(tx: Transaction, registry: Registry, change: Change, *, depth: int =
     after = None if isinstance(change, Delete) else change.after
     subject = after or before
     assert subject is not None
-    hooks = registry.get(subject.type, ())
 
     def follow(changes: Iterable[Change]) -> None:
         for more in changes:
@@ -68,13 +68,19 @@ def perform(tx: Transaction, registry: Registry, change: Change, *, depth: int =
             perform(tx, registry, more, depth=depth + 1)
 
     if after is None:
-        for hook in hooks:
-            follow(hook.release(tx, subject))
+        going = [subject, *tx.implied(subject)]
+        for each in going:
+            for hook in registry.get(each.type, ()):
+                follow(hook.release(tx, each))
         tx.apply(change)
-    else:
-        for hook in hooks:
-            hook.prepare(tx, before, after)
-        keys = [keys for hook in hooks if (keys := hook.keys(tx, after)) is not None]
-        tx.apply(change, sorted({key for some in keys for key in some}) if keys else None)
+        for each in reversed(going):
+            for hook in registry.get(each.type, ()):
+                follow(hook.further(tx, each, None))
+        return
+    hooks = registry.get(subject.type, ())
+    for hook in hooks:
+        hook.prepare(tx, before, after)
+    keys = [keys for hook in hooks if (keys := hook.keys(tx, after)) is not None]
+    tx.apply(change, sorted({key for some in keys for key in some}) if keys else None)
     for hook in hooks:
         follow(hook.further(tx, before, after))

@@ -60,6 +60,13 @@ LINEAGE = _objects(
         sa.union_all(sa.select(_named.c.uuid).where(_its_name), sa.select(_named.c.parent_uuid).where(_its_name))
     )
 )
+DEFAULT_CHILDREN = Statement(
+    sa.select(_r.uuid, _r.type, _r.fq_name)
+    .where(
+        _r.parent_uuid == _arg("uuid"), sa.or_(_r.fq_name.contains(":default-"), _r.fq_name.contains(":draft-policy-"))
+    )
+    .order_by(_r.created, _r.uuid)
+)
 
 NAME_OF = Statement(sa.select(_r.type, _r.fq_name).where(_r.uuid == _arg("uuid")))
 UUID_OF = Statement(sa.select(_r.uuid).where(_r.type == _arg("type"), _r.fq_name == _arg("fq_name")))
@@ -77,6 +84,15 @@ def many(session: Session, uuids: Sequence[str]) -> list[Object]:
 def children(session: Session, uuid: str, type: str) -> list[Object]:
     """By creation."""
     return sorted(_assemble(session.all(CHILDREN, uuid=uuid, type=type)), key=lambda child: (child.created, child.uuid))
+
+
+def default_children(session: Session, uuid: str, type: str) -> list[str]:
+    """uuids of the children that go with it because of their name; derived ones go anyway and are left out."""
+    return [
+        child
+        for child, child_type, fq_name in session.all(DEFAULT_CHILDREN, uuid=uuid)
+        if names.is_default(child_type, fq_name) and not names.derived_child(type, child_type)
+    ]
 
 
 def referrers(session: Session, uuid: str, type: str) -> list[Object]:

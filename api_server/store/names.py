@@ -44,10 +44,9 @@ def derived_child(parent_type: str, type: str) -> bool:
     return found is not None and any(child.type == type and child.derived for child in found.children.values())
 
 
-def goes_with_parent(parent_type: str, type: str, fq_name: str) -> bool:
-    """Whether a child is deleted with its parent instead of keeping it from being deleted."""
-    name = fq_name.rpartition(":")[2]
-    return name in {f"default-{type}", _DRAFT} or derived_child(parent_type, type)
+def is_default(type: str, fq_name: str) -> bool:
+    """Whether an object goes with its parent instead of keeping it from being deleted because of its name."""
+    return fq_name.rpartition(":")[2] in {f"default-{type}", _DRAFT}
 
 
 @cache

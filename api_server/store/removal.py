@@ -1,5 +1,8 @@
 """What a delete takes along and what forbids it (contract 2.9).
 
+Children that the model calls derived (a network's routing instances) go with all that is below them, and who refers to
+one of those loses the reference. Children that bear the default name of their type go too, unless somebody needs them.
+
 The foreign keys are the guarantee; this look before the statements makes the refusal readable and finds the rows that
 may not stay behind.
 """
@@ -40,6 +43,7 @@ def plan(session: Session, type: str, uuid: str, base_url: str) -> Removal:
     """Conflict, with the hrefs of what stands in the way, of one kind at a time."""
     session.flush()
     gone = {uuid: type}
+    derived: set[str] = set()  # of those: the system's own, and what is below them
     staying: list[tuple[str, str]] = []  # (type, uuid)
     blocking: list[tuple[str, str]] = []
     bereft: dict[str, None] = {}
@@ -49,12 +53,15 @@ def plan(session: Session, type: str, uuid: str, base_url: str) -> Removal:
         uuid = todo.pop(0)
         for kind, user, user_type, fq_name, origin in session.all(_USERS, uuid=uuid):
             if kind == 1:
-                users.append((user, user_type, gone[uuid], origin))
-            elif names.goes_with_parent(gone[uuid], user_type, fq_name):
-                gone[user] = user_type
-                todo.append(user)
-            else:
+                users.append((user, user_type, gone[uuid], Origin.DERIVED if uuid in derived else origin))
+                continue
+            if uuid in derived or names.derived_child(gone[uuid], user_type):
+                derived.add(user)
+            elif not names.is_default(user_type, fq_name):
                 staying.append((user_type, user))
+                continue
+            gone[user] = user_type
+            todo.append(user)
     for user, user_type, to_type, origin in sorted(users):
         if user in gone:
             continue

@@ -108,6 +108,16 @@ class View:
         self._session.flush()
         return self._remember(loading.children(self._session, uuid, type))
 
+    def implied(self, object: Object) -> list[Object]:
+        """The default-named objects below one that is about to go, and go with it: above before below."""
+        found: list[Object] = []
+        if names.has_children(object.type):
+            self._session.flush()
+            for uuid in loading.default_children(self._session, object.uuid, object.type):
+                if (child := self.get(uuid)) is not None:
+                    found += [child, *self.implied(child)]
+        return found
+
     def referrers(self, uuid: str, type: str) -> list[Object]:
         """Objects of one type that reference uuid, by uuid."""
         self._session.flush()

@@ -66,6 +66,25 @@ async def test_hooks_run_in_order_and_what_they_ask_for_is_done_at_once(client: 
     ]  # fmt: skip
 
 
+async def test_children_of_a_default_name_are_released_with_their_parent(client: Client) -> None:
+    told = Told()
+    project = await client.create("project", ("default-domain", "p2"))
+    await client.create("virtual-network", (*project.fq_name, "default-virtual-network"))
+    hooks = {"project": [told], "virtual-network": [told], "routing-instance": [told]}
+    await client.call(lambda tx: perform(tx, hooks, Delete(project)))
+    assert told.calls == ["release default-domain"] * 2 + ["further default-domain"] * 2
+
+
+async def test_a_network_of_a_default_name_gives_its_addresses_back(client: Client) -> None:
+    project = await client.create("project", ("default-domain", "p2"))
+    network = await client.network((*project.fq_name, "default-virtual-network"), "10.9.0.0/29")
+    pool = f"subnet:{network.uuid}:10.9.0.0/29"
+    await client.delete(await client.instance_ip("a", network))
+    await client.call(lambda tx: tx.take(pool, [], "somebody"))
+    await client.delete(project)
+    assert await client.call(lambda tx: tx.taken(pool)) == 0
+
+
 class Endless(Hook):
     def further(self, tx: Transaction, before: Object | None, after: Object | None) -> Iterable[Change]:
         if after is not None:

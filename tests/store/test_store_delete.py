@@ -112,15 +112,30 @@ async def test_derived_and_default_named_children_go_along(store: Store) -> None
     assert await store.read(lambda reader: reader.count("routing-instance")) == 0
 
 
-async def test_a_child_that_goes_along_may_be_blocked_by_what_uses_it(store: Store) -> None:
+async def test_who_uses_a_default_named_child_keeps_it_and_its_parent(store: Store) -> None:
+    domain, project = await small(store)
+    network = make("virtual-network", "default-virtual-network", project)
+    port = link(make("virtual-machine-interface", "i", make("project", "q", domain)), network)
+    await create(store, make("project", "q", domain), network)
+    port.parent_uuid = await store.read(lambda reader: reader.find("project", ("d", "q")))
+    await create(store, port)
+    with pytest.raises(Conflict, match="Delete when resource still referred"):
+        await store.write(deleting(project.uuid))
+    assert await get(store, network.uuid) is not None
+
+
+async def test_who_uses_a_derived_child_loses_it(store: Store) -> None:
     _, project = await small(store)
     network = make("virtual-network", "n", project)
     instance = make("routing-instance", "ri", network)
-    port = link(make("virtual-machine-interface", "i", project), instance)
-    await create(store, network, instance, port)
-    with pytest.raises(Conflict, match="Delete when resource still referred"):
-        await store.write(deleting(network.uuid))
-    assert await get(store, instance.uuid) is not None
+    router = make("bgp-router", "r", instance)
+    ports = [link(make("virtual-machine-interface", name, project), instance) for name in "ab"]
+    users = [*ports, link(make("bgp-as-a-service", "s", project), router)]
+    await create(store, network, instance, router, *users)
+    await store.write(deleting(network.uuid))
+    assert await get(store, instance.uuid) is None
+    assert await get(store, router.uuid) is None
+    assert [(await get(store, one.uuid)).references for one in users] == [{}, {}, {}]  # type: ignore[union-attr]
 
 
 async def test_numbers_of_a_deleted_object_are_free_again(store: Store) -> None:
