@@ -95,10 +95,10 @@ def open_exchange(scope: Scope, headers: dict[bytes, bytes]) -> Exchange:
 
 def read_by_a_person(query: bytes, headers: dict[bytes, bytes]) -> bool:
     """`?pretty` (`?pretty=false` is a no), else what people type at a terminal, and a page opened in a browser."""
-    if query:
-        for name, value in parse_qsl(query, keep_blank_values=True):
-            if name == b"pretty":
-                return value.lower() not in (b"false", b"0")
+    if b"pretty" in query:
+        for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+            if name == "pretty":
+                return value.lower() not in ("false", "0")
     return headers.get(b"user-agent", b"").startswith(TERMINAL) or headers.get(b"sec-fetch-mode") == b"navigate"
 
 

@@ -22,6 +22,7 @@ CURL = {"User-Agent": "curl/8.5.0"}
         ("", {"User-Agent": "python-requests/2.32"}, False),
         ("?pretty=false", CURL, False),
         ("?pretty=0", CURL, False),
+        ("?%C3%B9=%C3%B9&pretty&filters=%F0%9F%90%80==1", {}, True),
     ],
 )
 async def test_who_gets_it(client: httpx.AsyncClient, query: str, headers: dict[str, str], indented: bool) -> None:
