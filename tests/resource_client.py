@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import schema
-from api_server.resources import body, elements, references
+from api_server.resources import body, elements, references, tagging
 from api_server.resources.defaults import ensure_defaults
 from api_server.resources.operations import Operations
 from api_server.resources.registry import registry
@@ -69,6 +69,18 @@ class Client:
         })  # fmt: skip
         await self.call(lambda tx: references.ref_update(self.operations, tx, asked))
 
+    async def set_tag(self, object: Object, **wishes: Any) -> Object:
+        """The object with its tags. wishes: by tag type."""
+        asked = tagging.read_set_tag(self.model, {"obj_type": object.type, "obj_uuid": object.uuid, **wishes})
+
+        def work(tx: Transaction) -> Object:
+            tagging.set_tag(self.operations, tx, asked)
+            found = tx.get(object.uuid)
+            assert found is not None
+            return found
+
+        return await self.call(work)
+
     async def annotate(self, object: Object, key: str, value: str | None) -> None:
         """By prop-collection-update, as Contrail's client sends every annotation. value: None takes it away."""
         update: dict[str, Any] = {"field": "annotations", "operation": "delete", "position": key}
@@ -92,6 +104,11 @@ class Client:
         return await self.call(lambda tx: tx.children(object.uuid, type))
 
     # --- what most tests need
+
+    async def tag(self, type: str, value: str, project: Object | None = None, **fields: Any) -> Object:
+        """Global, or a project's own."""
+        scope = project.fq_name if project is not None else ()
+        return await self.create("tag", [*scope, "any"], tag_type_name=type, tag_value=value, **fields)
 
     async def network(self, fq_name: Sequence[str], *prefixes: str, **fields: Any) -> Object:
         """With subnets of its own."""

@@ -14,6 +14,7 @@ import schema
 from api_server.resources import standard
 from api_server.resources.hooks import Registry, perform
 from api_server.resources.registry import REGISTRY
+from api_server.resources.tags import PREDEFINED
 from api_server.store.objects import Create, Object, Reference, Update
 from api_server.store.transaction import Transaction
 
@@ -25,9 +26,6 @@ VROUTERS = (SYSTEM, "default-global-vrouter-config")
 
 READABLE = {"perms2": {"global_access": 5}}
 """Everybody may read it and refer to it."""
-
-TAG_TYPES = ("label", "application", "tier", "deployment", "site", "neutron_fwaas", "neutron_tag")
-"""In the order of their ids, from 0x0000."""
 
 DRIVERS = {
     "opencontrail": "svc_monitor.services.loadbalancer.drivers.ha_proxy.driver.OpencontrailLoadbalancerDriver",
@@ -77,9 +75,8 @@ def defaults() -> Iterator[Default]:
     yield Default("application-policy-set", (POLICIES, "default-application-policy-set"), "policy-management",
                   {"all_applications": True}, (("global-vrouter-config", VROUTERS),))  # fmt: skip
     yield Default("discovery-service-assignment", ("default-discovery-service-assignment",))
-    for number, name in enumerate(TAG_TYPES):
-        hidden = {"tag_type_id": f"0x{number:04x}", "id_perms": {"user_visible": False}}
-        yield Default("tag-type", (name,), None, hidden)
+    for name in PREDEFINED:
+        yield Default("tag-type", (name,), None, {"id_perms": {"user_visible": False}})
     for name, driver in DRIVERS.items():
         yield Default("service-appliance-set", (SYSTEM, name), "global-system-config",
                       {"service_appliance_driver": driver} | READABLE, singleton=False)  # fmt: skip

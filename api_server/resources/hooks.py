@@ -2,17 +2,19 @@
 
 All hooks run inside the write transaction, in the order
 
+    receive   the body of a client's create, before its name is looked up: complete it, in place
+    require   before the store applies a create or update: what has to be there first (a tag's type, say)
     prepare   before the store applies a create or update: check it, fill in `after`, in place, as the server assigns
     keys      the search keys by which the object is found from now on (`Transaction.by_key`)
     release   before the store applies a delete: check it; what has to change first (a child the server made, say)
     further   after the store has applied the change: what else must change because of it
 
-What `release` and `further` ask for has hooks in its turn, and is done before they are asked for more, so a generator
-sees its own effects. A hook reads through the transaction and takes numbers and addresses from its pools; it runs no
-statement of its own. A refusal is an `ApiError`. Hooks must be pure over the transaction: a group of writes can be
-rolled back and run again. Objects that go with their parent because of their default name are released before it goes
-and have their `further` after it; what else the store removes by itself (a derived child, a reference that vanishes
-with its target) runs no hooks.
+What `require`, `release` and `further` ask for has hooks in its turn, and is done before they are asked for more, so
+a generator sees its own effects. A hook reads through the transaction and takes numbers and addresses from its pools;
+it runs no statement of its own. A refusal is an `ApiError`. Hooks must be pure over the transaction: a group of writes
+can be rolled back and run again, with the same bodies. Objects that go with their parent because of their default name
+are released before it goes and have their `further` after it; what else the store removes by itself (a derived child, a
+reference that vanishes with its target) runs no hooks.
 
 `perform` is the one way a change gets into the store.
 """
@@ -20,6 +22,7 @@ with its target) runs no hooks.
 from collections.abc import Iterable, Mapping, Sequence
 
 from api_server.resources import standard
+from api_server.resources.body import Body
 from api_server.store.objects import Change, Create, Delete, Object
 from api_server.store.transaction import Transaction
 
@@ -29,6 +32,13 @@ MAX_DEPTH = 16
 
 class Hook:
     """Does nothing; a subclass says what is special."""
+
+    def receive(self, body: Body) -> None:
+        """Twice is as once."""
+
+    def require(self, tx: Transaction, before: Object | None, after: Object) -> Iterable[Change]:
+        """before is None for a create."""
+        return ()
 
     def prepare(self, tx: Transaction, before: Object | None, after: Object) -> None:
         """before is None for a create."""
@@ -78,6 +88,8 @@ def perform(tx: Transaction, registry: Registry, change: Change, *, depth: int =
                 follow(hook.further(tx, each, None))
         return
     hooks = registry.get(subject.type, ())
+    for hook in hooks:
+        follow(hook.require(tx, before, after))
     for hook in hooks:
         hook.prepare(tx, before, after)
     keys = [keys for hook in hooks if (keys := hook.keys(tx, after)) is not None]

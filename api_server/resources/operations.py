@@ -14,7 +14,7 @@ from api_server.resources import standard
 from api_server.resources.body import Body, Link
 from api_server.resources.hooks import Registry, perform
 from api_server.resources.quotas import Quotas
-from api_server.resources.tagging import check_tags
+from api_server.resources.tags import check_tags
 from api_server.store.objects import Change, Create, Delete, Object, Origin, Reference, Update
 from api_server.store.transaction import Transaction
 from schema.model import ObjectModel, ReferenceField, ResourceType
@@ -46,6 +46,8 @@ class Operations:
     def create(self, tx: Transaction, body: Body, tenant: str | None = None) -> Object:
         """The new object. tenant: the client's project, owner of what has no owning parent."""
         kind = body.type
+        for hook in self.registry.get(kind.name, ()):
+            hook.receive(body)
         if taken := tx.find(kind.name, body.fq_name):
             raise Conflict(f"{list(body.fq_name)} already exists with uuid: {taken}")
         parent_type = self.parent_type(body)

@@ -11,6 +11,7 @@ from api_server.resources.loadbalancing import KEYS, NATIVE, ServiceApplianceSet
 from api_server.resources.networking import VirtualNetwork
 from api_server.resources.routing import RouteTarget, RoutingInstance
 from api_server.resources.security import NetworkPolicy, SecurityGroup
+from api_server.resources.tags import Tag, TagType
 from api_server.resources.tenancy import Domain, GlobalSystemConfig, Project, ServiceTemplate
 
 TYPES: dict[str, Sequence[Hook]] = {
@@ -28,6 +29,8 @@ TYPES: dict[str, Sequence[Hook]] = {
     "security-group": (SecurityGroup(),),
     "service-appliance-set": (ServiceApplianceSet(),),
     "service-template": (ServiceTemplate(),),
+    "tag": (Tag(),),
+    "tag-type": (TagType(),),
     "virtual-machine-interface": (VirtualMachineInterface(),),
     "virtual-network": (VirtualNetwork(),),
 }

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api_server.errors import BadRequest, NotFound, NotImplementedHere
-from api_server.resources import elements, references
+from api_server.resources import elements, references, tagging
 from api_server.resources.body import names
 from api_server.routes.middleware import Exchange
 from api_server.routes.plans import TEXT, Plan, perform, planned, write
@@ -172,6 +172,13 @@ def owned(before: Object, owner: str) -> Object:
     after = before.copy()
     after.properties["perms2"] = {**(before.properties.get("perms2") or {}), "owner": owner}
     return after
+
+
+@write(router, "/set-tag")
+def set_tag(server: Service, current: Exchange, document: Any) -> Plan[None]:
+    wanted = tagging.read_set_tag(server.model, mapped(document))
+    changed(current, "set-tag", wanted.uuid, wanted.kind.name)
+    return Plan(lambda tx: tagging.set_tag(server.operations, tx, wanted), lambda _: b"{}", wanted.uuid)
 
 
 @router.get("/obj-perms")

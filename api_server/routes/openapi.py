@@ -120,9 +120,13 @@ def paths(kind: ResourceType) -> Json:
     }  # fmt: skip
 
 
-def action(tag: str, summary: str, request: Json, response: Json | None, *statuses: str) -> Json:
+def action(
+    tag: str, summary: str, request: Json, response: Json | None, *statuses: str, others: Json | None = None
+) -> Json:
+    """request: members of the body. others: of those whose names are the client's."""
+    members = {"properties": request} | ({"additionalProperties": others} if others is not None else {})
     return {"post": {
-        "tags": [tag], "summary": summary, "requestBody": body({"type": "object", "properties": request}),
+        "tags": [tag], "summary": summary, "requestBody": body({"type": "object", **members}),
         "responses": {"200": answer("Done.", response), **refusals(*statuses)},
     }}  # fmt: skip
 
@@ -139,6 +143,10 @@ def action_paths() -> Json:
     }}}  # fmt: skip
     event_stream = {"200": {"description": "Server-sent events: init, create, update, delete, stop.",
                             "content": {"text/event-stream": {"schema": text}}}}  # fmt: skip
+    texts = {"type": "array", "items": text}
+    values = {"type": "object", "nullable": True, "properties": {
+        "is_global": flag, "value": text, "add_values": texts, "delete_values": texts,
+    }}  # fmt: skip
     gone = {"410": {"description": "The log no longer reaches back to that revision.", "content": TEXT}}
     return {
         "/fqname-to-id": action("names", "The uuid of a name", {"type": type_name, "fq_name": FQ_NAME},
@@ -169,6 +177,9 @@ def action_paths() -> Json:
                                  "key": text, "value": text}, some, "400", "404"),
         "/chown": action("permissions", "Give an object to a project",
                          {"uuid": UUID, "owner": UUID}, some, "400", "404"),
+        "/set-tag": action("tags", "Set tags of an object, by type; null removes those of a type", {
+            "obj_type": type_name, "obj_uuid": UUID,
+        }, some, "400", "404", others=values),
         "/obj-perms": {"get": {"tags": ["permissions"], "summary": "What the caller may do",
                                "responses": {"200": answer("Permissions.", some)}}},
         "/watch": {"get": {

@@ -146,7 +146,7 @@ async def test_update_is_refused(
         ("OPTIONS", "/loadbalancers", 405, "Method not allowed."),
         ("GET", "/fqname-to-id", 405, "Method not allowed."),
         ("POST", "/", 405, "Method not allowed."),
-        ("POST", "/set-tag", 501, "/set-tag: not built yet"),
+        ("POST", "/set-tag", 400, "Invalid JSON: the body must be an object"),
     ],
 )
 async def test_other_requests_are_refused(
