@@ -6,8 +6,8 @@ from api_server.errors import BadRequest, Conflict, Forbidden
 from api_server.resources.allocation import forget, is_unmanaged, own_sources
 from api_server.resources.hooks import Hook
 from api_server.resources.ipam import VirtualNetworkSubnets
-from api_server.resources.routing import check_route_targets
-from api_server.store.objects import Change, Create, Object
+from api_server.resources.routing import TARGET_LISTS, check_route_targets
+from api_server.store.objects import Change, Create, Object, Update
 from api_server.store.transaction import Transaction
 
 NETWORK_IDS = ("virtual-network-id", [(1, 2**24 - 1)])
@@ -23,6 +23,8 @@ class VirtualNetwork(Hook):
         self._number(tx, before, after)
         self._share(before, after)
         check_route_targets(tx, before, after)
+        self._service_chains(after)
+        self._vpns(tx, after)
         VirtualNetworkSubnets.prepare(tx, before, after)
 
     def release(self, tx: Transaction, before: Object) -> Iterable[Change]:
@@ -31,18 +33,27 @@ class VirtualNetwork(Hook):
         return ()
 
     def further(self, tx: Transaction, before: Object | None, after: Object | None) -> Iterable[Change]:
-        if before is None and after is not None:
-            yield Create(Object(
-                "routing-instance", tx.new_uuid(), (*after.fq_name, after.fq_name[-1]), after.type, after.uuid,
-                {"routing_instance_is_default": True},
-            ))  # fmt: skip
-        elif before is not None and after is None:
+        if after is None:
+            assert before is not None
             forget(tx, own_sources(before))
+            return
+        name, translated = (*after.fq_name, after.fq_name[-1]), bool(after.properties.get("fabric_snat"))
+        if before is None:
+            properties = {"routing_instance_is_default": True, "routing_instance_fabric_snat": translated}
+            yield Create(Object("routing-instance", tx.new_uuid(), name, after.type, after.uuid, properties))
+        elif translated != bool(before.properties.get("fabric_snat")):
+            instance = tx.get(tx.find("routing-instance", name) or "")
+            if instance is not None:
+                changed = instance.copy()
+                changed.properties["routing_instance_fabric_snat"] = translated
+                yield Update(instance, changed)
 
     @staticmethod
     def _number(tx: Transaction, before: Object | None, after: Object) -> None:
         pool, ranges = NETWORK_IDS
         was = before.properties.get("virtual_network_network_id") if before is not None else None
+        if after.properties.get("virtual_network_network_id") is None and was is not None:
+            after.properties["virtual_network_network_id"] = was
         if after.properties.get("virtual_network_network_id") != was:
             raise Forbidden("Cannot set/update the virtual network ID")
         old, new = (_vxlan_id(version) for version in (before, after))
@@ -59,29 +70,100 @@ class VirtualNetwork(Hook):
     @staticmethod
     def _share(before: Object | None, after: Object) -> None:
         """Keep `is_shared`, `router_external` and `perms2.global_access` in step: what the request changed decides."""
-        shared, access = after.properties.get("is_shared"), _global_access(after)
-        external = bool(after.properties.get("router_external"))
+        asked, access = after.properties.get("is_shared"), _global_access(after)
+        shared, external = bool(asked), bool(after.properties.get("router_external"))
         if before is None:
-            if shared is False and access:
-                raise BadRequest("is_shared and perms2.global_access contradict each other")
-            after.properties["is_shared"] = bool(shared or access)
-            if shared and not access:
-                access = READ_WRITE_LINK
-            elif external and not access:
-                access = READ_LINK
+            if (asked is False and access == READ_WRITE_LINK) or (
+                shared and not external and access not in (0, READ_WRITE_LINK)
+            ):
+                raise _inconsistent("is_shared", shared, access)
+            shared = shared or access == READ_WRITE_LINK
+            now = READ_WRITE_LINK if shared else access or (READ_LINK if external else 0)
         else:
-            was_shared, was_access = bool(before.properties.get("is_shared")), _global_access(before)
-            was_external = bool(before.properties.get("router_external"))
-            if bool(shared) != was_shared and access != was_access and bool(shared) != bool(access):
-                raise BadRequest("is_shared and perms2.global_access contradict each other")
-            if bool(shared) != was_shared:
-                access = (access or READ_WRITE_LINK) if shared else 0
-            elif access != was_access:
-                after.properties["is_shared"] = bool(access)
-            elif external != was_external and not shared:
-                access = READ_LINK if external else 0
-        if access != _global_access(after):
-            after.properties["perms2"] = (after.properties.get("perms2") or {}) | {"global_access": access}
+            was_access, now = _global_access(before), access
+            reshared = shared != bool(before.properties.get("is_shared"))
+            reopened = external != bool(before.properties.get("router_external"))
+            if access != was_access:
+                if reshared and shared != (access == READ_WRITE_LINK) and not external:
+                    raise _inconsistent("is_shared", shared, access)
+                if reopened and external != (access == READ_LINK) and not shared:
+                    raise _inconsistent("router_external", external, access)
+                if not reshared and not reopened:
+                    shared = bool(access)
+            elif reshared or (reopened and not shared):
+                now = READ_WRITE_LINK if shared else READ_LINK if external else 0
+        after.properties["is_shared"] = shared
+        if now != access:
+            after.properties["perms2"] = (after.properties.get("perms2") or {}) | {"global_access": now}
+
+    @staticmethod
+    def _service_chains(after: Object) -> None:
+        """Several policies with service chains want targets that are for import or for export."""
+        if not after.properties.get("multi_policy_service_chains_enabled"):
+            return
+        both, imported, exported = (
+            (after.properties.get(field) or {}).get("route_target") or () for field in TARGET_LISTS[after.type]
+        )
+        if both or set(imported) & set(exported):
+            raise Conflict(
+                "Multi policy service chains are not supported, with both import export external route targets"
+            )
+
+    @staticmethod
+    def _vpns(tx: Transaction, after: Object) -> None:
+        """A network that forwards on one layer only is in VPNs of that layer."""
+        mode = (after.properties.get("virtual_network_properties") or {}).get("forwarding_mode") or "l2_l3"
+        if mode == "l2_l3":
+            return
+        for vpn in tx.get_many(after.targets("bgpvpn")):
+            if (kind := vpn.properties.get("bgpvpn_type") or "l3") != mode:
+                raise BadRequest(
+                    f"Cannot associate bgpvpn type '{kind}' with a virtual network in forwarding mode '{mode}'"
+                )
+
+
+class ProviderNetwork(Hook):
+    """A virtual-network that is a network of the data centre, or is connected to one."""
+
+    def prepare(self, tx: Transaction, before: Object | None, after: Object) -> None:
+        was_provider = before is not None and bool(before.properties.get("is_provider_network"))
+        is_provider = bool(after.properties.get("is_provider_network"))
+        if was_provider and not is_provider:
+            raise BadRequest(f"Update is_provider_network property from True to False of VN ({after.uuid}) is not "
+                             "allowed")  # fmt: skip
+        self._details(before, after, was_provider=was_provider)
+        if before is None or before.targets("virtual-network") != after.targets("virtual-network"):
+            self._connected(tx, after, is_provider=is_provider)
+
+    @staticmethod
+    def _details(before: Object | None, after: Object, *, was_provider: bool) -> None:
+        details = after.properties.get("provider_properties")
+        was = (before.properties.get("provider_properties") if before is not None else None) or {}
+        if not details or details == was:
+            return
+        given = {name: value for name, value in details.items() if value is not None}
+        if was_provider:
+            if was | given != was:
+                raise BadRequest(f"Update provider_details property of provider VN ({after.uuid}) is not allowed")
+            after.properties["provider_properties"] = was
+            return
+        for name, title in (("segmentation_id", "Segmentation ID"), ("physical_network", "Physical Network")):
+            if given.get(name) in (None, ""):
+                raise BadRequest(f"{title} must be configured to {'create' if before is None else 'update'}")
+
+    @staticmethod
+    def _connected(tx: Transaction, after: Object, *, is_provider: bool) -> None:
+        others = tx.get_many(after.targets("virtual-network"))
+        providers = [other.uuid for other in others if other.properties.get("is_provider_network")]
+        if is_provider and providers:
+            raise BadRequest(f"Provider VN ({after.uuid}) can not connect to another provider VN ({providers})")
+        if not is_provider and others and (len(others) != 1 or len(providers) != 1):
+            raise BadRequest(f"Non Provider VN ({after.uuid}) can connect only to one provider VN but not "
+                             f"({[other.uuid for other in others]})")  # fmt: skip
+
+
+def _inconsistent(name: str, value: object, access: int) -> BadRequest:
+    return BadRequest(f"Inconsistent {name} ({value}) and global_access ({access})")
 
 
 def _vxlan_id(network: Object | None) -> int | None:

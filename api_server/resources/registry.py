@@ -8,11 +8,12 @@ from api_server.resources.hooks import Hook, Registry
 from api_server.resources.interfaces import VirtualMachineInterface
 from api_server.resources.ipam import NetworkIpam
 from api_server.resources.loadbalancing import KEYS, NATIVE, ServiceApplianceSet
-from api_server.resources.networking import VirtualNetwork
+from api_server.resources.networking import ProviderNetwork, VirtualNetwork
 from api_server.resources.routing import RouteTarget, RoutingInstance
 from api_server.resources.security import NetworkPolicy, SecurityGroup
+from api_server.resources.system import GlobalSystemConfig, GlobalVrouterConfig
 from api_server.resources.tags import Tag, TagType
-from api_server.resources.tenancy import Domain, GlobalSystemConfig, Project, ServiceTemplate
+from api_server.resources.tenancy import Domain, Project, ServiceTemplate
 
 TYPES: dict[str, Sequence[Hook]] = {
     "alias-ip": (PooledIp("alias_ip"),),
@@ -20,6 +21,7 @@ TYPES: dict[str, Sequence[Hook]] = {
     "floating-ip": (PooledIp("floating_ip"),),
     "floating-ip-pool": (FloatingIpPool(),),
     "global-system-config": (GlobalSystemConfig(),),
+    "global-vrouter-config": (GlobalVrouterConfig(),),
     "instance-ip": (InstanceIp(),),
     "network-ipam": (NetworkIpam(),),
     "network-policy": (NetworkPolicy(),),
@@ -32,7 +34,7 @@ TYPES: dict[str, Sequence[Hook]] = {
     "tag": (Tag(),),
     "tag-type": (TagType(),),
     "virtual-machine-interface": (VirtualMachineInterface(),),
-    "virtual-network": (VirtualNetwork(),),
+    "virtual-network": (VirtualNetwork(), ProviderNetwork()),
 }
 
 

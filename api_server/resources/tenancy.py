@@ -1,15 +1,16 @@
-"""domain, project and what each of them brings along (contract 5.8, 5.11)."""
+"""domain, project and what each of them brings along (contract 5.8)."""
 
 from collections.abc import Iterable
 from typing import Any
 
-from api_server.errors import BadRequest
+from api_server.errors import NotImplementedHere
 from api_server.resources.hooks import Hook
-from api_server.store.objects import Change, Create, Object, Origin, Reference, Update
+from api_server.store.objects import Change, Create, Object, Reference, Update
 from api_server.store.transaction import Transaction
 
 APPLICATION_POLICY_SET = "application-policy-set"
 DEFAULT_APPLICATION_POLICY_SET = f"default-{APPLICATION_POLICY_SET}"
+POLICY_SETS = "application_policy_set_refs"
 SYSTEM_CONFIG = "default-global-system-config"
 
 
@@ -38,25 +39,41 @@ class ServiceTemplate(Hook):
 
 
 class Project(Hook):
-    """Has an application-policy-set, as child and reference. It goes with the project, as every default-named child
-    does."""
+    """Has an application-policy-set, as child and reference.
+
+    It goes with the project, as every default-named child does, and only with it: the reference keeps it from being
+    deleted before. Contrail restores both when the project is read; here they cannot be lost.
+    """
+
+    def prepare(self, tx: Transaction, before: Object | None, after: Object) -> None:
+        refuse_drafts(after)
+        if before is None:
+            return
+        name, kept = (*after.fq_name, DEFAULT_APPLICATION_POLICY_SET), after.references.get(POLICY_SETS, [])
+        lost = [reference for reference in before.references.get(POLICY_SETS, ()) if reference.fq_name == name]
+        if lost and not any(reference.fq_name == name for reference in kept):
+            after.references[POLICY_SETS] = kept + lost
 
     def further(self, tx: Transaction, before: Object | None, after: Object | None) -> Iterable[Change]:
         if before is not None or after is None:
             return
         name = (*after.fq_name, DEFAULT_APPLICATION_POLICY_SET)
-        policies = Object(APPLICATION_POLICY_SET, tx.new_uuid(), name, after.type, after.uuid)
+        policies = Object(
+            APPLICATION_POLICY_SET, tx.new_uuid(), name, after.type, after.uuid, {"all_applications": True}
+        )
         yield Create(policies)
         linked = after.copy()
-        linked.references.setdefault("application_policy_set_refs", []).append(
-            Reference(APPLICATION_POLICY_SET, policies.uuid, name, None, Origin.DERIVED)
-        )
+        linked.references[POLICY_SETS] = [
+            *linked.references.get(POLICY_SETS, ()), Reference(APPLICATION_POLICY_SET, policies.uuid, name)
+        ]  # fmt: skip
         yield Update(after, linked)
 
 
-class GlobalSystemConfig(Hook):
-    """There is one."""
-
-    def prepare(self, tx: Transaction, before: Object | None, after: Object) -> None:
-        if before is None and after.fq_name != (SYSTEM_CONFIG,):
-            raise BadRequest(f"There can be only one global-system-config, {SYSTEM_CONFIG}")
+def refuse_drafts(after: Object) -> None:
+    """Of a project or the whole system. Who enables drafts expects that nothing takes effect before it is committed:
+    rather than do the opposite, say that there are none."""
+    if after.properties.get("enable_security_policy_draft"):
+        raise NotImplementedHere(
+            "Drafts of security policies are not kept by this server, changes take effect at once: "
+            "enable_security_policy_draft can only be false"
+        )

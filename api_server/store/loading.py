@@ -53,6 +53,14 @@ REFERRERS = _objects(
         )
     )
 )
+_held = resource.alias("held")
+HOLDING = _objects(
+    lambda uuid: uuid.in_(
+        sa.select(_held.c.uuid).where(
+            _held.c.type == _arg("type"), _held.c.properties.contains(_arg("text"), autoescape=False)
+        )
+    )
+)
 _named = resource.alias("named")
 _its_name = (_named.c.type == _arg("type")) & (_named.c.fq_name == _arg("fq_name"))
 LINEAGE = _objects(
@@ -98,6 +106,11 @@ def default_children(session: Session, uuid: str, type: str) -> list[str]:
 def referrers(session: Session, uuid: str, type: str) -> list[Object]:
     """By uuid."""
     return sorted(_assemble(session.all(REFERRERS, uuid=uuid, type=type)), key=lambda referrer: referrer.uuid)
+
+
+def holding(session: Session, type: str, text: str) -> list[Object]:
+    """By uuid. text: without the wildcards of LIKE."""
+    return sorted(_assemble(session.all(HOLDING, type=type, text=text)), key=lambda one: one.uuid)
 
 
 def lineage(session: Session, type: str, fq_name: str) -> list[Object]:

@@ -123,6 +123,11 @@ class View:
         self._session.flush()
         return self._remember(loading.referrers(self._session, uuid, type))
 
+    def holding(self, type: str, text: str) -> list[Object]:
+        """Objects of a type whose properties, as JSON, contain a text; by uuid. Looks through all of the type."""
+        self._session.flush()
+        return self._remember(loading.holding(self._session, type, text))
+
     def count(self, way: counting.Way, uuid: str, type: str, *, hidden: bool = True) -> int:
         """How many objects of a type are children or grandchildren of an object, or refer to it; hidden: those with
         `user_visible` false among them."""

@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
-from resource_client import DOMAIN, Client
+from resource_client import DOMAIN, Client, to
 
 from api_server.errors import BadRequest, Conflict, Forbidden
+from api_server.store.objects import Object
 
 VN = (DOMAIN, "p1", "vn")
 
@@ -27,6 +28,8 @@ async def test_the_network_id_is_the_servers(client: Client) -> None:
     assert refusal.value.text == "Cannot set/update the virtual network ID"
     network = await client.create("virtual-network", VN)
     await client.update(network, virtual_network_network_id=5)
+    network = await client.update(network, virtual_network_network_id=None)
+    assert network.properties["virtual_network_network_id"] == 5
     with pytest.raises(Forbidden):
         await client.update(network, virtual_network_network_id=77)
 
@@ -58,7 +61,9 @@ async def test_a_vxlan_identifier_shares_the_space(client: Client) -> None:
         ({"is_shared": True}, True, 7),
         ({"router_external": True}, False, 5),
         ({"router_external": True, "is_shared": True}, True, 7),
-        ({"perms2": {"global_access": 4}}, True, 4),
+        ({"perms2": {"global_access": 7}}, True, 7),
+        ({"perms2": {"global_access": 4}}, False, 4),
+        ({"router_external": True, "is_shared": True, "perms2": {"global_access": 5}}, True, 7),
     ],
 )
 async def test_is_shared_and_global_access_go_together(
@@ -68,19 +73,123 @@ async def test_is_shared_and_global_access_go_together(
     assert (network.properties["is_shared"], network.properties["perms2"]["global_access"]) == (shared, access)
 
 
-async def test_a_contradiction_about_sharing_is_refused(client: Client) -> None:
-    with pytest.raises(BadRequest):
-        await client.create("virtual-network", VN, is_shared=False, perms2={"global_access": 7})
+@pytest.mark.parametrize(
+    "fields",
+    [{"is_shared": False, "perms2": {"global_access": 7}}, {"is_shared": True, "perms2": {"global_access": 4}}],
+)
+async def test_a_contradiction_about_sharing_is_refused(client: Client, fields: dict[str, Any]) -> None:
+    with pytest.raises(BadRequest, match="Inconsistent is_shared"):
+        await client.create("virtual-network", VN, **fields)
 
 
 async def test_an_update_of_either_changes_the_other(client: Client) -> None:
+    def facts(network: Object) -> tuple[Any, Any]:
+        return network.properties["is_shared"], network.properties["perms2"]["global_access"]
+
+    def access(number: int) -> dict[str, Any]:
+        return {"perms2": {"owner": "me", "global_access": number}}
+
     network = await client.create("virtual-network", VN)
     network = await client.update(network, is_shared=True)
-    assert network.properties["perms2"]["global_access"] == 7
-    network = await client.update(network, perms2={"owner": "me", "global_access": 0})
-    assert network.properties["is_shared"] is False
+    assert facts(network) == (True, 7)
+    network = await client.update(network, **access(0))
+    assert facts(network) == (False, 0)
     network = await client.update(network, router_external=True)
-    assert (network.properties["is_shared"], network.properties["perms2"]["global_access"]) == (False, 5)
+    assert facts(network) == (False, 5)
+    network = await client.update(network, is_shared=True)
+    assert facts(network) == (True, 7)
+    network = await client.update(network, is_shared=None)
+    assert facts(network) == (False, 5)
+    network = await client.update(network, router_external=False)
+    assert facts(network) == (False, 0)
+    network = await client.update(network, is_shared=True, **access(7))
+    assert facts(network) == (True, 7)
+    network = await client.update(network, is_shared=False, **access(5))
+    assert facts(network) == (False, 5)
+    network = await client.update(network, **access(4))
+    assert facts(network) == (True, 4)
+    with pytest.raises(BadRequest, match="Inconsistent is_shared"):
+        await client.update(network, is_shared=False, **access(7))
+    network = await client.update(network, is_shared=False)
+    with pytest.raises(BadRequest, match="Inconsistent router_external"):
+        await client.update(network, router_external=True, **access(4))
+
+
+# --- networks of the data centre
+
+
+async def test_a_network_of_the_data_centre_stays_one(client: Client) -> None:
+    network = await client.create("virtual-network", VN, is_provider_network=True)
+    for value in (False, None):
+        with pytest.raises(BadRequest, match="from True to False"):
+            await client.update(network, is_provider_network=value)
+    await client.update(await client.create("virtual-network", (DOMAIN, "p1", "two")), is_provider_network=True)
+
+
+@pytest.mark.parametrize(
+    ("details", "missing"),
+    [({"physical_network": "net"}, "Segmentation ID"), ({"segmentation_id": 100}, "Physical Network")],
+)
+async def test_details_of_the_data_centre_are_complete(client: Client, details: dict[str, Any], missing: str) -> None:
+    with pytest.raises(BadRequest, match=f"{missing} must be configured to create"):
+        await client.create("virtual-network", VN, provider_properties=details)
+    network = await client.create("virtual-network", VN)
+    with pytest.raises(BadRequest, match=f"{missing} must be configured to update"):
+        await client.update(network, provider_properties=details)
+
+
+async def test_details_of_a_network_of_the_data_centre_stay(client: Client) -> None:
+    details = {"segmentation_id": 100, "physical_network": "net"}
+    network = await client.create("virtual-network", VN, provider_properties=details, is_provider_network=True)
+    network = await client.update(network, provider_properties={"segmentation_id": 100})
+    assert network.properties["provider_properties"] == details
+    with pytest.raises(BadRequest, match="is not allowed"):
+        await client.update(network, provider_properties=details | {"segmentation_id": 101})
+    free = await client.create("virtual-network", (DOMAIN, "p1", "two"), provider_properties=details)
+    await client.update(free, provider_properties=details | {"segmentation_id": 101})
+
+
+async def test_a_network_is_connected_to_one_of_the_data_centre(client: Client) -> None:
+    centre, other, plain = [
+        await client.create("virtual-network", (DOMAIN, "p1", name), is_provider_network=provider)
+        for name, provider in (("a", True), ("b", True), ("c", False))
+    ]
+    network = await client.create("virtual-network", VN, virtual_network_refs=[to(centre)])
+    found = await client.get(centre)
+    assert found is not None
+    assert found.targets("virtual-network") == [network.uuid]  # seen from both
+    for targets in ([to(plain)], [to(centre), to(other)]):
+        with pytest.raises(BadRequest, match="can connect only to one provider VN"):
+            await client.update(network, virtual_network_refs=targets)
+    with pytest.raises(BadRequest, match="can not connect to another provider VN"):
+        await client.update(found, virtual_network_refs=[to(other)])
+    await client.update(network, virtual_network_refs=[to(other)])
+    await client.update(network, virtual_network_refs=[])
+    await client.ref_update(found, "ADD", plain)
+
+
+async def test_service_chains_of_several_policies_want_targets_apart(client: Client) -> None:
+    def targets(*names: str) -> dict[str, Any]:
+        return {"route_target": list(names)}
+
+    network = await client.create(
+        "virtual-network", VN, multi_policy_service_chains_enabled=True,
+        import_route_target_list=targets("target:1:1"), export_route_target_list=targets("target:1:2"),
+    )  # fmt: skip
+    for change in (
+        {"route_target_list": targets("target:1:3")},
+        {"export_route_target_list": targets("target:1:1")},
+    ):
+        with pytest.raises(Conflict, match="Multi policy service chains are not supported"):
+            await client.update(network, **change)
+
+
+async def test_a_vpn_is_of_the_layer_that_the_network_forwards_on(client: Client) -> None:
+    vpn = await client.create("bgpvpn", (DOMAIN, "p1", "vpn"), bgpvpn_type="l2")
+    network = await client.create("virtual-network", VN, bgpvpn_refs=[to(vpn)])
+    with pytest.raises(BadRequest, match="Cannot associate bgpvpn type 'l2'"):
+        await client.update(network, virtual_network_properties={"forwarding_mode": "l3"})
+    await client.update(network, virtual_network_properties={"forwarding_mode": "l2"})
 
 
 # --- its routing instance
@@ -93,10 +202,13 @@ async def test_an_update_of_either_changes_the_other(client: Client) -> None:
         ("target:64512:7999999", True),
         ("target:64513:8000000", True),
         ("target:10.0.0.1:8000000", True),
+        ("target:64512:16777217", True),
         ("target:64512:8000000", False),
         ("target:64512:16777216", False),
+        ("target:64512:0", False),
         ("64512:1", False),
         ("target:x:1", False),
+        ("target:70000:1", False),
     ],
 )
 async def test_a_networks_route_targets_are_its_own(client: Client, field: str, target: str, allowed: bool) -> None:
@@ -105,7 +217,7 @@ async def test_a_networks_route_targets_are_its_own(client: Client, field: str, 
     if allowed:
         await change
     else:
-        with pytest.raises(BadRequest, match="Invalid route target"):
+        with pytest.raises(BadRequest, match=r"[Rr]oute target must|ASN out of range"):
             await change
 
 
@@ -117,6 +229,23 @@ async def test_a_network_has_a_routing_instance_that_goes_with_it(client: Client
     await client.create("routing-instance", (*VN, "more"))
     await client.delete(network)
     assert await client.get(instance) is None
+
+
+async def test_route_targets_have_one_spelling(client: Client) -> None:
+    network = await client.create(
+        "virtual-network", VN, route_target_list={"route_target": ["target:00100:7", "target:200L:8"]}
+    )
+    assert network.properties["route_target_list"] == {"route_target": ["target:100:7", "target:200:8"]}
+    with pytest.raises(BadRequest, match="4 byte ASN"):
+        await client.update(network, route_target_list={"route_target": ["target:200L:65536"]})
+
+
+async def test_the_routing_instance_translates_as_its_network_does(client: Client) -> None:
+    network = await client.create("virtual-network", VN, fabric_snat=True)
+    for value in (True, False, True):
+        await client.update(network, fabric_snat=value)
+        instance = await client.find("routing-instance", (*VN, "vn"))
+        assert instance.properties["routing_instance_fabric_snat"] is value
 
 
 async def test_networks_of_the_system_stay(client: Client) -> None:

@@ -3,7 +3,7 @@
 import pytest
 from resource_client import DOMAIN, Client, to
 
-from api_server.errors import BadRequest, Conflict
+from api_server.errors import BadRequest, Conflict, NotImplementedHere
 from api_server.resources.defaults import defaults, ensure_defaults
 
 SYSTEM = "default-global-system-config"
@@ -31,6 +31,39 @@ async def test_a_project_brings_its_policy_set_and_takes_it_along(client: Client
     await client.create("project", PROJECT)
 
 
+async def test_a_project_keeps_its_policy_set(client: Client) -> None:
+    project = await client.find("project", PROJECT)
+    policies = await client.find("application-policy-set", (*PROJECT, "default-application-policy-set"))
+    other = await client.create("application-policy-set", (*PROJECT, "other"), parent_type="project")
+    project = await client.update(project, application_policy_set_refs=[])
+    assert project.targets("application-policy-set") == [policies.uuid]
+    await client.ref_update(project, "DELETE", policies)
+    project = await client.update(project, application_policy_set_refs=[to(other)])
+    assert set(project.targets("application-policy-set")) == {other.uuid, policies.uuid}
+    with pytest.raises(Conflict, match="still referred"):
+        await client.delete(policies)
+
+
+@pytest.mark.parametrize("kind", ["project", "global-system-config"])
+async def test_there_are_no_drafts(client: Client, kind: str) -> None:
+    holder = await client.find(kind, PROJECT if kind == "project" else (SYSTEM,))
+    await client.update(holder, enable_security_policy_draft=False)
+    with pytest.raises(NotImplementedHere, match="enable_security_policy_draft"):
+        await client.update(holder, enable_security_policy_draft=True)
+    with pytest.raises(NotImplementedHere):
+        await client.create("project", (DOMAIN, "drafting"), enable_security_policy_draft=True)
+
+
+async def test_default_children_go_with_their_project(client: Client) -> None:
+    project = await client.create("project", (DOMAIN, "p2"))
+    for kind in ("virtual-network", "network-ipam", "security-group", "network-policy"):
+        await client.create(kind, (*project.fq_name, f"default-{kind}"))
+    await client.delete(project)
+    name = (*project.fq_name, "default-virtual-network")
+    assert await client.call(lambda tx: tx.find("virtual-network", name)) is None
+    assert await client.call(lambda tx: tx.find("routing-instance", (*name, name[-1]))) is None
+
+
 async def test_a_project_with_an_id_of_its_own_owns_itself(client: Client) -> None:
     uuid = "0b5d2c1e-7a3f-4c7e-9f63-0d6a5f1c2b3a"
     project = await client.create("project", (DOMAIN, "mine"), uuid=uuid)
@@ -46,11 +79,6 @@ async def test_a_project_with_children_stays(client: Client) -> None:
     with pytest.raises(Conflict) as refusal:
         await client.delete(await client.find("project", PROJECT))
     assert refusal.value.text.startswith("Delete when children still present: ")
-
-
-async def test_there_is_one_global_system_config(client: Client) -> None:
-    with pytest.raises(BadRequest):
-        await client.create("global-system-config", ["another"])
 
 
 async def test_the_default_routing_instance_is_the_systems(client: Client) -> None:

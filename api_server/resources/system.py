@@ -1,0 +1,83 @@
+"""global-system-config and global-vrouter-config: the settings of the whole system (contract 5.11)."""
+
+import re
+
+from api_server.errors import BadRequest
+from api_server.resources.autonomous_system import check_asn, system_config
+from api_server.resources.hooks import Hook
+from api_server.resources.routing import TARGET_LISTS, automatic_targets
+from api_server.resources.tenancy import SYSTEM_CONFIG, refuse_drafts
+from api_server.store.objects import Object
+from api_server.store.transaction import Transaction
+
+BGP_PORTS = {"port_start": 50000, "port_end": 50512}
+"""Of BGP as a service, if nothing is configured."""
+
+
+class GlobalSystemConfig(Hook):
+    """There is one. Its numbers fit what depends on them."""
+
+    def prepare(self, tx: Transaction, before: Object | None, after: Object) -> None:
+        refuse_drafts(after)
+        if before is None:
+            if after.fq_name != (SYSTEM_CONFIG,):
+                one = system_config(tx)
+                raise BadRequest(
+                    f"Global System Config already exists with name {SYSTEM_CONFIG} ({one.uuid if one else ''})"
+                )
+            return
+        self._log_statistics(after)
+        self._asn(tx, before, after)
+        self._bgp_ports(tx, before, after)
+
+    @staticmethod
+    def _log_statistics(after: Object) -> None:
+        for one in (after.properties.get("user_defined_log_statistics") or {}).get("statlist") or ():
+            try:
+                re.compile(str(one.get("pattern")))
+            except re.error as error:
+                raise BadRequest(
+                    f"Regex error in user-defined-log-statistics at {one.get('name')}: {one.get('pattern')} "
+                    f"(Error: {error})"
+                ) from None
+
+    @staticmethod
+    def _asn(tx: Transaction, before: Object, after: Object) -> None:
+        asn = after.properties.get("autonomous_system")
+        check_asn(after, asn)
+        if not asn or asn == before.properties.get("autonomous_system"):
+            return
+        clashes = [
+            clash
+            for kind in TARGET_LISTS
+            for named in tx.holding(kind, f'"target:{asn}:')
+            for clash in automatic_targets(named, asn)
+        ]
+        if clashes:
+            raise BadRequest(
+                f"Route targets are configured with this ASN {asn} and a value in the same range as used by "
+                f"automatically allocated route targets: {'; '.join(clashes)}"
+            )
+
+    @staticmethod
+    def _bgp_ports(tx: Transaction, before: Object, after: Object) -> None:
+        asked = after.properties.get("bgpaas_parameters")
+        was = before.properties.get("bgpaas_parameters")
+        if not asked or asked == was:
+            return
+        now, then = BGP_PORTS | asked, BGP_PORTS | (was or {})
+        if now["port_start"] > now["port_end"]:
+            raise BadRequest("Invalid Port range specified")
+        shrunk = now["port_start"] > then["port_start"] or now["port_end"] < then["port_end"]
+        if shrunk and tx.holding("bgp-as-a-service", ""):
+            raise BadRequest("BGP Port range cannot be shrunk")
+
+
+class GlobalVrouterConfig(Hook):
+    """What is not seen from the model alone."""
+
+    def prepare(self, tx: Transaction, before: Object | None, after: Object) -> None:
+        for pool in (after.properties.get("port_translation_pools") or {}).get("port_translation_pool") or ():
+            ports = pool.get("port_range") or {}
+            if (ports.get("start_port") or 0) > (ports.get("end_port") or 0):
+                raise BadRequest(f"port_translation_pools: Invalid Port range specified: {ports}")
