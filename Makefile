@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: setup demo test test-all lint model bench run clean
+.PHONY: setup demo test test-all fuzz lint model bench run clean
 
 setup: $(VENV)/.ready
 
@@ -30,6 +30,10 @@ test: lint             ## the suite
 test-all: lint         ## and what takes longer: faults, fuzz, the fresh install
 	scripts/setup test
 	$(PYTEST) -n 2 --dist loadfile $(ARGS)
+
+fuzz: setup            ## every type against its OpenAPI document; FUZZ_EXAMPLES and FUZZ_SEED say how much and which
+	FUZZ_TYPES=all FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),20) FUZZ_SEED=$(or $(FUZZ_SEED),$(shell date +%s)) \
+		$(PYTEST) -n 2 --timeout 7200 tests/openapi/test_openapi_schemathesis.py $(ARGS)
 
 model: setup           ## schema/model.json from schema/contrail/*.yaml
 	$(BIN)/python -m schema.build

@@ -20,6 +20,8 @@ COMPONENTS = "#/components/schemas/"
 TEXT: Json = {"type": "string"}
 UUID: Json = {"type": "string", "format": "uuid"}
 FQ_NAME: Json = {"type": "array", "items": TEXT, "minItems": 1}
+NAME: Json = {"type": "string", "pattern": "^[^:\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f]+$"}
+"""Of a new object: no colon, which joins names, and no character that XML cannot carry (contract 2.2)."""
 HREF: Json = {"type": "string", "format": "uri", "readOnly": True}
 
 
@@ -51,7 +53,8 @@ def _naming(resource_type: ResourceType, form: Form) -> Json:
     parent_types = [*resource_type.parents, *([ROOT] if resource_type.is_root else [])]
     parent_type = {"type": "string", "enum": parent_types}
     if form == "create":
-        return {"fq_name": FQ_NAME, "parent_type": parent_type, "uuid": _nullable(UUID)}
+        element = NAME if resource_type.parents else {**TEXT, "minLength": 1}  # a route-target's name has colons
+        return {"fq_name": {**FQ_NAME, "items": element}, "parent_type": parent_type, "uuid": _nullable(UUID)}
     if form == "update":
         return {}
     names: Json = {"uuid": UUID, "fq_name": FQ_NAME, "name": TEXT, "href": HREF}

@@ -24,38 +24,114 @@ router = APIRouter()
 ACTIONS_DOCUMENT = "actions"
 Json = dict[str, Any]
 
-TEXT: Json = {"text/html": {"schema": {"type": "string"}}}
 UUID: Json = {"type": "string", "format": "uuid"}
 FQ_NAME: Json = {"type": "array", "items": {"type": "string"}, "example": ["default-domain", "default-project", "web"]}
 
 FORMS: dict[Form, str] = {"create": "{}-create", "update": "{}-update", "read": "{}"}  # form -> its schema's name
 
+HEADERS: Json = {
+    "X-Request-Id": {"description": "The request's own, or one made for it.", "schema": {"type": "string"},
+                     "required": True},
+    "X-Revision": {"description": "What was read is at least as new; a write made it.", "schema": {"type": "integer"}},
+}  # fmt: skip
+
 REFUSALS = {
-    "400": "The request is wrong; the text names the field.",
+    "400": "The request is wrong; the text names the field and what was expected.",
+    "403": "What only the server sets, or a page of another site.",
     "404": "No such object.",
-    "409": "The name or uuid is taken, or the object is in use.",
+    "405": "Not a method of this URL.",
+    "409": "The name, uuid or address is taken, or the object is in use.",
+    "410": "The log no longer reaches back to that revision.",
+    "412": "A quota is used up, or the object is not of the version that If-Match names.",
+    "413": "The body is too large.",
+    "501": "Not done here; the text says why.",
+    "503": "The database is away, or the server starts or stops: try again.",
 }
+ALWAYS = ("400", "403", "503")
+"""What every request may meet: a query that makes no sense, another site, a database that is away."""
+
+WRITES = ("404", "409", "412", "413")
+"""What a write may meet beside: a parent or target that is not there, a name in use, a quota, a limit."""
+
+COMPONENTS: Json = {
+    "Refusal": {"type": "object", "required": ["error"], "properties": {"error": {
+        "type": "object", "required": ["status", "text"],
+        "properties": {"status": {"type": "integer"}, "text": {"type": "string"}},
+    }}},
+    "Rehearsal": {
+        "type": "object", "description": "What a write with dry_run would answer and change.",
+        "required": ["dry_run", "answer", "changes"],
+        "properties": {
+            "dry_run": {"type": "boolean", "enum": [True]},
+            "answer": {"type": "object", "nullable": True, "additionalProperties": True},
+            "changes": {"type": "array", "items": {"$ref": "#/components/schemas/Change"}},
+        },
+    },
+    "Change": {
+        "type": "object", "required": ["operation", "type", "uuid", "fq_name", "fields", "object"],
+        "properties": {
+            "operation": {"type": "string", "enum": ["create", "update", "delete"]},
+            "type": {"type": "string"}, "uuid": UUID, "fq_name": FQ_NAME,
+            "fields": {"type": "array", "items": {"type": "string"}, "nullable": True},
+            "object": {"type": "object", "additionalProperties": True},
+        },
+    },
+    "Name": {
+        "type": "object", "description": "What an object is called, and where it is.",
+        "required": ["uuid", "href"],
+        "properties": {
+            "uuid": UUID, "href": {"type": "string"}, "fq_name": FQ_NAME, "name": {"type": "string"},
+            "parent_type": {"type": "string"}, "parent_uuid": UUID, "parent_href": {"type": "string"},
+        },
+    },
+    "Item": {
+        "type": "object", "description": "An object in a list: its names, and the fields that were asked for.",
+        "required": ["uuid", "fq_name"], "additionalProperties": True,
+        "properties": {
+            "uuid": UUID, "fq_name": FQ_NAME, "href": {"type": "string"},
+            "parent_type": {"type": "string"}, "parent_uuid": UUID,
+        },
+    },
+    "Count": {"type": "object", "required": ["count"], "properties": {"count": {"type": "integer"}}},
+}  # fmt: skip
 
 
 def document_names() -> list[str]:
     return [*schema.load().families, ACTIONS_DOCUMENT]
 
 
+def reference(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def either(*schemas: Json) -> Json:
+    return {"anyOf": list(schemas)}
+
+
 def answer(description: str, value: Json | None = None) -> Json:
     content = {"content": {"application/json": {"schema": value}}} if value is not None else {}
-    return {"description": description, "headers": {"X-Revision": {"schema": {"type": "integer"}}}, **content}
+    return {"description": description, "headers": HEADERS, **content}
 
 
 def refusals(*statuses: str) -> Json:
-    return {status: {"description": REFUSALS[status], "content": TEXT} for status in statuses}
+    """Of some statuses, beside those that there always are. A refusal is a line of text, or JSON for who accepts
+    nothing else."""
+    content = {
+        "text/html": {"schema": {"type": "string"}},
+        "application/json": {"schema": reference("Refusal")},
+    }  # fmt: skip
+    return {
+        status: {
+            "description": REFUSALS[status],
+            "headers": {"X-Request-Id": HEADERS["X-Request-Id"]},
+            "content": content,
+        }
+        for status in sorted({*ALWAYS, *statuses})
+    }
 
 
 def wrapped(name: str, value: Json) -> Json:
     return {"type": "object", "properties": {name: value}, "required": [name]}
-
-
-def reference(name: str) -> Json:
-    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def body(value: Json) -> Json:
@@ -66,6 +142,13 @@ def query(name: str, description: str, kind: str = "string") -> Json:
     return {"name": name, "in": "query", "description": description, "schema": {"type": kind}}
 
 
+def header(name: str, description: str) -> Json:
+    return {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
+
+
+PRETTY = query("pretty", "Indented JSON.", "boolean")
+DRY_RUN = query("dry_run", "Do everything, say what would change, and undo it.", "boolean")
+IF_MATCH = header("If-Match", "ETag of the version that is meant: 412 if there is a newer one.")
 LIST_QUERY = [
     query("detail", "Whole objects with properties and references.", "boolean"),
     query("count", "The number of objects only.", "boolean"),
@@ -77,7 +160,10 @@ LIST_QUERY = [
     query("obj_uuids", "These uuids, comma separated, in this order."),
     query("fq_names", "These names, each joined by colons, comma separated."),
     query("filters", "key==value, comma separated; the value is JSON or bare text."),
+    query("shared", "Beside them, those that are shared with the caller.", "boolean"),
     query("exclude_hrefs", "Without href; any value switches it on."),
+    query("page_marker", "A page at a time: empty for the first, then the marker of the page before."),
+    query("page_limit", "Objects of a page: 256 unless it says otherwise.", "integer"),
 ]
 READ_QUERY = [
     query("fields", "Only these fields beside the common ones, comma separated."),
@@ -87,35 +173,60 @@ READ_QUERY = [
 ]
 
 
+GONE: Json = {
+    "description": "Gone: an empty answer. With dry_run: a Rehearsal.",
+    "headers": HEADERS, "content": {"application/json": {}},
+}  # fmt: skip
+
+
+def links(kind: ResourceType) -> Json:
+    """From the answer to a create to the requests on the object."""
+    uuid = {"uuid": f"$response.body#/{kind.name}/uuid"}
+    return {word: {"operationId": f"{word}_{kind.ident}", "parameters": uuid} for word in ("read", "update", "delete")}
+
+
 def paths(kind: ResourceType) -> Json:
     """The five requests on one type."""
-    tags = [kind.name]
+    tags, name = [kind.name], wrapped(kind.name, reference("Name"))
     uuid = {"name": "uuid", "in": "path", "required": True, "schema": UUID}
-    named_object = {"type": "object", "properties": {
-        "uuid": UUID, "fq_name": FQ_NAME, "name": {"type": "string"}, "href": {"type": "string"},
-        "parent_type": {"type": "string"}, "parent_uuid": UUID, "parent_href": {"type": "string"},
-    }}  # fmt: skip
-    created, full = wrapped(kind.name, named_object), wrapped(kind.name, reference(kind.name))
-    listed = wrapped(kind.plural, {"type": "array", "items": {"anyOf": [named_object, full]}})
+    full, written = wrapped(kind.name, reference(kind.name)), either(name, reference("Rehearsal"))
+    listed = {
+        "type": "object",
+        "properties": {
+            kind.plural: either({"type": "array", "items": either(full, reference("Item"))}, reference("Count")),
+            "marker": {"type": "string", "nullable": True},
+        },
+        "required": [kind.plural],
+    }
+    read = answer("The object.", full)
+    read["headers"] = HEADERS | {
+        "ETag": {"description": "Its version.", "schema": {"type": "string"}, "required": True}
+    }
     return {
         f"/{kind.plural}": {
-            "get": {"tags": tags, "summary": f"List {kind.plural}", "parameters": LIST_QUERY,
-                    "responses": {"200": answer("The objects.", listed), **refusals("400")}},
-            "post": {"tags": tags, "summary": f"Create a {kind.name}", "description": kind.description,
+            "get": {"tags": tags, "operationId": f"list_{kind.ident}s", "summary": f"List {kind.plural}",
+                    "parameters": [*LIST_QUERY, PRETTY],
+                    "responses": {"200": answer("The objects.", listed), **refusals("404")}},
+            "post": {"tags": tags, "operationId": f"create_{kind.ident}", "summary": f"Create a {kind.name}",
+                     "description": kind.description, "parameters": [DRY_RUN, PRETTY],
                      "requestBody": body(wrapped(kind.name, reference(f"{kind.name}-create"))),
-                     "responses": {"200": answer("Its names.", created), **refusals("400", "404", "409")}},
+                     "responses": {"200": {**answer("Its names.", written), "links": links(kind)},
+                                   **refusals(*WRITES)}},
         },
         f"/{kind.name}/{{uuid}}": {
             "parameters": [uuid],
-            "get": {"tags": tags, "summary": f"Read a {kind.name}", "parameters": READ_QUERY,
-                    "responses": {"200": answer("The object.", full),
-                                  "304": {"description": "If-None-Match has its ETag."}, **refusals("404")}},
-            "put": {"tags": tags, "summary": f"Update a {kind.name}",
+            "get": {"tags": tags, "operationId": f"read_{kind.ident}", "summary": f"Read a {kind.name}",
+                    "parameters": [*READ_QUERY, header("If-None-Match", "ETag of the version at hand."), PRETTY],
+                    "responses": {"200": read, "304": {"description": "If-None-Match has its ETag."},
+                                  **refusals("404")}},
+            "put": {"tags": tags, "operationId": f"update_{kind.ident}", "summary": f"Update a {kind.name}",
                     "description": "Fields that are not there stay; null removes one; lists are replaced.",
+                    "parameters": [DRY_RUN, IF_MATCH, PRETTY],
                     "requestBody": body(wrapped(kind.name, reference(f"{kind.name}-update"))),
-                    "responses": {"200": answer("Its uuid and href.", created), **refusals("400", "404", "409")}},
-            "delete": {"tags": tags, "summary": f"Delete a {kind.name}",
-                       "responses": {"200": answer("Gone."), **refusals("404", "409")}},
+                    "responses": {"200": answer("Its uuid and href.", written), **refusals(*WRITES)}},
+            "delete": {"tags": tags, "operationId": f"delete_{kind.ident}", "summary": f"Delete a {kind.name}",
+                       "parameters": [DRY_RUN, IF_MATCH, PRETTY],
+                       "responses": {"200": GONE, **refusals("404", "409", "412")}},
         },
     }  # fmt: skip
 
@@ -147,7 +258,6 @@ def action_paths() -> Json:
     values = {"type": "object", "nullable": True, "properties": {
         "is_global": flag, "value": text, "add_values": texts, "delete_values": texts,
     }}  # fmt: skip
-    gone = {"410": {"description": "The log no longer reaches back to that revision.", "content": TEXT}}
     return {
         "/fqname-to-id": action("names", "The uuid of a name", {"type": type_name, "fq_name": FQ_NAME},
                                 {"type": "object", "properties": {"uuid": UUID}}, "400", "404"),
@@ -188,7 +298,7 @@ def action_paths() -> Json:
                 query("resource_type", "Types, comma separated."),
                 query("last_event_id", "Resume after this revision, as the header Last-Event-ID does."),
             ],
-            "responses": event_stream | gone | refusals("400", "404"),
+            "responses": event_stream | refusals("404", "410"),
         }},
         "/healthz": {"get": {"tags": ["operation"], "summary": "Whether the database answers",
                              "responses": {"200": answer("It does.", some)}}},
@@ -202,7 +312,7 @@ def document(title: str, paths: Json, schemas: Json, description: str) -> bytes:
         "openapi": "3.0.3",
         "info": {"title": f"Vaportrail: {title}", "version": "1", "description": description},
         "paths": paths,
-        "components": {"schemas": schemas},
+        "components": {"schemas": COMPONENTS | schemas},
     })  # fmt: skip
 
 
