@@ -4,12 +4,17 @@ import re
 from collections.abc import Iterable, Sequence
 
 from api_server.errors import BadRequest, Conflict
+from api_server.resources import bindings
+from api_server.resources.allocation import sources
 from api_server.resources.hooks import Hook
+from api_server.resources.subnets import parse
 from api_server.store.objects import Change, Object, Origin, Reference
 from api_server.store.transaction import Transaction
 
 MAC = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}")
 VLAN_TAGS = range(4095)
+NO_MAC = "00:00:00:00:00:00"
+"""Of a machine without hypervisor that is not plugged in yet."""
 
 FORWARDING_RULE = {
     "direction": "both", "vlan_tag": None, "src_mac": None, "dst_mac": None, "mpls_label": None,
@@ -25,28 +30,46 @@ def mac_of(uuid: str) -> str:
 
 
 class VirtualMachineInterface(Hook):
-    """MAC, routing instance, bindings, sub-interfaces."""
+    """MAC, routing instance, sub-interfaces, and what does not go together; its bindings are in `bindings`."""
 
     def prepare(self, tx: Transaction, before: Object | None, after: Object) -> None:
         if before is None and not after.references.get("virtual_network_refs"):
             raise BadRequest("virtual_network_refs needed for virtual-machine-interface")
+        self._owner(tx, before, after)
+        self._sub_interface(tx, before, after)
+        self._bridge_domains(after)
         self._mac(after)
         self._routing_instance(tx, before, after)
-        self._bindings(after)
         self._port_security(after)
-        self._sub_interface(tx, before, after)
+        self._health_checks(tx, before, after)
 
     def release(self, tx: Transaction, before: Object) -> Iterable[Change]:
-        if not vlan_tag(before):
-            subs = [each for each in tx.get_many(before.targets("virtual-machine-interface")) if vlan_tag(each)]
-            if subs:
-                raise Conflict(f"Delete when resource still referred: {[each.uuid for each in subs]}")
+        if not vlan_tag(before) and any(map(vlan_tag, tx.get_many(before.targets("virtual-machine-interface")))):
+            raise Conflict("Cannot delete vmi with existing ref to sub interface")
         return ()
+
+    @staticmethod
+    def _owner(tx: Transaction, before: Object | None, after: Object) -> None:
+        """A machine does not take the interface of a router, nor the address of a gateway."""
+        machines = after.targets("virtual-machine")
+        if before is None or not machines or machines == before.targets("virtual-machine"):
+            return
+        if tx.count("referrer", after.uuid, "logical-router"):
+            raise BadRequest("Logical router interface cannot be used by VM")
+        for held in tx.referrers(after.uuid, "instance-ip"):
+            address = parse(held.properties.get("instance_ip_address"))
+            networks = tx.get_many(held.targets("virtual-network"))
+            if any(source.subnet.gateway == address for network in networks for source in sources(tx, network)):
+                raise BadRequest("Gateway IP cannot be used by VM port")
 
     @staticmethod
     def _mac(after: Object) -> None:
         given = (after.properties.get("virtual_machine_interface_mac_addresses") or {}).get("mac_address")
-        addresses = [str(address).replace("-", ":") for address in given or [mac_of(after.uuid)]]
+        if not given:
+            bound = bindings.read(after)
+            unplugged = bound.get("vnic_type") == bindings.BAREMETAL and not bindings.has_links(bound)
+            given = [NO_MAC if unplugged else mac_of(after.uuid)]
+        addresses = [str(address).replace("-", ":") for address in given]
         for address in addresses:
             if not MAC.fullmatch(address):
                 raise BadRequest(f"Invalid MAC address: {address}")
@@ -66,35 +89,69 @@ class VirtualMachineInterface(Hook):
             after.references["routing_instance_refs"] = stand
 
     @staticmethod
-    def _bindings(after: Object) -> None:
-        bindings = after.properties.get("virtual_machine_interface_bindings") or {}
-        pairs = bindings.get("key_value_pair") or []
-        if pairs and not any(pair.get("key") == "vnic_type" for pair in pairs):
-            pairs = sorted([*pairs, {"key": "vnic_type", "value": "normal"}], key=lambda pair: str(pair.get("key")))
-            after.properties["virtual_machine_interface_bindings"] = bindings | {"key_value_pair": pairs}
-
-    @staticmethod
     def _port_security(after: Object) -> None:
         pairs = (after.properties.get("virtual_machine_interface_allowed_address_pairs") or {}).get(
             "allowed_address_pair"
         )
+        for pair in pairs or ():
+            address = (pair.get("ip") or {}).get("ip_prefix")
+            if parse(address) is None:
+                raise BadRequest(f"virtual_machine_interface_allowed_address_pairs: invalid ip_prefix {address}")
         if pairs and after.properties.get("port_security_enabled") is False:
             raise BadRequest("Allowed address pairs are not allowed when port security is disabled")
 
     @staticmethod
     def _sub_interface(tx: Transaction, before: Object | None, after: Object) -> None:
-        tag = vlan_tag(after)
+        """One bears a VLAN tag and refers to its primary interface; a later change of the tag is beyond vRouter."""
+        tag, was = vlan_tag(after), vlan_tag(before) if before is not None else 0
+        others = after.targets("virtual-machine-interface")
         if tag not in VLAN_TAGS:
             raise BadRequest(f"Invalid sub-interface VLAN tag ID: {tag}")
-        if tag == 0 or (before is not None and vlan_tag(before) == tag):
-            return
-        primaries = tx.get_many(after.targets("virtual-machine-interface"))
-        if len(primaries) != 1:
+        if before is not None:
+            related = before.targets("virtual-machine-interface")
+            if tag != was and related:
+                raise BadRequest("Cannot change sub-interface VLAN tag ID")
+            if related == others and tag == was:
+                return
+        elif tag and len(others) != 1:
             raise BadRequest("A sub-interface must reference its primary virtual-machine-interface")
-        siblings = [uuid for uuid in primaries[0].targets("virtual-machine-interface") if uuid != after.uuid]
-        for sibling in tx.get_many(siblings):
-            if vlan_tag(sibling) == tag:
-                raise Conflict(f"Two sub-interfaces under same primary port can't have same Vlan tag: {tag}")
+        for primary in tx.get_many(others) if tag else ():
+            if vlan_tag(primary):
+                raise BadRequest("sub interface can't have another sub interface as it's primary port")
+            siblings = [uuid for uuid in primary.targets("virtual-machine-interface") if uuid != after.uuid]
+            if tag in map(vlan_tag, tx.get_many(siblings)):
+                raise BadRequest("Two sub interfaces under same primary port can't have same Vlan tag")
+
+    @staticmethod
+    def _bridge_domains(after: Object) -> None:
+        """They are of the interface's network, one for each VLAN tag."""
+        domains = after.references.get("bridge_domain_refs", [])
+        networks = {reference.fq_name for reference in after.references.get("virtual_network_refs", ())}
+        tags = set()
+        for domain in domains:
+            if not networks:
+                raise BadRequest(f"Virtual network can not be removed on virtual machine interface({after.uuid}) while "
+                                 "it refers a bridge domain")  # fmt: skip
+            if domain.fq_name[:-1] not in networks:
+                raise BadRequest(f"Virtual machine interface({after.uuid}) can only refer to bridge domain belonging "
+                                 f"to virtual network({', '.join(sorted(map(':'.join, networks)))})")  # fmt: skip
+            tag = (domain.attr or {}).get("vlan_tag")
+            if tag in tags:
+                raise BadRequest(f"Virtual machine interface({after.uuid}) already refers to bridge domain for vlan "
+                                 f"tag {tag}")  # fmt: skip
+            tags.add(tag)
+
+    @staticmethod
+    def _health_checks(tx: Transaction, before: Object | None, after: Object) -> None:
+        """Only interfaces of services are probed from elsewhere than their own node."""
+        checks = after.targets("service-health-check")
+        if after.targets("port-tuple") or (before is not None and checks == before.targets("service-health-check")):
+            return
+        for check in tx.get_many(checks):
+            kind = (check.properties.get("service_health_check_properties") or {}).get("health_check_type")
+            if kind != "link-local":
+                raise BadRequest(f"Virtual machine interface({after.uuid}) of non service vm can only refer link-local "
+                                 "type service health check")  # fmt: skip
 
 
 def vlan_tag(interface: Object) -> int:

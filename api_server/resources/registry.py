@@ -4,6 +4,7 @@ delete."""
 from collections.abc import Sequence
 
 from api_server.resources.addresses import FloatingIpPool, InstanceIp, PooledIp
+from api_server.resources.bindings import Bindings
 from api_server.resources.hooks import Hook, Registry
 from api_server.resources.interfaces import VirtualMachineInterface
 from api_server.resources.ipam import NetworkIpam
@@ -33,7 +34,7 @@ TYPES: dict[str, Sequence[Hook]] = {
     "service-template": (ServiceTemplate(),),
     "tag": (Tag(),),
     "tag-type": (TagType(),),
-    "virtual-machine-interface": (VirtualMachineInterface(),),
+    "virtual-machine-interface": (VirtualMachineInterface(), Bindings()),
     "virtual-network": (VirtualNetwork(), ProviderNetwork()),
 }
 

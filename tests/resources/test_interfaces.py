@@ -58,16 +58,6 @@ async def test_a_network_with_interfaces_stays(client: Client, network: Object) 
     assert refusal.value.text.startswith("Delete when resource still referred: ")
 
 
-async def test_bindings_get_a_vnic_type(client: Client, network: Object) -> None:
-    pairs = {"key_value_pair": [{"key": "host_id", "value": "n1"}]}
-    interface = await client.interface(NAME, network, virtual_machine_interface_bindings=pairs)
-    assert interface.properties["virtual_machine_interface_bindings"]["key_value_pair"] == [
-        {"key": "host_id", "value": "n1"},
-        {"key": "vnic_type", "value": "normal"},
-    ]
-    assert "virtual_machine_interface_bindings" not in (await client.interface((DOMAIN, "p1", "j"), network)).properties
-
-
 async def test_address_pairs_need_port_security(client: Client, network: Object) -> None:
     pairs = {"allowed_address_pair": [{"ip": {"ip_prefix": "10.9.0.9", "ip_prefix_len": 32}}]}
     with pytest.raises(BadRequest):
@@ -88,14 +78,86 @@ async def test_sub_interfaces(client: Client, network: Object) -> None:
         (DOMAIN, "p1", "sub"), network, virtual_machine_interface_refs=[to(primary)], **tagged(100)
     )
     for wrong, status in (
-        ({"virtual_machine_interface_refs": [to(primary)], **tagged(100)}, 409),
+        ({"virtual_machine_interface_refs": [to(primary)], **tagged(100)}, 400),
+        ({"virtual_machine_interface_refs": [to(sub)], **tagged(7)}, 400),
+        ({"virtual_machine_interface_refs": [to(primary)], **tagged(-1)}, 400),
         ({"virtual_machine_interface_refs": [to(primary)], **tagged(4095)}, 400),
         (tagged(101), 400),
     ):
         with pytest.raises(ApiError) as refusal:
             await client.interface((DOMAIN, "p1", "more"), network, **wrong)
         assert refusal.value.status == status
-    with pytest.raises(Conflict):
+    with pytest.raises(BadRequest, match="Cannot change sub-interface VLAN tag ID"):
+        await client.update(sub, **tagged(8))
+    later = await client.interface((DOMAIN, "p1", "later"), network)
+    later = await client.update(later, **tagged(100))
+    with pytest.raises(BadRequest, match="can't have same Vlan tag"):
+        await client.update(later, virtual_machine_interface_refs=[to(primary)])
+    with pytest.raises(Conflict) as conflict:
         await client.delete(primary)
+    assert conflict.value.text == "Cannot delete vmi with existing ref to sub interface"
     await client.delete(sub)
     await client.delete(primary)
+
+
+@pytest.mark.parametrize("prefix", ["10.9.0", "nothing", None])
+async def test_address_pairs_have_addresses(client: Client, network: Object, prefix: str | None) -> None:
+    pairs = {"allowed_address_pair": [{"ip": {"ip_prefix": prefix, "ip_prefix_len": 32}}]}
+    with pytest.raises(BadRequest):
+        await client.interface(NAME, network, virtual_machine_interface_allowed_address_pairs=pairs)
+
+
+# --- who uses it
+
+
+async def test_a_machine_does_not_take_a_routers_interface(client: Client, network: Object) -> None:
+    interface = await client.interface(NAME, network)
+    router = await client.create("logical-router", (DOMAIN, "p1", "r"), virtual_machine_interface_refs=[to(interface)])
+    machine = await client.create("virtual-machine", ["vm"])
+    with pytest.raises(BadRequest) as refusal:
+        await client.update(interface, virtual_machine_refs=[to(machine)])
+    assert refusal.value.text == "Logical router interface cannot be used by VM"
+    await client.delete(router)
+    await client.update(interface, virtual_machine_refs=[to(machine)])
+
+
+async def test_a_machine_does_not_take_the_gateways_address(client: Client, network: Object) -> None:
+    interface = await client.interface(NAME, network)
+    machine = await client.create("virtual-machine", ["vm"])
+    gateway = await client.instance_ip("gw", network, interface, instance_ip_address="10.9.0.254")
+    with pytest.raises(BadRequest, match="Gateway IP cannot be used by VM port"):
+        await client.update(interface, virtual_machine_refs=[to(machine)])
+    await client.delete(gateway)
+    await client.instance_ip("a", network, interface)
+    await client.update(interface, virtual_machine_refs=[to(machine)])
+
+
+async def test_health_checks_of_a_plain_interface_are_link_local(client: Client, network: Object) -> None:
+    checks = [
+        await client.create(
+            "service-health-check",
+            (DOMAIN, "p1", kind),
+            service_health_check_properties={
+                "health_check_type": kind,
+                "monitor_type": "PING",
+                "enabled": True,
+            },
+        )
+        for kind in ("link-local", "end-to-end")
+    ]
+    interface = await client.interface(NAME, network, service_health_check_refs=[to(checks[0])])
+    with pytest.raises(BadRequest, match="can only refer link-local type"):
+        await client.update(interface, service_health_check_refs=[to(checks[1])])
+    service = await client.create("service-instance", (DOMAIN, "p1", "si"))
+    ports = await client.create("port-tuple", (*service.fq_name, "pt"))
+    await client.update(interface, port_tuple_refs=[to(ports)], service_health_check_refs=[to(checks[1])])
+
+
+async def test_bridge_domains_are_of_its_network(client: Client, network: Object) -> None:
+    other = await client.create("virtual-network", (DOMAIN, "p1", "other"))
+    mine, theirs = [await client.create("bridge-domain", (*each.fq_name, "bd"), isid=1) for each in (network, other)]
+    with pytest.raises(BadRequest, match="can only refer to bridge domain belonging to"):
+        await client.interface(NAME, network, bridge_domain_refs=[to(theirs, {"vlan_tag": 1})])
+    interface = await client.interface(NAME, network, bridge_domain_refs=[to(mine, {"vlan_tag": 1})])
+    with pytest.raises(BadRequest, match="can not be removed"):
+        await client.update(interface, virtual_network_refs=[])
