@@ -5,6 +5,7 @@ hold.
 """
 
 import reprlib
+from itertools import islice
 from typing import Any
 
 LONGEST = 200
@@ -17,6 +18,16 @@ class Short(reprlib.Repr):
         self.maxlevel = 6
         self.maxdict = self.maxlist = 12
         self.maxstring = self.maxother = LONGEST
+
+    def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+        """In the client's order, as Python writes it; reprlib would sort."""
+        if not x or level <= 0:
+            return "{...}" if x else "{}"
+        pairs = [
+            f"{self.repr1(key, level - 1)}: {self.repr1(value, level - 1)}"
+            for key, value in islice(x.items(), self.maxdict)
+        ]
+        return "{" + ", ".join(pairs + ["..."] * (len(x) > self.maxdict)) + "}"
 
     def repr_int(self, x: int, level: int) -> str:
         return str(x) if x.bit_length() <= 256 else f"a number of {x.bit_length()} bits"

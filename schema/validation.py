@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any, NoReturn
+from typing import Any, LiteralString, NoReturn
 
 from pydantic_core import ErrorDetails, PydanticCustomError, SchemaValidator, ValidationError, core_schema
 
@@ -29,6 +29,9 @@ from schema.quoting import quote
 CLASS = "vnc_api.gen.resource_xsd."
 """Contrail names types in its texts by the Python class, and some clients read them."""
 
+WHOLE: LiteralString = "whole"
+"""The kind of an error that is about all of a value rather than about one member."""
+
 SMALLEST, LARGEST = -(2**63), 2**64 - 1
 """What JSON decoders and encoders carry exactly; the largest are the halves of a uuid."""
 
@@ -38,11 +41,17 @@ Check = Callable[[Any], Any]
 
 
 class InvalidValue(Exception):
-    """A value that is refused. `text` says why; `str()` of it begins with the operation, as Contrail's answers do."""
+    """A value that is refused. `text` says why; `str()` of it begins with the operation, as Contrail's answers do.
 
-    def __init__(self, text: str, noun: str = "property", operation: str = "create") -> None:
+    reason: the end of `text`, without the place and the whole value.
+    """
+
+    def __init__(
+        self, text: str, noun: str = "property", operation: str = "create", reason: str | None = None
+    ) -> None:
         super().__init__(f"Bad {noun} in {operation}: {text}")
         self.text = text
+        self.reason = text if reason is None else reason
 
 
 def validate_property(resource_type: ResourceType, name: str, value: Any, operation: str = "create") -> Any:
@@ -71,10 +80,15 @@ def validate_element(resource_type: ResourceType, name: str, value: Any, operati
     return element
 
 
-def validate_attr(resource_type: ResourceType, field: str, value: Any, operation: str = "create") -> Any:
-    """The attribute of a reference as it is stored; null where the kind of reference has none. Raises InvalidValue."""
+def validate_attr(
+    resource_type: ResourceType, field: str, value: Any, operation: str = "create", shown: Any = None
+) -> Any:
+    """The attribute of a reference as it is stored; null where the kind of reference has none. Raises InvalidValue.
+
+    shown: the whole reference, as an error text quotes it.
+    """
     attr = resource_type.references[field].attr
-    return None if attr is None else _Place("reference", field, operation).validate(attr, value)
+    return None if attr is None else _Place("reference", field, operation).validate(attr, value, shown)
 
 
 def check_mandatory(resource_type: ResourceType, body: Mapping[str, Any]) -> None:
@@ -92,34 +106,42 @@ class _Place:
     name: str
     operation: str
 
-    def invalid(self, text: str) -> InvalidValue:
-        return InvalidValue(text, self.noun, self.operation)
+    def invalid(self, text: str, reason: str | None = None) -> InvalidValue:
+        return InvalidValue(text, self.noun, self.operation, reason)
+
+    def invalid_member(self, value: Any, reason: str) -> InvalidValue:
+        """Something inside a value of a complex type."""
+        return self.invalid(f"Error validating {self.noun} {self.name} value {quote(value)} {reason}", reason)
 
     def no_object(self, type: str, value: Any, path: str = "") -> InvalidValue:
         return self.invalid(
             f"Error in {self.noun} {self.name}{path} type <class '{CLASS}{type}'> value of {quote(value)}"
         )
 
-    def validate(self, type: str, value: Any) -> Any:
+    def validate(self, type: str, value: Any, shown: Any = None) -> Any:
         try:
             return _validator(type).validate_python(value)
         except ValidationError as error:
-            raise self._translate(type, value, error.errors(include_url=False)[0]) from None
+            raise self._translate(type, value, shown or value, error.errors(include_url=False)[0]) from None
 
-    def _translate(self, type: str, value: Any, error: ErrorDetails) -> InvalidValue:
-        """Contrail's words for what pydantic found first."""
+    def _translate(self, type: str, value: Any, shown: Any, error: ErrorDetails) -> InvalidValue:
+        """Contrail's words for what pydantic found first: they name the innermost member."""
         loc, kind = error["loc"], error["type"]
         if kind in {"extra_forbidden", "invalid_key"}:
-            return self.invalid(
-                f"Error validating {self.noun} {self.name} value {quote(value)} "
-                f"class <class '{CLASS}{_type_at(type, loc[:-1])}'> does not have field {quote(loc[-1])}"
-            )
-        path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in loc)
+            where = f"class <class '{CLASS}{_type_at(type, loc[:-1])}'>"
+            return self.invalid_member(shown, f"{where} does not have field {quote(loc[-1])}")
         if kind == "dict_type":
+            path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in loc)
             return self.no_object(_type_at(type, loc), error["input"], path)
-        reason = f"list expected instead of {quote(error['input'])}" if kind == "list_type" else error["msg"]
-        where = f"{path.removeprefix('.')}: " if path else ""
-        return self.invalid(f"Error validating {self.noun} {self.name}: {where}{reason}")
+        member = next((step for step in reversed(loc) if isinstance(step, str)), self.name)
+        if kind == "list_type":
+            return self.invalid_member(shown, f"Field {member} must be a list. Received value: {quote(error['input'])}")
+        if kind == WHOLE:
+            return self.invalid_member(shown, error["msg"])
+        reason = f"{member}: {error['msg']}"
+        if not isinstance(value, dict):
+            return self.invalid(f"Error validating {self.noun} {reason}", reason)
+        return self.invalid_member(shown, reason)
 
 
 def _type_at(type: str, loc: tuple[str | int, ...]) -> str:
@@ -145,9 +167,7 @@ def _key(declared: Property, element: Mapping[str, Any], place: _Place) -> str:
     assert declared.key is not None
     key = element.get(declared.key)
     if key is None:
-        raise place.invalid(
-            f"Error validating property {place.name} value {quote(element)}: an element needs its {declared.key}"
-        )
+        raise place.invalid_member(element, f"an element needs its {declared.key}")
     return str(key)
 
 
@@ -206,8 +226,8 @@ def _scalar(type: str) -> Check:
             return partial(_string, simple)
 
 
-def _refuse(reason: str) -> NoReturn:
-    raise PydanticCustomError("refused", "{reason}", {"reason": reason})
+def _refuse(reason: str, kind: LiteralString = "refused") -> NoReturn:
+    raise PydanticCustomError(kind, "{reason}", {"reason": reason})
 
 
 def _boolean(value: Any) -> bool:
@@ -223,8 +243,8 @@ def _integer(simple: SimpleType | None, value: Any) -> int:
     least, most = SMALLEST, LARGEST
     if simple is not None and simple.minimum is not None and simple.maximum is not None:
         least, most = simple.minimum, simple.maximum
-    if number and not least <= number <= most:
-        _refuse(f"value must be between {least} and {most}, not {quote(value)}")
+    if value and not least <= number <= most:
+        _refuse(f"value must be between {least} and {most}")
     return number
 
 
@@ -249,7 +269,7 @@ def _string(simple: SimpleType | None, value: Any) -> str:
         _refuse("text must be Unicode, without surrogates")
     if simple is not None and value:
         if simple.enum and value not in simple.enum:
-            _refuse(f"value must be one of {list(simple.enum)}, not {quote(value)}")
+            _refuse(f"value must be one of {list(simple.enum)}")
         if simple.pattern is not None and not re.fullmatch(simple.pattern, value):
             _refuse(f"value must match {simple.pattern}, not {quote(value)}")
     return value
@@ -268,24 +288,27 @@ def _encodable(text: str) -> bool:
 
 def _clear_host_bits(subnet: dict[str, Any]) -> dict[str, Any]:
     """10.1.1.5/24 is stored as 10.1.1.0/24."""
-    prefix, length = subnet.get("ip_prefix"), subnet.get("ip_prefix_len")
-    if prefix and length is not None:
+    for name in ("ip_prefix", "ip_prefix_len"):
+        if subnet and subnet.get(name) is None:
+            _refuse(f"Subnet type needs its {name}", WHOLE)
+    if subnet:
+        text = f"{subnet['ip_prefix']}/{subnet['ip_prefix_len']}"
         try:
-            network = ipaddress.ip_network((prefix, length), strict=False)
-        except (ValueError, TypeError):
-            _refuse(f"no prefix: {quote(prefix)}/{quote(length)}")
-        subnet["ip_prefix"] = str(network.network_address)
+            subnet["ip_prefix"] = str(ipaddress.ip_network(text, strict=False).network_address)
+        except ValueError:
+            _refuse(f"Subnet type '{quote(text)}' is invalid", WHOLE)
     return subnet
 
 
 def _few_active_addresses(pair: dict[str, Any]) -> dict[str, Any]:
     """Of an active-standby pair each address has its own route, so that the prefix has to be small."""
     ip = pair.get("ip") or {}
-    prefix, length = ip.get("ip_prefix"), ip.get("ip_prefix_len")
-    if pair.get("address_mode") == "active-standby" and prefix and length is not None:
-        version, least = ("IPv6", 120) if ":" in prefix else ("IPv4", 24)
-        if length < least:
-            _refuse(f"{version} Prefix length lesser than {least} is not acceptable")
+    if pair.get("address_mode") == "active-standby" and ip:
+        length = ip["ip_prefix_len"]
+        if ":" in ip["ip_prefix"] and length < 120:
+            _refuse("IPv6 Prefix length lesser than 120 is not acceptable", WHOLE)
+        if ":" not in ip["ip_prefix"] and length < 24:
+            _refuse(f"IPv4 Prefix length lesser than 24:it is {length} - is not acceptable", WHOLE)
     return pair
 
 

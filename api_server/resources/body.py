@@ -76,7 +76,7 @@ def read_fq_name(type: ResourceType, value: Any) -> tuple[str, ...]:
         raise BadRequest(f"Bad Request, fq_name is longer than {LONGEST_NAME} bytes: {quote(value)}")
     for name in fq_name:
         if ILLEGAL.search(name):
-            raise BadRequest(f"Bad Request, fq_name has characters that are illegal in XML: {list(fq_name)}")
+            raise BadRequest(f"Bad Request, name has illegal xml characters: {quote(value)}")
         # Only the last element can be new; the others name objects that cannot have been created with a colon.
         if ":" in name and type.name != "route-target":
             raise BadRequest("Bad Request, name has one of invalid chars {':'}")
@@ -88,7 +88,7 @@ def read_attr(type: ResourceType, reference: ReferenceField, entry: Mapping[str,
     if reference.attr is None:
         return None
     try:
-        return validate_attr(type, reference.field, entry["attr"], operation)
+        return validate_attr(type, reference.field, entry["attr"], operation, entry)
     except KeyError:
         text = f"Bad reference in {operation}: Error validating reference {reference.field} value {quote(entry)} 'attr'"
     except InvalidValue as error:
@@ -122,16 +122,18 @@ def read_links(type: ResourceType, reference: ReferenceField, value: Any, operat
 def read(type: ResourceType, value: Mapping[str, Any], operation: Operation) -> Body:
     """Properties and references of a create or update. BadRequest names the field that is wrong."""
     body = Body(type, empty=not value)
-    for name, asked in value.items():  # in the client's order, so that the same body always gets the same answer
-        if name in type.properties:
-            try:
+    try:
+        for name, asked in value.items():  # in the client's order, so that the same body always gets the same answer
+            if name in type.properties:
                 stored = validate_property(type, name, asked, operation)
-            except InvalidValue as error:
-                raise BadRequest(str(error)) from None
-            wrapper = type.properties[name].wrapper
-            if wrapper and not (isinstance(stored, dict) and stored.get(wrapper)):
-                stored = None  # a List or Map without elements is one that is not set
-            body.properties[name] = stored
+                wrapper = type.properties[name].wrapper
+                if wrapper and not (isinstance(stored, dict) and stored.get(wrapper)):
+                    stored = None  # a List or Map without elements is one that is not set
+                body.properties[name] = stored
+        if operation == "create":
+            check_mandatory(type, value)
+    except InvalidValue as error:
+        raise BadRequest(str(error)) from None
     for name, asked in value.items():
         if name in type.references:
             body.references[name] = read_links(type, type.references[name], asked, operation)
@@ -143,16 +145,15 @@ def read_create(type: ResourceType, document: Any) -> Body:
     value = unwrap(type, document, "POST")
     fq_name = read_fq_name(type, value.get("fq_name"))
     body = read(type, value, "create")
-    try:
-        check_mandatory(type, value)
-    except InvalidValue as error:
-        raise BadRequest(str(error)) from None
     body.fq_name, body.parent_type, body.uuid = fq_name, value.get("parent_type"), value.get("uuid")
     return body
 
 
 def read_update(type: ResourceType, document: Any) -> Body:
-    """A PUT body; empty, `{}` and `{"<type>": {}}` ask for nothing."""
-    if document is None or document == {}:
+    """A PUT body; empty, `{}`, `{"<type>": {}}` and `{"<type>": null}` ask for nothing."""
+    if not document or (isinstance(document, dict) and type.name in document and not document[type.name]):
         return Body(type, empty=True)
-    return read(type, unwrap(type, document, "PUT"), "http_put")
+    value = unwrap(type, document, "PUT")
+    if "perms2" in value and not (isinstance(value["perms2"], dict) and value["perms2"].get("owner")):
+        raise BadRequest("owner in perms2 must be present")
+    return read(type, value, "http_put")

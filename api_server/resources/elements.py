@@ -6,10 +6,9 @@ position *as text*, as Contrail reads it back ("10" < "2"). Elements that came b
 "1", ...
 """
 
+import json
 import uuid as uuids
 from typing import Any
-
-import orjson
 
 from api_server.errors import BadRequest, NotFound
 from api_server.resources.operations import Operations
@@ -66,48 +65,49 @@ def collection_update(operations: Operations, tx: Transaction, uuid: str, update
     kind = operations.model.types[before.type]
     for update in updates:
         declared = collection(kind, update.get("field"))
-        operation = str(update.get("operation", "")).lower()
+        value = element(kind, declared, update)
+        operation = str(update.get("operation")).lower()
         if operation not in (MAP_OPERATIONS if declared.kind == "map" else LIST_OPERATIONS):
-            raise BadRequest(f"Unsupported operation {quote(update.get('operation'))} in request {request(update)}")
-        if operation in ("delete", "modify") and not isinstance(update.get("position"), str):
-            raise BadRequest(f"Operation {operation} needs a position in request {request(update)}")
+            raise BadRequest(f"Unsupported operation {quote(operation)} in request {request(update)}")
+        if operation != "delete" and value is None:
+            raise BadRequest(f"{operation.title()} needs field value in request {request(update)}")
+        position = update.get("position")
+        if operation in ("delete", "modify") and not isinstance(position, str | int):
+            raise BadRequest(f"{operation.title()} needs field position in request {request(update)}")
         change = change_map if declared.kind == "map" else change_list
-        change(kind, declared, after, operation, update)
+        change(declared, after, operation, value, None if position in (None, "") else str(position))
     operations.apply(tx, Update(before, after))
     return after
 
 
 def element(kind: ResourceType, declared: Property, update: dict[str, Any]) -> Any:
-    """The value of an update, validated as an element of its property."""
+    """The value of an update, validated as an element of its property; None if it has none."""
     if update.get("value") is None:
-        raise BadRequest(f"No value in request {request(update)}")
+        return None
     try:
         return validate_element(kind, declared.name, update["value"], "prop-collection-update")
     except InvalidValue as error:
-        raise BadRequest(str(error)) from None
+        raise BadRequest(error.reason) from None
 
 
-def change_map(kind: ResourceType, declared: Property, after: Object, operation: str, update: dict[str, Any]) -> None:
+def change_map(declared: Property, after: Object, operation: str, value: Any, position: str | None) -> None:
     """The key is a member of the value; `position` names it only for a delete."""
     assert declared.key
-    by_key = {str(value.get(declared.key)): value for value in elements(declared, after.properties.get(declared.name))}
+    by_key = {str(held.get(declared.key)): held for held in elements(declared, after.properties.get(declared.name))}
     if operation == "set":
-        value = element(kind, declared, update)
         by_key[str(value.get(declared.key))] = value
     else:
-        by_key.pop(update["position"], None)
+        by_key.pop(position or "", None)
     put(after, declared, [by_key[key] for key in sorted(by_key)])
 
 
-def change_list(kind: ResourceType, declared: Property, after: Object, operation: str, update: dict[str, Any]) -> None:
+def change_list(declared: Property, after: Object, operation: str, value: Any, position: str | None) -> None:
     values = elements(declared, after.properties.get(declared.name))
     at = dict(zip(positions(after, declared, len(values)), values, strict=True))
-    position = update.get("position")
     if operation == "delete":
-        at.pop(update["position"], None)
+        at.pop(position or "", None)
     else:
-        value = element(kind, declared, update)
-        at[position if isinstance(position, str) and position else str(uuids.uuid4())] = value
+        at[position or str(uuids.uuid4())] = value
     order = sorted(at)
     put(after, declared, [at[key] for key in order])
     after.positions[declared.name] = order
@@ -123,4 +123,4 @@ def put(after: Object, declared: Property, values: list[Any]) -> None:
 
 def request(update: Any) -> str:
     """A part of a request as the client wrote it, for an error text."""
-    return orjson.dumps(update).decode()[:LONGEST]
+    return json.dumps(update)[:LONGEST]

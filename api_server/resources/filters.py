@@ -20,10 +20,10 @@ _decoder = json.JSONDecoder()  # orjson cannot say where a value ends
 
 
 def parse(text: str) -> dict[str, list[Any]]:
-    """BadRequest on a single `=`, a literal object or list, a missing value."""
+    """BadRequest on a single `=`, a second `==`, a literal object or list, a missing value, a comma at the end."""
     wanted: dict[str, list[Any]] = {}
-    rest = text
-    while rest:
+    rest, more = text, ","
+    while more:
         key, separator, rest = rest.partition("==")
         if not separator or not key or "=" in key or "," in key or not rest:
             raise BadRequest(f"Invalid filter {text}")
@@ -32,19 +32,18 @@ def parse(text: str) -> dict[str, list[Any]]:
                 value, end = _decoder.raw_decode(rest)
             except json.JSONDecodeError:
                 raise BadRequest(f"Invalid filter {text}") from None
-            rest = rest[end:]
-            if rest and not rest.startswith(","):
+            after, more, rest = rest[end:].partition(",")
+            if after:
                 raise BadRequest(f"Invalid filter {text}")
-            rest = rest[1:]
         else:
-            bare, _, rest = rest.partition(",")
+            bare, more, rest = rest.partition(",")
             value = _bare(bare, text)
         wanted.setdefault(key, []).append(value)
     return wanted
 
 
 def _bare(bare: str, text: str) -> Any:
-    if not bare or bare[0] in "{[=":
+    if not bare or bare[0] in "{[=" or "==" in bare:
         raise BadRequest(f"Invalid filter {text}")
     try:
         return orjson.loads(bare)

@@ -20,6 +20,9 @@ from api_server.store.transaction import Transaction
 from schema.model import ObjectModel, ReferenceField, ResourceType
 from schema.quoting import quote
 
+ROOT = "config-root"
+"""What Contrail calls the parent of an object that has none."""
+
 # What a client decides of id_perms (contract 2.4 and 2.8).
 ID_PERMS_CREATE = ("enable", "description", "user_visible", "creator")
 ID_PERMS_UPDATE = ("enable", "description")
@@ -71,22 +74,16 @@ class Operations:
     def parent_type(self, body: Body) -> str | None:
         """The hyphenated type of the parent, None for an object that stands alone (contract 2.3)."""
         kind, given = body.type, body.parent_type
-        allowed = list(kind.parents)
-        if given == "config-root" and kind.is_root:
-            given = None
-        if given is not None:
-            found = self.model.find(given) if isinstance(given, str) else None
-            if found is None or found.name not in allowed:
-                raise BadRequest(f"Invalid parent type: {quote(given)}. Allowed types: {allowed}")
-            parent = found.name
-        elif kind.is_root and (len(body.fq_name) == 1 or not allowed):
+        allowed = [ROOT, *kind.parents] if kind.is_root else list(kind.parents)
+        if given and given not in allowed:
+            raise BadRequest(f"Invalid parent type: {quote(given)}. Allowed types: {allowed}")
+        if not given and len(allowed) > 1 and not kind.is_root:
+            raise BadRequest(f"Missing parent type: {quote(given)}. Allowed types: {allowed}")
+        parent = str(given or allowed[0])
+        if parent == ROOT:
             if len(body.fq_name) > 1:
                 raise BadRequest(f"Invalid fq-name of an object with no parent: {list(body.fq_name)}")
             return None
-        elif len(allowed) == 1:
-            parent = allowed[0]
-        else:
-            raise BadRequest(f"Missing parent type: None. Allowed types: {allowed}")
         if len(body.fq_name) == 1:
             raise BadRequest(f"Invalid fq-name for object with parent_type {parent}: {list(body.fq_name)}")
         return parent
@@ -101,7 +98,7 @@ class Operations:
 
     def new_uuid(self, tx: Transaction, given: Any) -> str:
         """The client's, if it is canonical and free; any version is good (kube-manager brings those of Kubernetes)."""
-        if given is None:
+        if not given:
             return tx.new_uuid()
         try:
             canonical = isinstance(given, str) and str(uuids.UUID(given)) == given
@@ -168,10 +165,8 @@ class Operations:
             if name == "id_perms":
                 after.properties[name] = merge(before.properties.get(name), value, only=ID_PERMS_UPDATE)
             elif name == "perms2":
-                if not (value or {}).get("owner"):
-                    raise BadRequest("owner in perms2 must be present")
                 after.properties[name] = merge(before.properties.get(name), value)
-            elif value is None:
+            elif value is None and (name in before.properties or kind.properties[name].kind != "plain"):
                 after.properties.pop(name, None)
             else:
                 after.properties[name] = value

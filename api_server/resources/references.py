@@ -35,13 +35,15 @@ def find_type(model: ObjectModel, name: Any) -> ResourceType:
 def read_ref_update(model: ObjectModel, document: Any) -> RefUpdate:
     document = document if isinstance(document, dict) else {}
     needed = {name: document.get(name) for name in ("type", "uuid", "ref-type", "operation")}
+    for name in ("type", "ref-type"):
+        if needed[name]:
+            find_type(model, needed[name])
     if not all(isinstance(value, str) and value for value in needed.values()):
-        raise BadRequest(
-            "Bad Request: type/uuid/ref-type/operation is null: " + ", ".join(quote(value) for value in needed.values())
-        )
+        shown = ", ".join(quote(value) for value in needed.values())
+        raise BadRequest(f"Bad Request: type/uuid/ref-type/operation is null: {shown}.")
     operation = needed["operation"].upper()
     if operation not in ("ADD", "DELETE"):
-        raise BadRequest(f"Bad Request: operation should be add or delete: {quote(needed['operation'])}")
+        raise BadRequest(f"Bad Request: operation should be add or delete: {quote(operation)}")
     to, ref_uuid = document.get("ref-fq-name"), document.get("ref-uuid")
     if not to and not ref_uuid:
         raise BadRequest("Bad Request: ref-uuid or ref-fq-name must be specified")
@@ -55,7 +57,8 @@ def read_ref_update(model: ObjectModel, document: Any) -> RefUpdate:
         raise BadRequest(f"Bad reference in ref-update: {kind.name} has no reference to {target.name}")
     attr = None
     if operation == "ADD" and document.get("attr") is not None:
-        attr = read_attr(kind, reference, document, "ref-update")
+        entry = {"to": to, "uuid": ref_uuid, "attr": document["attr"]}
+        attr = read_attr(kind, reference, entry, "ref-update")
     link = Link(names(to), ref_uuid or None, attr)
     return RefUpdate(
         kind, needed["uuid"], reference, link, operation == "ADD", document.get("relax_ref_for_delete") is True
@@ -65,15 +68,15 @@ def read_ref_update(model: ObjectModel, document: Any) -> RefUpdate:
 def ref_update(operations: Operations, tx: Transaction, request: RefUpdate) -> None:
     """Adds or removes the reference as a PUT with the resulting list would. Removing what is not there is no error,
     even if the target is gone: kube-manager removes references to interfaces that it may have deleted before."""
+    target = operations.target(tx, request.reference.to, request.link, by_name=False)
+    if target is None and (request.add or not request.link.uuid):
+        unknown = request.link.uuid
+        raise NotFound(f"Unknown id: {unknown}" if unknown else f"Name {list(request.link.to or ())} not found")
     before = tx.get(request.uuid)
     if before is None or before.type != request.kind.name:
         raise NotFound(f"Unknown id: {request.uuid}")
-    target = operations.target(tx, request.reference.to, request.link, by_name=False)
     if target is None:
-        if request.link.uuid and not request.add:
-            return
-        unknown = request.link.uuid
-        raise NotFound(f"Unknown id: {unknown}" if unknown else f"Name {list(request.link.to or ())} not found")
+        return
     uuid, fq_name = target
     if uuid == before.uuid:
         raise BadRequest(f"Bad reference in ref-update: {request.reference.field} refers to the object itself")
@@ -112,5 +115,5 @@ def read_relax(document: Any) -> tuple[str, str]:
     document = document if isinstance(document, dict) else {}
     uuid, target = document.get("uuid"), document.get("ref-uuid")
     if not (isinstance(uuid, str) and uuid and isinstance(target, str) and target):
-        raise BadRequest(f"Bad Request: Both uuid and ref-uuid should be specified: {quote(uuid)}, {quote(target)}")
+        raise BadRequest(f"Bad Request: Both uuid and ref-uuid should be specified: {quote(uuid)}, {quote(target)}.")
     return uuid, target

@@ -54,23 +54,31 @@ A_PAIR = "Error validating property annotations value {'key_value_pair': [{'k': 
     ("resource_type", "name", "value", "text"),
     [
         (NETWORK, "mtu", "abc", "Error validating property mtu: integer value expected instead of abc"),
-        (NETWORK, "mtu", 9217, "Error validating property mtu: value must be between 0 and 9216, not 9217"),
+        (NETWORK, "mtu", 9217, "Error validating property mtu: value must be between 0 and 9216"),
         (NETWORK, "is_shared", "True", "Error validating property is_shared: true/false expected instead of True"),
         (NETWORK, KIND, 5, f"Error validating property {KIND}: string value expected instead of 5"),
-        (NETWORK, KIND, "x", "value must be one of ['infra', 'tenant', 'internal', 'routed'], not x"),
+        (NETWORK, KIND, "x", "value must be one of ['infra', 'tenant', 'internal', 'routed']"),
         (NETWORK, "annotations", [1], f"Error in property annotations type <class '{XSD}KeyValuePairs'> value of [1]"),
         (NETWORK, "annotations", pairs({"k": 1}), f"{A_PAIR}'{XSD}KeyValuePair'> does not have field k"),
         (NETWORK, "annotations", pairs(None), "annotations.key_value_pair[0] type <class"),
-        (NETWORK, "annotations", pairs({"key": 5}), "key_value_pair[0].key: string value expected instead of 5"),
-        (NETWORK, "annotations", pairs({"value": "v"}), "{'value': 'v'}: an element needs its key"),
+        (NETWORK, "annotations", pairs({"key": 5}), "[{'key': 5}]} key: string value expected instead of 5"),
+        (NETWORK, "annotations", pairs({"value": "v"}), "{'value': 'v'} an element needs its key"),
         (NETWORK, "id_perms", {"foo": 1}, f"class <class '{XSD}IdPermsType'> does not have field foo"),
         (
             LISTENER,
             PROPERTIES,
             {"admin_state": "yes"},
-            f"{PROPERTIES}: admin_state: true/false expected instead of yes",
+            f"Error validating property {PROPERTIES} value {{'admin_state': 'yes'}} "
+            "admin_state: true/false expected instead of yes",
         ),
-        (LISTENER, PROPERTIES, {"sni_containers": "a"}, f"{PROPERTIES}: sni_containers: list expected instead of a"),
+        (LISTENER, PROPERTIES, {"sni_containers": "a"}, " Field sni_containers must be a list. Received value: a"),
+        (LISTENER, PROPERTIES, {"protocol_port": "0x1"}, " protocol_port: integer value expected instead of 0x1"),
+        (
+            NETWORK,
+            "virtual_network_properties",
+            {"vxlan_network_identifier": "0"},
+            " vxlan_network_identifier: value must be between 1 and 16777215",
+        ),
         (MONITOR, MANDATORY, {}, f"{MANDATORY} property is missing"),
     ],
 )
@@ -84,9 +92,12 @@ def test_whole_answer_begins_with_the_operation(operation: str) -> None:
         validate_property(NETWORK, "mtu", "abc", operation)
     assert str(refused.value) == f"Bad property in {operation}: {refused.value.text}"
     with pytest.raises(InvalidValue) as refused:
-        validate_attr(NETWORK, "network_policy_refs", {"sequence": {"major": "x"}}, operation)
+        attr = {"sequence": {"major": "x"}}
+        validate_attr(NETWORK, "network_policy_refs", attr, operation, {"to": ["p"], "attr": attr})
+    assert refused.value.reason == "major: integer value expected instead of x"
     assert refused.value.text == (
-        "Error validating reference network_policy_refs: sequence.major: integer value expected instead of x"
+        "Error validating reference network_policy_refs value {'to': ['p'], 'attr': {'sequence': {'major': 'x'}}} "
+        + refused.value.reason
     )
     assert str(refused.value) == f"Bad reference in {operation}: {refused.value.text}"
 
@@ -140,6 +151,7 @@ def test_stored_form(resource_type: ResourceType, name: str, value: Any, stored:
     ("name", "value", "stored"),
     [
         ("mtu", 0, 0),
+        ("mtu", "0", 0),
         ("mtu", None, None),
         ("mtu", "", None),
         ("display_name", "", ""),
@@ -174,15 +186,30 @@ def test_active_standby_pairs_are_small(prefix: str, length: int, mode: str, acc
     name = "virtual_machine_interface_allowed_address_pairs"
     if accepted:
         assert validate_property(INTERFACE, name, value) == value
+    elif ":" in prefix:
+        assert refusal(INTERFACE, name, value).endswith(" IPv6 Prefix length lesser than 120 is not acceptable")
     else:
-        assert "Prefix length lesser than" in refusal(INTERFACE, name, value)
+        text = f" IPv4 Prefix length lesser than 24:it is {length} - is not acceptable"
+        assert refusal(INTERFACE, name, value).endswith(text)
 
 
-@pytest.mark.parametrize("subnet", [("x", 8), ("10.0.0.0", 33), ("10.0.0.0/8", 8), ("fd00::", 129), ("10.0.0.0", -1)])
-def test_no_prefix(subnet: tuple[str, int]) -> None:
-    attr = {"ipam_subnets": [{"subnet": {"ip_prefix": subnet[0], "ip_prefix_len": subnet[1]}}]}
-    with pytest.raises(InvalidValue, match=r"ipam_subnets\[0\]\.subnet: no prefix: "):
+@pytest.mark.parametrize(
+    ("prefix", "length", "reason"),
+    [
+        ("x", 8, "Subnet type 'x/8' is invalid"),
+        ("10.0.0.0", 33, "Subnet type '10.0.0.0/33' is invalid"),
+        ("10.0.0.0/8", 8, "Subnet type '10.0.0.0/8/8' is invalid"),
+        ("fd00::", 129, "Subnet type 'fd00::/129' is invalid"),
+        ("10.0.0.0", -1, "Subnet type '10.0.0.0/-1' is invalid"),
+        ("10.0.0.0", None, "Subnet type needs its ip_prefix_len"),
+        (None, 8, "Subnet type needs its ip_prefix"),
+    ],
+)
+def test_no_prefix(prefix: str | None, length: int | None, reason: str) -> None:
+    attr = {"ipam_subnets": [{"subnet": {"ip_prefix": prefix, "ip_prefix_len": length}}]}
+    with pytest.raises(InvalidValue) as refused:
         validate_attr(NETWORK, "network_ipam_refs", attr)
+    assert refused.value.reason == reason
 
 
 # --- elements, attributes, whole objects

@@ -137,7 +137,8 @@ async def test_pages(client: httpx.AsyncClient, lab: dict[str, dict[str, Any]]) 
 LOADBALANCER = schema.load().types["loadbalancer"]
 
 
-@pytest.mark.parametrize("text", ["a=b", "a==", "==b", "a=={}", "a==[1]", 'a=="b', 'a=="b"x', "a", "a===b"])
+@pytest.mark.parametrize("text", ["a=b", "a==", "==b", "a=={}", "a==[1]", 'a=="b', 'a=="b"x', "a", "a===b", "a==b==c",
+                                  "a==b,", 'a=="b",', "a==b,,c==d", ",a==b"])  # fmt: skip
 def test_malformed_filters(text: str) -> None:
     with pytest.raises(BadRequest, match="Invalid filter"):
         filters.parse(text)
