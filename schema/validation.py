@@ -46,9 +46,7 @@ class InvalidValue(Exception):
     reason: the end of `text`, without the place and the whole value.
     """
 
-    def __init__(
-        self, text: str, noun: str = "property", operation: str = "create", reason: str | None = None
-    ) -> None:
+    def __init__(self, text: str, noun: str = "property", operation: str = "create", reason: str | None = None) -> None:
         super().__init__(f"Bad {noun} in {operation}: {text}")
         self.text = text
         self.reason = text if reason is None else reason

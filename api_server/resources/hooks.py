@@ -5,7 +5,8 @@ All hooks run inside the write transaction, in the order
     receive   the body of a client's create, before its name is looked up: complete it, in place
     require   before the store applies a create or update: what has to be there first (a tag's type, say)
     prepare   before the store applies a create or update: check it, fill in `after`, in place, as the server assigns
-    keys      the search keys by which the object is found from now on (`Transaction.by_key`)
+    keys      the search keys by which the object is found from now on (`Transaction.by_key`), beside those of
+              `sharing`, which all types have
     release   before the store applies a delete: check it; what has to change first (a child the server made, say)
     further   after the store has applied the change: what else must change because of it
 
@@ -21,7 +22,7 @@ reference that vanishes with its target) runs no hooks.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from api_server.resources import standard
+from api_server.resources import sharing, standard
 from api_server.resources.body import Body
 from api_server.store.objects import Change, Create, Delete, Object
 from api_server.store.transaction import Transaction
@@ -93,6 +94,8 @@ def perform(tx: Transaction, registry: Registry, change: Change, *, depth: int =
     for hook in hooks:
         hook.prepare(tx, before, after)
     keys = [keys for hook in hooks if (keys := hook.keys(tx, after)) is not None]
+    if keys or before is None or before.properties.get("perms2") != after.properties.get("perms2"):
+        keys.append(sharing.keys(after.type, sharing.scopes(after)))
     tx.apply(change, sorted({key for some in keys for key in some}) if keys else None)
     for hook in hooks:
         follow(hook.further(tx, before, after))

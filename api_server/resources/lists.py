@@ -6,33 +6,37 @@ from typing import Any
 from uuid import UUID
 
 from api_server.errors import BadRequest, NotFound
-from api_server.resources import filters
+from api_server.resources import filters, sharing
 from api_server.resources.filters import Filter
 from schema.model import ObjectModel, ResourceType
 from schema.quoting import quote
 
 PAGE_LIMIT = 256  # Contrail's default for `page_limit`
 MOST = 2**31 - 1  # objects of one page: what fits an SQL integer
+SHARED = "shared:"  # begins the marker of a page among shared objects
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A list of one type. The anchors (parents, back_refs, uuids, names) all hold; None: not given.
+    """A list of one type. The anchors (parents, back_refs, uuids and names) all hold; None: not given.
 
-    fields: as asked for, unknown ones too. marker: where the page starts ("" for the first); None: not paged.
+    fields: as asked for, unknown ones too; None: not given. parent_name: instead of parents. names: beside uuids.
+    shared: with whom objects are shared that are shown too (`sharing.callers`); None: they are not.
+    marker: where the page starts ("" for the first); None: not paged.
     """
 
     type: ResourceType
     detail: bool = False
     count: bool = False
     hrefs: bool = True
-    fields: frozenset[str] = frozenset()
+    fields: frozenset[str] | None = None
     parents: list[str] | None = None
     parent_name: tuple[tuple[str, ...], list[str]] | None = None
     back_refs: list[str] | None = None
     uuids: list[str] | None = None
     names: list[str] | None = None
     filter: Filter | None = None
+    shared: tuple[str, ...] | None = None
     marker: str | None = None
     limit: int = PAGE_LIMIT
 
@@ -46,8 +50,9 @@ def _flag(value: Any) -> bool:
 
 
 def _listed(values: Mapping[str, Any], name: str) -> list[str] | None:
+    """None: not given. An empty text is a list of one name that nothing has."""
     value = values.get(name)
-    if value is None or value == "":
+    if value is None:
         return None
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
         return value
@@ -61,10 +66,12 @@ def _parent_name(
 ) -> tuple[tuple[str, ...], list[str]] | None:
     """The parent's name and the types it may have; tried are all parent types unless one is named."""
     text = values.get("parent_fq_name_str")
-    if not text or not isinstance(text, str):
+    if text is None:
         return None
+    if not isinstance(text, str):
+        raise BadRequest(f"Bad Request, parent_fq_name_str must be text: {quote(text)}")
     named = values.get("parent_type")
-    if not named:
+    if named is None:
         return tuple(text.split(":")), list(type.parents)
     found = model.find(named) if isinstance(named, str) else None
     if found is None:
@@ -74,41 +81,78 @@ def _parent_name(
     return tuple(text.split(":")), [found.name]
 
 
-def _page(values: Mapping[str, Any], *, anchored: bool) -> tuple[str | None, int]:
-    """Where the page starts (None: the list is not paged), and how many objects it has at most."""
-    marker, limit = values.get("page_marker", ""), values.get("page_limit") or PAGE_LIMIT
-    if "page_marker" not in values or (marker is None and "page_limit" not in values):
-        return None, PAGE_LIMIT
-    if values.get("page_limit") == 0 or not str(limit).isdecimal() or int(limit) == 0:
-        raise BadRequest(f"Invalid page_limit {quote(values['page_limit'])}: page_limit has to be greater than zero")
-    start = "" if marker in (None, "None") else str(marker)
-    if anchored and start:
+def _marker(values: Mapping[str, Any]) -> str | None:
+    """Where the page starts; None: the list is not paged."""
+    if "page_marker" not in values:
+        return None
+    marker = values["page_marker"]
+    if not marker or str(marker).lower() == "none":
+        return ""
+    try:
+        UUID(str(marker).rpartition(":")[2])
+    except ValueError as error:
+        raise BadRequest(f"Invalid page_marker {quote(marker)}: {error}") from None
+    return str(marker)
+
+
+def _limit(values: Mapping[str, Any]) -> int:
+    """How many objects a page has at most."""
+    given = values.get("page_limit")
+    if given is None:
+        return PAGE_LIMIT
+    reason = "page_limit has to be greater than zero"
+    try:
+        if (limit := int(given)) > 0:
+            return min(limit, MOST)
+    except (TypeError, ValueError, OverflowError) as error:
+        reason = str(error)
+    raise BadRequest(f"Invalid page_limit {quote(given)}: {reason}")
+
+
+def _shared(
+    values: Mapping[str, Any], parents: list[str] | None, project: str | None, domain: str | None
+) -> tuple[str, ...] | None:
+    """Of whom shared objects are shown: of the caller's project, else of the projects asked for as parents."""
+    if not _flag(values.get("shared")):
+        return None
+    projects: list[str | None] = [project] if project else [*(parents or (None,))]
+    for uuid in projects:
         try:
-            UUID(start)
+            UUID(uuid or UUID(int=0).hex)
         except ValueError as error:
-            raise BadRequest(f"Invalid page_marker {quote(start)}: {error}") from None
-    return start, min(int(limit), MOST)
+            if not project:
+                raise BadRequest(f"Invalid parent_id {quote(uuid)}: {error}") from None
+    return sharing.callers(projects, domain)
 
 
-def read(model: ObjectModel, type: ResourceType, values: Mapping[str, Any]) -> Query:
-    """BadRequest or NotFound as the contract words them. Unknown parameters and fields are ignored."""
-    text = values.get("filters")
+def read(
+    model: ObjectModel,
+    type: ResourceType,
+    values: Mapping[str, Any],
+    project: str | None = None,
+    domain: str | None = None,
+) -> Query:
+    """BadRequest or NotFound as the contract words them. Unknown parameters and fields are ignored.
+
+    project, domain: the caller's, as uuids.
+    """
+    text, fields, parents = values.get("filters"), _listed(values, "fields"), _listed(values, "parent_id")
     if text and not isinstance(text, str):
         raise BadRequest(f"Invalid filter {quote(text)}")
-    anchors = ("parent_id", "parent_fq_name_str", "back_ref_id", "obj_uuids", "fq_names")
-    marker, limit = _page(values, anchored=any(values.get(name) for name in anchors))
+    hrefs = values.get("exclude_hrefs")
     return Query(
         type,
         detail=_flag(values.get("detail")),
         count=_flag(values.get("count")),
-        hrefs="exclude_hrefs" not in values or values["exclude_hrefs"] is False,
-        fields=frozenset(_listed(values, "fields") or ()),
-        parents=_listed(values, "parent_id"),
+        hrefs=not (isinstance(hrefs, str) or hrefs),
+        fields=None if fields is None else frozenset(fields),
+        parents=parents,
         parent_name=_parent_name(model, type, values),
         back_refs=_listed(values, "back_ref_id"),
         uuids=_listed(values, "obj_uuids"),
         names=_listed(values, "fq_names"),
         filter=filters.make(type, text or None),
-        marker=marker,
-        limit=limit,
+        shared=_shared(values, parents, project, domain),
+        marker=_marker(values),
+        limit=_limit(values),
     )

@@ -138,27 +138,31 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """The form of the objects in a list (contract 3.2): names, with fields, or in detail. Links in it have no href."""
+    """The form of the objects in a list (contract 3.2): names, with fields, or in detail. Links in it have no href.
+
+    fields: None for names alone; wanted ones, even if there are none, come with those of the parent.
+    """
 
     kind: ResourceType
     detail: bool = False
-    fields: frozenset[str] = frozenset()
+    fields: frozenset[str] | None = None
     hrefs: bool = True
 
     def links(self) -> Needs:
+        fields = self.fields or frozenset()
         return {
-            "references": True if self.detail else types_of(self.fields, self.kind.references),
-            "back_references": types_of(self.fields, self.kind.back_references),
-            "children": types_of(self.fields, self.kind.children),
+            "references": True if self.detail else types_of(fields, self.kind.references),
+            "back_references": types_of(fields, self.kind.back_references),
+            "children": types_of(fields, self.kind.children),
         }
 
     def needs_properties(self) -> bool:
-        return self.detail or bool(self.fields & self.kind.properties.keys())
+        return self.detail or bool((self.fields or frozenset()) & self.kind.properties.keys())
 
     def render(self, records: Iterable[Record], base: str) -> list[bytes]:
         prefix = f"{base}/{self.kind.name}/"
         wrapped = b'{"%b":%%b}' % self.kind.name.encode()
-        only = None if self.detail else self.fields & self.kind.properties.keys()
+        only = None if self.detail else (self.fields or frozenset()) & self.kind.properties.keys()
         items = []
         for record in records:
             fq_name = split(record.type, record.fq_name)
@@ -167,7 +171,7 @@ class Item:
                 head["name"] = fq_name[-1]
             if self.hrefs:
                 head["href"] = prefix + record.uuid
-            if (self.detail or self.fields) and record.parent_uuid:
+            if (self.detail or self.fields is not None) and record.parent_uuid:
                 head["parent_type"] = record.parent_type
                 head["parent_uuid"] = record.parent_uuid
             add_links(head, record, None)

@@ -57,6 +57,7 @@ class Exchange:
     base_url: str
     user: str = ""
     tenant: str | None = None
+    domain: str | None = None
     indented: bool = False
     started: float = field(default_factory=time.perf_counter)
     route: str = "unknown"
@@ -81,7 +82,7 @@ def base_url(scope: Scope, headers: dict[bytes, bytes]) -> str:
 def open_exchange(scope: Scope, headers: dict[bytes, bytes]) -> Exchange:
     given = headers.get(b"x-request-id", b"")
     user = headers.get(b"x-user", b"")
-    tenant = headers.get(b"x-project-id", b"")
+    tenant, domain = headers.get(b"x-project-id", b""), headers.get(b"x-domain-id", b"")
     return Exchange(
         request_id=given.decode() if LEGAL_ID.fullmatch(given) else f"req-{uuid4()}",
         method=scope["method"],
@@ -89,6 +90,7 @@ def open_exchange(scope: Scope, headers: dict[bytes, bytes]) -> Exchange:
         base_url=base_url(scope, headers),
         user=user.decode() if LEGAL_USER.fullmatch(user) else "",
         tenant=tenant.decode() if LEGAL_ID.fullmatch(tenant) else None,
+        domain=domain.decode() if LEGAL_ID.fullmatch(domain) else None,
         indented=read_by_a_person(scope["query_string"], headers),
     )
 

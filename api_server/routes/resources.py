@@ -81,7 +81,8 @@ async def read(request: Request, kind: ResourceType, uuid: str) -> Response:
 
 async def list_objects(request: Request, kind: ResourceType) -> Response:
     current, server = named(request, "list"), service(request)
-    return await listed(server, current, lists.read(server.model, kind, request.query_params))
+    query = lists.read(server.model, kind, request.query_params, current.tenant, current.domain)
+    return await listed(server, current, query)
 
 
 WRITES: dict[tuple[str, bool], tuple[str, Planner[...]]] = {

@@ -17,7 +17,7 @@ from sqlalchemy.sql.expression import ColumnElement
 from api_server.store import loading, names
 from api_server.store.objects import Object
 from api_server.store.session import Row, Session, Statement, any_of
-from api_server.store.tables import counter, key_value, reference, resource
+from api_server.store.tables import counter, key_value, reference, resource, search_key
 
 Links = bool | Collection[str]
 """Which links are wanted: all, none, or those to (children and back references: from) objects of some types."""
@@ -56,6 +56,8 @@ _other = resource.alias("other")
 _o = _other.c
 
 _REVISION = Statement(sa.select(counter.c.revision))
+_BY_NAME = Statement(sa.select(_r.fq_name, _r.uuid).where(_r.type == _arg("type"), any_of(_r.fq_name, "fq_names")))
+_BY_KEYS = Statement(sa.select(search_key.c.key, search_key.c.uuid).where(any_of(search_key.c.key, "keys")))
 _VALUES = Statement(sa.select(key_value.c.key, key_value.c.value).where(any_of(key_value.c.key, "keys")))
 _ALL_VALUES = Statement(sa.select(key_value.c.key, key_value.c.value))
 
@@ -110,7 +112,7 @@ def _links_of_many(kind: str, mode: str) -> Statement:
 
 @cache
 def _listing(anchors: frozenset[str], shape: str, *, limited: bool) -> Statement:
-    """Objects of a type. anchors: those given (parents, back_refs, uuids, fq_names), all must hold.
+    """Objects of a type. anchors: those given (parents, back_refs, uuids), all must hold.
     shape: names, properties, or count."""
     match shape:
         case "count":
@@ -129,8 +131,6 @@ def _listing(anchors: frozenset[str], shape: str, *, limited: bool) -> Statement
         found = found.where(_r.uuid.in_(referrers))
     if "uuids" in anchors:
         found = found.where(any_of(_r.uuid, "uuids"))
-    if "fq_names" in anchors:
-        found = found.where(any_of(_r.fq_name, "fq_names"))
     if shape == "count":
         return Statement(found)
     place: ColumnElement[Any] = _r.fq_name + ":" + _r.uuid
@@ -234,6 +234,18 @@ class Reader:
 
     # --- lists
 
+    def by_name(self, type: str, fq_names: Sequence[str]) -> list[str]:
+        """uuids of those that exist, in the order asked. fq_names: joined by colons."""
+        rows = self._session.all(_BY_NAME, type=type, fq_names=self._array(fq_names))
+        found = {name: str(uuid) for name, uuid in rows}
+        return [found[name] for name in fq_names if name in found]
+
+    def by_keys(self, keys: Sequence[str]) -> list[str]:
+        """uuids of the objects that declared one of these search keys, each once, in the order of keys, then uuid."""
+        place = {key: index for index, key in enumerate(keys)}
+        rows = self._session.all(_BY_KEYS, keys=self._array(keys))
+        return list(dict.fromkeys(uuid for _, uuid in sorted((place[key], uuid) for key, uuid in rows)))
+
     def records(
         self,
         type: str,
@@ -241,7 +253,6 @@ class Reader:
         parents: Sequence[str] | None = None,
         back_refs: Sequence[str] | None = None,
         uuids: Sequence[str] | None = None,
-        fq_names: Sequence[str] | None = None,
         properties: bool = True,
         references: Links = False,
         back_references: Links = False,
@@ -251,11 +262,11 @@ class Reader:
     ) -> list[Record]:
         """Objects of a type for which all anchors given hold, in the order of contract 3.2.
 
-        parents, back_refs: uuids of possible parents, of objects referred to. fq_names: joined by colons. properties:
-        else their text is "{}". limit: at most so many of those that follow `after` (`fq:name:uuid` of the last of the
-        page before) in the order of a list without anchors.
+        parents, back_refs: uuids of possible parents, of objects referred to. properties: else their text is "{}".
+        limit: at most so many of those that follow `after` (`fq:name:uuid` of the last of the page before) in the
+        order of a list without anchors.
         """
-        anchors = {"parents": parents, "back_refs": back_refs, "uuids": uuids, "fq_names": fq_names}
+        anchors = {"parents": parents, "back_refs": back_refs, "uuids": uuids}
         given = {name: self._array(values) for name, values in anchors.items() if values is not None}
         if limit is not None:
             given |= {"after": after, "limit": limit}
@@ -268,11 +279,8 @@ class Reader:
                 self._link(found, "references", references, possible=True)
                 self._link(found, "back_references", back_references, possible=names.has_back_references(type))
                 self._link(found, "children", children, possible=names.has_children(type))
-        if uuids is not None:
-            return [found[uuid] for uuid in dict.fromkeys(uuids) if uuid in found]
-        if fq_names is not None:
-            place = {name: index for index, name in enumerate(dict.fromkeys(fq_names))}
-            return sorted(found.values(), key=lambda record: place[record.fq_name])
+        if keys == {"uuids"}:
+            return [found[uuid] for uuid in dict.fromkeys(uuids or ()) if uuid in found]
         return list(found.values())
 
     def count(
@@ -282,10 +290,9 @@ class Reader:
         parents: Sequence[str] | None = None,
         back_refs: Sequence[str] | None = None,
         uuids: Sequence[str] | None = None,
-        fq_names: Sequence[str] | None = None,
     ) -> int:
         """How many `records` would give."""
-        anchors = {"parents": parents, "back_refs": back_refs, "uuids": uuids, "fq_names": fq_names}
+        anchors = {"parents": parents, "back_refs": back_refs, "uuids": uuids}
         given = {name: self._array(values) for name, values in anchors.items() if values is not None}
         statement = _listing(frozenset(given), "count", limited=False)
         with self.snapshot():

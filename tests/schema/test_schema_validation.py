@@ -68,8 +68,7 @@ A_PAIR = "Error validating property annotations value {'key_value_pair': [{'k': 
             LISTENER,
             PROPERTIES,
             {"admin_state": "yes"},
-            f"Error validating property {PROPERTIES} value {{'admin_state': 'yes'}} "
-            "admin_state: true/false expected instead of yes",
+            f"property {PROPERTIES} value {{'admin_state': 'yes'}} admin_state: true/false expected instead of yes",
         ),
         (LISTENER, PROPERTIES, {"sni_containers": "a"}, " Field sni_containers must be a list. Received value: a"),
         (LISTENER, PROPERTIES, {"protocol_port": "0x1"}, " protocol_port: integer value expected instead of 0x1"),
@@ -91,8 +90,8 @@ def test_whole_answer_begins_with_the_operation(operation: str) -> None:
     with pytest.raises(InvalidValue) as refused:
         validate_property(NETWORK, "mtu", "abc", operation)
     assert str(refused.value) == f"Bad property in {operation}: {refused.value.text}"
+    attr = {"sequence": {"major": "x"}}
     with pytest.raises(InvalidValue) as refused:
-        attr = {"sequence": {"major": "x"}}
         validate_attr(NETWORK, "network_policy_refs", attr, operation, {"to": ["p"], "attr": attr})
     assert refused.value.reason == "major: integer value expected instead of x"
     assert refused.value.text == (

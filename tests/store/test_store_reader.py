@@ -6,7 +6,7 @@ import orjson
 import pytest
 from store_objects import create, link, make, updating
 
-from api_server.store import Link, Object, Store
+from api_server.store import Create, Link, Object, Store
 
 
 async def graph(store: Store) -> dict[str, Object]:
@@ -79,7 +79,7 @@ async def test_point_read_of_nothing_still_knows_the_revision(store: Store) -> N
     assert found == (None, 1)
 
 
-@pytest.mark.parametrize("anchor", ["parents", "back_refs", "uuids", "fq_names", "none"])
+@pytest.mark.parametrize("anchor", ["parents", "back_refs", "uuids", "none"])
 async def test_lists_by_each_anchor(store: Store, anchor: str) -> None:
     objects = await graph(store)
     a, b = objects["a"], objects["b"]
@@ -87,14 +87,13 @@ async def test_lists_by_each_anchor(store: Store, anchor: str) -> None:
         "parents": {"parents": [objects["project"].uuid, "none"]},
         "back_refs": {"back_refs": [objects["network"].uuid]},
         "uuids": {"uuids": [b.uuid, "none", a.uuid, b.uuid]},
-        "fq_names": {"fq_names": ["d:p:b", "d:p:none", "d:p:a"]},
         "none": {},
     }
     given = anchors[anchor]
     kind = "virtual-machine-interface"
     found = await store.read(lambda reader: reader.records(kind, **given))
     uuids = [one.uuid for one in found]
-    if anchor in {"uuids", "fq_names"}:
+    if anchor == "uuids":
         assert uuids == [b.uuid, a.uuid]
     elif anchor == "none":
         assert uuids == [a.uuid, b.uuid]
@@ -107,6 +106,22 @@ async def test_lists_by_each_anchor(store: Store, anchor: str) -> None:
         )
         == []
     )
+
+
+async def test_uuids_by_names_and_by_keys(store: Store) -> None:
+    objects = await graph(store)
+    a, b = objects["a"], objects["b"]
+    kind = "virtual-machine-interface"
+    assert await store.read(lambda reader: reader.by_name(kind, ["d:p:b", "d:p:none", "d:p:a"])) == [b.uuid, a.uuid]
+    assert await store.read(lambda reader: reader.by_name("tag", ["d:p:b"])) == []
+    made = [make("project", name, objects["domain"]) for name in ("x", "y")]
+    await store.write(lambda tx: tx.apply(Create(made[0].copy()), ["first", "both"]))
+    await store.write(lambda tx: tx.apply(Create(made[1].copy()), ["second", "both"]))
+    both = sorted(one.uuid for one in made)
+    assert await store.read(lambda reader: reader.by_keys(["both"])) == both
+    second, first = made[1].uuid, made[0].uuid
+    assert await store.read(lambda reader: reader.by_keys(["second", "none", "both"])) == [second, first]
+    assert await store.read(lambda reader: reader.by_keys([])) == []
 
 
 async def test_lists_bring_links_by_set(store: Store) -> None:
