@@ -108,7 +108,8 @@ class Client:
     async def tag(self, type: str, value: str, project: Object | None = None, **fields: Any) -> Object:
         """Global, or a project's own."""
         scope = project.fq_name if project is not None else ()
-        return await self.create("tag", [*scope, "any"], tag_type_name=type, tag_value=value, **fields)
+        scoped = {"parent_type": "project"} if scope else {}
+        return await self.create("tag", [*scope, "any"], tag_type_name=type, tag_value=value, **scoped, **fields)
 
     async def network(self, fq_name: Sequence[str], *prefixes: str, **fields: Any) -> Object:
         """With subnets of its own."""

@@ -109,7 +109,7 @@ def test_receiving_a_body_twice_is_as_once() -> None:
         ({"tag_type_name": "", "tag_value": "web"}, "Tag must be created with a type and a value"),
         ({"tag_type_name": "a=b", "tag_value": "web"}, "Tag type must not have a '='"),
         ({"tag_type_name": "tier", "tag_value": "a:b"}, "name has one of invalid chars {':'}"),
-        ({"tag_type_name": "tier", "tag_value": "a\x01"}, "illegal in XML"),
+        ({"tag_type_name": "tier", "tag_value": "a\x01"}, "illegal xml characters"),
         ({"tag_type_name": "tier", "tag_value": "web", "tag_id": "0x00020007"}, "only for user defined tags"),
         ({"tag_type_name": "tier", "tag_value": "web", "tag_id": "0x0002x"}, "must be in hexadecimal"),
         ({"tag_type_name": "tier", "tag_value": "web", "tag_id": "0x00038007"}, "not of tag type tier"),

@@ -184,7 +184,7 @@ async def test_references_are_replaced_as_a_kind(client: httpx.AsyncClient) -> N
 
 
 async def test_a_same_type_reference_stands_on_both_sides(client: httpx.AsyncClient) -> None:
-    a = await create(client, "virtual-network", "a")
+    a = await create(client, "virtual-network", "a", is_provider_network=True)
     b = await create(client, "virtual-network", "b", virtual_network_refs=[{"to": a["fq_name"]}])
     for one, other in ((a, b), (b, a)):
         found = await read(client, "virtual-network", one["uuid"])
