@@ -1,4 +1,5 @@
-"""How a value of a client appears in an error text: as Contrail quotes it, but short and printable whatever it is.
+"""How a value of a client, or a type, appears in an error text: as Contrail has it, but short and printable whatever
+it is.
 
 A client can nest a value deeper, and send a number or text longer, than Python's own `repr` bears or a log line should
 hold.
@@ -38,3 +39,8 @@ def quote(value: Any) -> str:
     if isinstance(value, str) and value.isprintable():
         return value if len(value) <= LONGEST else value[:LONGEST] + "..."
     return Short().repr(value)
+
+
+def title(type: str) -> str:
+    """A type's name as a title: `virtual-network` -> `Virtual Network`."""
+    return type.replace("-", " ").title()

@@ -69,6 +69,9 @@ class Client:
         })  # fmt: skip
         await self.call(lambda tx: references.ref_update(self.operations, tx, asked))
 
+    async def relax(self, object: Object, target: Object) -> None:
+        await self.call(lambda tx: references.relax(self.operations, tx, object.uuid, target.uuid))
+
     async def set_tag(self, object: Object, **wishes: Any) -> Object:
         """The object with its tags. wishes: by tag type."""
         asked = tagging.read_set_tag(self.model, {"obj_type": object.type, "obj_uuid": object.uuid, **wishes})

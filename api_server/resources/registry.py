@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from api_server.resources.addresses import FloatingIpPool, InstanceIp, PooledIp
 from api_server.resources.bindings import Bindings
+from api_server.resources.drafts import Drafts
+from api_server.resources.firewall import ApplicationPolicySet, FirewallObject, FirewallRule, ServiceGroup
 from api_server.resources.hooks import Hook, Registry
 from api_server.resources.interfaces import VirtualMachineInterface
 from api_server.resources.ipam import NetworkIpam
@@ -17,20 +19,25 @@ from api_server.resources.tags import Tag, TagType
 from api_server.resources.tenancy import Domain, Project, ServiceTemplate
 
 TYPES: dict[str, Sequence[Hook]] = {
+    "address-group": (FirewallObject(),),
     "alias-ip": (PooledIp("alias_ip"),),
+    "application-policy-set": (ApplicationPolicySet(),),
     "domain": (Domain(),),
+    "firewall-policy": (FirewallObject(),),
+    "firewall-rule": (FirewallRule(),),
     "floating-ip": (PooledIp("floating_ip"),),
     "floating-ip-pool": (FloatingIpPool(),),
-    "global-system-config": (GlobalSystemConfig(),),
+    "global-system-config": (GlobalSystemConfig(), Drafts()),
     "global-vrouter-config": (GlobalVrouterConfig(),),
     "instance-ip": (InstanceIp(),),
     "network-ipam": (NetworkIpam(),),
     "network-policy": (NetworkPolicy(),),
-    "project": (Project(),),
+    "project": (Project(), Drafts()),
     "route-target": (RouteTarget(),),
     "routing-instance": (RoutingInstance(),),
     "security-group": (SecurityGroup(),),
     "service-appliance-set": (ServiceApplianceSet(),),
+    "service-group": (ServiceGroup(),),
     "service-template": (ServiceTemplate(),),
     "tag": (Tag(),),
     "tag-type": (TagType(),),

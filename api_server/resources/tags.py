@@ -14,7 +14,7 @@ from api_server.resources.body import Body, read_fq_name
 from api_server.resources.hooks import Hook
 from api_server.store.objects import Change, Create, Delete, Object, Reference
 from api_server.store.transaction import Transaction
-from schema.quoting import quote
+from schema.quoting import quote, title
 
 PREDEFINED = {
     "label": 0, "application": 1, "tier": 2, "deployment": 3, "site": 4, "neutron_fwaas": 5, "neutron_tag": 6,
@@ -50,9 +50,9 @@ def check_tags(object: Object) -> None:
         tag_type = type_of(tag.fq_name)
         check_type(object.type, tag_type)
         if tag_type in seen:
-            kind = object.type.replace("-", " ").title()
             raise BadRequest(
-                f"Tag type '{quote(tag_type)}' cannot be set multiple times on the same {kind} resource type"
+                f"Tag type '{quote(tag_type)}' cannot be set multiple times on the same {title(object.type)} "
+                "resource type"
             )
         if tag_type not in SEVERAL:
             seen.add(tag_type)

@@ -12,7 +12,7 @@ router = APIRouter()
 
 UNBUILT = frozenset({
     "abort-job", "amqp-publish", "amqp-request", "chmod", "execute-job", "fetch-records", "hbs-get",
-    "security-policy-draft", "virtual-network-ip-alloc", "virtual-network-ip-free",
+    "virtual-network-ip-alloc", "virtual-network-ip-free",
     "virtual-network-subnet-ip-count",
 })  # fmt: skip
 

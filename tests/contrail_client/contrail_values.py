@@ -21,18 +21,29 @@ FORMS = {
 
 # The server's own, or bound to something else: a client cannot set them on any object as it likes.
 NOT_FREE = {
+    ("address-group", "draft_mode_state"),
     ("alias-ip", "alias_ip_address"),
+    ("application-policy-set", "all_applications"),
+    ("application-policy-set", "draft_mode_state"),
+    ("firewall-policy", "draft_mode_state"),
+    ("firewall-rule", "address_group_refs"),
+    ("firewall-rule", "draft_mode_state"),
     ("firewall-rule", "match_tag_types"),
     ("firewall-rule", "match_tags"),
+    ("firewall-rule", "service_group_refs"),
+    ("firewall-rule", "virtual_network_refs"),
     ("floating-ip", "floating_ip_address"),
     ("floating-ip-pool", "floating_ip_pool_subnets"),
+    ("global-system-config", "enable_security_policy_draft"),
     ("instance-ip", "instance_ip_address"),
     ("instance-ip", "subnet_uuid"),
     ("network-ipam", "ipam_subnet_method"),
     ("network-ipam", "ipam_subnets"),
     ("network-ipam", "ipam_subnetting"),
+    ("project", "enable_security_policy_draft"),
     ("routing-instance", "routing_instance_is_default"),
     ("security-group", "security_group_id"),
+    ("service-group", "draft_mode_state"),
     ("tag", "display_name"),
     ("tag", "tag_id"),
     ("tag", "tag_type_name"),
@@ -76,6 +87,9 @@ VALUES = {
         src_addresses=[vnc_api.AddressType(subnet=vnc_api.SubnetType("0.0.0.0", 0))],
         dst_addresses=[vnc_api.AddressType(security_group="local")],
         ethertype="IPv4",
+    ),
+    ("service-group", "service_group_firewall_service_list"): lambda: vnc_api.FirewallServiceGroupType(
+        [vnc_api.FirewallServiceType(src_ports=vnc_api.PortType(0, 65534), dst_ports=vnc_api.PortType(80, 81))]
     ),
     ("virtual-machine-interface", "virtual_machine_interface_bindings"): lambda: vnc_api.KeyValuePairs(
         [vnc_api.KeyValuePair("host_id", "text"), vnc_api.KeyValuePair("vnic_type", "normal")]
