@@ -7,10 +7,8 @@ would switch that on is refused, so that nobody takes a change that is in force 
 from typing import Any
 
 from api_server.errors import ApiError, BadRequest, NotFound, NotImplementedHere
-from api_server.resources.hooks import Hook
 from api_server.store.objects import Object
 from api_server.store.reader import Reader
-from api_server.store.transaction import Transaction
 from schema.quoting import quote, title
 
 DRAFT_POLICIES = "draft-policy-management"
@@ -19,14 +17,10 @@ DRAFT_POLICIES = "draft-policy-management"
 REASON = "drafts of firewall objects are not built; a change takes effect at once"
 
 
-class Drafts(Hook):
-    """Of projects and of the whole system."""
-
-    FIELD = "enable_security_policy_draft"
-
-    def prepare(self, tx: Transaction, before: Object | None, after: Object) -> None:
-        if after.properties.get(self.FIELD):
-            raise NotImplementedHere(f"{self.FIELD}: {REASON}")
+def refuse_drafts(scope: Object) -> None:
+    """Of a project or the whole system that is about to be stored."""
+    if scope.properties.get("enable_security_policy_draft"):
+        raise NotImplementedHere(f"enable_security_policy_draft can only be false: {REASON}")
 
 
 def read_draft(document: dict[str, Any]) -> tuple[str, str]:

@@ -5,6 +5,7 @@ A rule names what it is about by text, as `tier=web` or `default-domain:p1:group
 derived here: numbers of protocols, tags and tag types, and references, so that what a rule names cannot be deleted.
 """
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from api_server.errors import BadRequest, NotFound
@@ -13,7 +14,7 @@ from api_server.resources.hooks import Hook
 from api_server.resources.protocols import number_of
 from api_server.resources.tags import PREDEFINED
 from api_server.store.names import split
-from api_server.store.objects import Object, Reference
+from api_server.store.objects import Change, Object, Reference
 from api_server.store.transaction import Transaction
 from schema.quoting import quote, title
 
@@ -46,20 +47,22 @@ class FirewallObject(Hook):
 
 
 class ApplicationPolicySet(FirewallObject):
-    """`all_applications` marks those that the server makes; they stay."""
+    """`all_applications` marks those that the server makes. They stay; a project's is kept by the project's reference
+    and goes with it."""
 
     def receive(self, body: Body) -> None:
         if "all_applications" in body.properties:
             raise self._read_only()
 
-    def dismiss(self, object: Object) -> None:
-        if object.properties.get("all_applications"):
-            raise BadRequest("Application Policy Set defined on all applications cannot be deleted")
-
     def prepare(self, tx: Transaction, before: Object | None, after: Object) -> None:
         super().prepare(tx, before, after)
         if before is not None and _all_applications(before) != _all_applications(after):
             raise self._read_only()
+
+    def release(self, tx: Transaction, before: Object) -> Iterable[Change]:
+        if before.parent_type != "project" and _all_applications(before):
+            raise BadRequest("Application Policy Set defined on all applications cannot be deleted")
+        return ()
 
     @staticmethod
     def _read_only() -> BadRequest:

@@ -3,7 +3,6 @@
 All hooks run inside the write transaction, in the order
 
     receive   the body of a client's create, before its name is looked up: complete it, in place
-    dismiss   an object that a client deletes, before anything else is asked: refuse it
     require   before the store applies a create or update: what has to be there first (a tag's type, say)
     prepare   before the store applies a create or update: check it, fill in `after`, in place, as the server assigns
     keys      the search keys by which the object is found from now on (`Transaction.by_key`), beside those of
@@ -37,9 +36,6 @@ class Hook:
 
     def receive(self, body: Body) -> None:
         """Twice is as once."""
-
-    def dismiss(self, object: Object) -> None:
-        pass
 
     def require(self, tx: Transaction, before: Object | None, after: Object) -> Iterable[Change]:
         """before is None for a create."""

@@ -196,8 +196,6 @@ class Operations:
             raise NotFound(f"ID {uuid} does not exist")
         if before.type != kind.name:
             raise NotFound(f"No {kind.name} object found for id {uuid}")
-        for hook in self.registry.get(kind.name, ()):
-            hook.dismiss(before)
         self.apply(tx, Delete(before))
         return before
 

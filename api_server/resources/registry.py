@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from api_server.resources.addresses import FloatingIpPool, InstanceIp, PooledIp
 from api_server.resources.bindings import Bindings
-from api_server.resources.drafts import Drafts
 from api_server.resources.firewall import ApplicationPolicySet, FirewallObject, FirewallRule, ServiceGroup
 from api_server.resources.hooks import Hook, Registry
 from api_server.resources.interfaces import VirtualMachineInterface
@@ -27,12 +26,12 @@ TYPES: dict[str, Sequence[Hook]] = {
     "firewall-rule": (FirewallRule(),),
     "floating-ip": (PooledIp("floating_ip"),),
     "floating-ip-pool": (FloatingIpPool(),),
-    "global-system-config": (GlobalSystemConfig(), Drafts()),
+    "global-system-config": (GlobalSystemConfig(),),
     "global-vrouter-config": (GlobalVrouterConfig(),),
     "instance-ip": (InstanceIp(),),
     "network-ipam": (NetworkIpam(),),
     "network-policy": (NetworkPolicy(),),
-    "project": (Project(), Drafts()),
+    "project": (Project(),),
     "route-target": (RouteTarget(),),
     "routing-instance": (RoutingInstance(),),
     "security-group": (SecurityGroup(),),

@@ -4,9 +4,10 @@ import re
 
 from api_server.errors import BadRequest
 from api_server.resources.autonomous_system import check_asn, system_config
+from api_server.resources.drafts import refuse_drafts
 from api_server.resources.hooks import Hook
 from api_server.resources.routing import TARGET_LISTS, automatic_targets
-from api_server.resources.tenancy import SYSTEM_CONFIG, refuse_drafts
+from api_server.resources.tenancy import SYSTEM_CONFIG
 from api_server.store.objects import Object
 from api_server.store.transaction import Transaction
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from api_server.errors import NotImplementedHere
+from api_server.resources.drafts import refuse_drafts
 from api_server.resources.hooks import Hook
 from api_server.store.objects import Change, Create, Object, Reference, Update
 from api_server.store.transaction import Transaction
@@ -67,13 +67,3 @@ class Project(Hook):
             *linked.references.get(POLICY_SETS, ()), Reference(APPLICATION_POLICY_SET, policies.uuid, name)
         ]  # fmt: skip
         yield Update(after, linked)
-
-
-def refuse_drafts(after: Object) -> None:
-    """Of a project or the whole system. Who enables drafts expects that nothing takes effect before it is committed:
-    rather than do the opposite, say that there are none."""
-    if after.properties.get("enable_security_policy_draft"):
-        raise NotImplementedHere(
-            "Drafts of security policies are not kept by this server, changes take effect at once: "
-            "enable_security_policy_draft can only be false"
-        )

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from resource_client import DOMAIN, Client, to
 
-from api_server.errors import ApiError, BadRequest, Conflict, NotFound, NotImplementedHere
+from api_server.errors import ApiError, BadRequest, Conflict, NotFound
 from api_server.store.objects import Object
 
 PROJECT = (DOMAIN, "p1")
@@ -245,15 +245,18 @@ async def test_all_applications_is_the_servers(client: Client) -> None:
     await client.delete(policies)
 
 
-async def test_the_default_policy_sets_stay(client: Client, project: Object) -> None:
+async def test_the_servers_policy_sets_stay(client: Client, project: Object) -> None:
     """As long as what they belong to."""
-    for scope in (POLICIES, PROJECT):
-        policies = await client.find("application-policy-set", (*scope, "default-application-policy-set"))
-        assert policies.properties["all_applications"] is True
+    own = await client.find("application-policy-set", (*PROJECT, "default-application-policy-set"))
+    everywhere = await client.find("application-policy-set", (*POLICIES, "default-application-policy-set"))
+    assert (own.properties["all_applications"], everywhere.properties["all_applications"]) == (True, True)
+    with pytest.raises(Conflict, match="Delete when resource still referred"):
+        await client.delete(own)
+    for above in (everywhere, await client.find("policy-management", POLICIES)):
         with pytest.raises(BadRequest, match="Application Policy Set defined on all applications cannot be deleted"):
-            await client.delete(policies)
+            await client.delete(above)
     await client.delete(project)
-    assert await client.get(policies) is None
+    assert await client.get(own) is None
 
 
 @pytest.mark.parametrize(
@@ -267,14 +270,6 @@ async def test_the_state_of_a_draft_is_read_only(client: Client, kind: str) -> N
     found = await make(client, kind, **fields)
     with pytest.raises(BadRequest, match=text):
         await client.update(found, draft_mode_state="updated")
-
-
-async def test_drafts_cannot_be_switched_on(client: Client, project: Object) -> None:
-    """Rather than changes that are in force where the client thinks they wait."""
-    for scope in (project, await client.find("global-system-config", ["default-global-system-config"])):
-        with pytest.raises(NotImplementedHere, match="enable_security_policy_draft: drafts of firewall objects"):
-            await client.update(scope, enable_security_policy_draft=True)
-        await client.update(scope, enable_security_policy_draft=False)
 
 
 async def test_a_rule_without_its_tag(client: Client) -> None:
