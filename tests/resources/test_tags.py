@@ -1,5 +1,6 @@
 """tag and tag-type: names, ids, lives (contract 5.10), and which tags an object may have together (2.6)."""
 
+import asyncio
 from contextlib import nullcontext
 from typing import Any
 
@@ -12,6 +13,7 @@ import schema
 from api_server.errors import ApiError, BadRequest, Conflict
 from api_server.resources.body import read_create
 from api_server.resources.tags import PREDEFINED, SEVERAL, Tag, value_pools
+from api_server.store import Store
 from api_server.store.objects import Object
 
 MESSAGE = "Tag type 'application' cannot be set multiple times on the same Virtual Network resource type"
@@ -99,6 +101,21 @@ def test_receiving_a_body_twice_is_as_once() -> None:
     for _ in range(2):
         Tag().receive(body)
         assert (body.fq_name, body.properties["tag_type_name"]) == (("tier=W",), "tier")
+
+
+async def test_two_servers_give_no_id_twice(postgres_url: str) -> None:
+    stores = [await Store.open(postgres_url) for _ in range(2)]
+    try:
+        clients = [Client(store) for store in stores]
+        await clients[0].start("p1")
+        wanted = [(kind, str(number)) for number in range(20) for kind in ("role", "zone")]
+        tags = await asyncio.gather(*(clients[turn % 3 % 2].tag(*one) for turn, one in enumerate(wanted)))
+        ids = {tag.properties["tag_id"] for tag in tags}
+        assert len(ids) == len(wanted)
+        assert {tag_id[:6] for tag_id in ids} == {"0x00ff", "0x0100"}
+    finally:
+        for store in stores:
+            await store.close()
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,27 @@ async def test_a_projects_own_tag(client: httpx.AsyncClient, network: dict[str, 
     assert await tags(client, network["uuid"]) == [[*PROJECT, "tier=web"]]
 
 
+async def test_whole_changes(client: httpx.AsyncClient, network: dict[str, Any]) -> None:
+    """A tag with its type, and where it is set: rehearsed, which takes no id, then all at once."""
+    operations = [
+        {"method": "POST", "path": "/tags", "body": {"tag": {
+            "fq_name": ["x"], "tag_type_name": "role", "tag_value": "web",
+        }}},
+        {"method": "POST", "path": "/set-tag", "body": {
+            "obj_type": "virtual-network", "obj_uuid": network["uuid"], "role": {"value": "web", "is_global": True},
+        }},
+    ]  # fmt: skip
+    rehearsed = await client.post("/transaction?dry_run=true", json={"operations": operations})
+    changes = [(change["operation"], change["type"]) for change in rehearsed.json()["changes"]]
+    assert changes == [("create", "tag-type"), ("create", "tag"), ("update", "virtual-network")]
+    assert (await client.get("/tags")).json() == {"tags": []}
+    await create(client, "tag", ["x"], tag_type_name="zone", tag_value="east")
+    done = (await client.post("/transaction", json={"operations": operations})).json()["answers"]
+    assert done[1] == {"status": 200, "body": {}}
+    assert await tags(client, network["uuid"]) == [["role=web"]]
+    assert (await read(client, "tag", done[0]["body"]["tag"]["uuid"]))["tag_id"] == "0x01000000"
+
+
 @pytest.mark.parametrize(
     ("body", "status", "text"),
     [
