@@ -20,7 +20,7 @@ from api_server.resources.defaults import ensure_defaults
 from api_server.resources.operations import Operations
 from api_server.resources.quotas import Quotas
 from api_server.resources.registry import registry
-from api_server.routes import actions, collections, docs, home, openapi, ops, transaction, unbuilt, watch
+from api_server.routes import actions, addresses, collections, docs, home, openapi, ops, transaction, unbuilt, watch
 from api_server.routes.middleware import ExchangeMiddleware
 from api_server.routes.resources import ResourceRoute
 from api_server.routes.service import Service
@@ -77,6 +77,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         hosts=Hosts(settings.host, settings.allow_host),
     )  # fmt: skip
     app.router.routes.append(ResourceRoute())
-    for module in (home, actions, collections, transaction, watch, ops, docs, openapi, unbuilt):
+    for module in (home, actions, addresses, collections, transaction, watch, ops, docs, openapi, unbuilt):
         app.include_router(module.router)
     return app

@@ -120,6 +120,21 @@ class Client:
             "virtual-network", fq_name, network_ipam_refs=[{"to": list(IPAM), "attr": subnets(*prefixes)}], **fields
         )
 
+    async def flat_ipam(self, name: str, *prefixes: str) -> Object:
+        """Whose subnets all networks that refer to it share; of project p1."""
+        return await self.create(
+            "network-ipam", (DOMAIN, "p1", name), ipam_subnet_method="flat-subnet",
+            ipam_subnets={"subnets": [subnet(prefix) for prefix in prefixes]},
+        )  # fmt: skip
+
+    async def flat_network(self, name: str, ipam: Object, *prefixes: str, **fields: Any) -> Object:
+        """Of project p1, with the ipam's subnets, as kube-manager refers to them; prefixes: subnets of its own."""
+        own = [{"to": list(IPAM), "attr": subnets(*prefixes)}] if prefixes else []
+        return await self.create(
+            "virtual-network", (DOMAIN, "p1", name), virtual_network_properties={"forwarding_mode": "l3"},
+            network_ipam_refs=[*own, to(ipam, {"ipam_subnets": [], "host_routes": None})], **fields,
+        )  # fmt: skip
+
     async def interface(self, fq_name: Sequence[str], network: Object, **fields: Any) -> Object:
         return await self.create(
             "virtual-machine-interface", fq_name, parent_type="project", virtual_network_refs=[to(network)], **fields

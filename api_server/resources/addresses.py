@@ -5,21 +5,41 @@ request with a 500 (not an address, a pool exhausted) or allows it (one gateway 
 address changed without allocation) this server refuses or allocates (contract 8.2).
 """
 
+from collections.abc import Iterable
+
 from api_server.errors import BadRequest
 from api_server.loadbalancer.keys import canonical
-from api_server.resources.allocation import flat_sources, is_unmanaged, sources, take, take_from
+from api_server.resources.allocation import (
+    Choice,
+    Exhausted,
+    Taken,
+    Wanted,
+    asked_address,
+    choose,
+    flat_sources,
+    ipam_entries,
+    is_gateway,
+    is_unmanaged,
+    network_sources,
+    suitable,
+    take,
+)  # fmt: skip
 from api_server.resources.hooks import Hook
-from api_server.resources.subnets import parse
-from api_server.store.objects import Object, Reference
+from api_server.resources.subnets import Network, network_of, parse
+from api_server.store.objects import Change, Object, Reference, Update
 from api_server.store.transaction import Transaction
 
 
 class InstanceIp(Hook):
-    """Allocates `instance_ip_address`."""
+    """Allocates `instance_ip_address`: of a network, or for a virtual-router from the allocation pools set aside for
+    it, or of a flat ipam alone."""
 
     def prepare(self, tx: Transaction, before: Object | None, after: Object) -> None:
         if before is None:
             self._allocate(tx, after)
+            return
+        networks = before.references.get("virtual_network_refs", [])
+        if networks and is_unmanaged(networks[0].fq_name):
             return
         address = after.properties.get("instance_ip_address")
         if canonical(address) != canonical(before.properties.get("instance_ip_address")):
@@ -28,51 +48,129 @@ class InstanceIp(Hook):
             tx.release_all(after.uuid)
             after.properties.pop("subnet_uuid", None)
             self._allocate(tx, after)
+        elif before.targets("virtual-machine-interface") != after.targets("virtual-machine-interface"):
+            for reference in networks:
+                self._check_gateway(tx, reference.uuid, after)
+
+    def further(self, tx: Transaction, before: Object | None, after: Object | None) -> Iterable[Change]:
+        """A subnet of a subnetting ipam belongs to the subscriber of its first address, until its last one goes."""
+        if (before is None) == (after is None):
+            return
+        held = after or before
+        assert held is not None
+        tag, prefix = (held.properties.get(f"instance_ip_{name}") for name in ("subscriber_tag", "subnet"))
+        if tag and prefix:
+            yield from self._tag(tx, held, network_of({"subnet": prefix}), tag if after is not None else None)
+
+    @staticmethod
+    def _tag(tx: Transaction, held: Object, subnet: Network, tag: str | None) -> Iterable[Change]:
+        networks = tx.get_many(held.targets("virtual-network"))
+        uuids = [*held.targets("network-ipam"), *(uuid for one in networks for uuid in one.targets("network-ipam"))]
+        for ipam in tx.get_many(uuids):
+            source = next((source for source in flat_sources(ipam) if source.subnet.network == subnet), None)
+            if source is None or source.tag == tag or (tag is None and any(tx.taken(name) for name in source.pools)):
+                continue
+            after = ipam.copy()
+            after.properties["ipam_subnets"] = {
+                "subnets": [
+                    entry | {"subscriber_tag": tag} if network_of(entry) == subnet else entry
+                    for entry in ipam_entries(ipam)
+                ]
+            }
+            yield Update(ipam, after)
 
     def _allocate(self, tx: Transaction, after: Object) -> None:
-        properties = after.properties
-        asked, subnet = properties.get("instance_ip_address"), properties.get("subnet_uuid")
-        networks = after.references.get("virtual_network_refs", [])
-        if not networks:
-            self._allocate_without_network(tx, after, asked)
-            return
-        if after.references.get("virtual_router_refs") or after.references.get("network_ipam_refs"):
-            raise BadRequest("virtual_network_refs exclude virtual_router_refs and network_ipam_refs")
+        properties, references = after.properties, after.references
+        address = properties.get("instance_ip_address")
+        networks, routers, ipams = (
+            references.get(f"{kind}_refs", []) for kind in ("virtual_network", "virtual_router", "network_ipam")
+        )
+        if routers and ipams:
+            raise BadRequest("virtual_router_refs and ipam_refs are not allowed")
+        if routers and networks:
+            raise BadRequest("router_refs and network_refs are not allowed")
+        if not networks and address and (routers or ipams):
+            raise BadRequest("allocation for requested IP from a network_ipam is not supported")
         if len(networks) > 1:
             raise BadRequest("Instance IP can have one virtual network only")
-        if is_unmanaged(networks[0].fq_name):
+        if networks and is_unmanaged(networks[0].fq_name):
             return
-        network = tx.get(networks[0].uuid)
+        if networks:
+            taken = self._of_network(tx, after, networks[0].uuid)
+        elif routers:
+            taken = self._of_router(tx, after, [router.uuid for router in routers])
+        else:
+            taken = self._of_ipam(tx, after, [ipam.uuid for ipam in ipams])
+        properties["instance_ip_address"] = taken.address
+        if taken.source.uuid is not None:
+            properties["subnet_uuid"] = taken.source.uuid
+        if taken.source.flat and taken.source.subnetting:
+            network = taken.source.subnet.network
+            properties["instance_ip_subnet"] = {
+                "ip_prefix": str(network.network_address), "ip_prefix_len": network.prefixlen,
+            }  # fmt: skip
+
+    def _of_network(self, tx: Transaction, after: Object, uuid: str) -> Taken:
+        properties = after.properties
+        network = tx.get(uuid)
         assert network is not None
-        self._check_gateway(tx, network, after, asked)
-        properties["instance_ip_address"], chosen = take(
-            tx, network, after.uuid, asked=asked, subnets=[subnet] if subnet else (),
-            family=properties.get("instance_ip_family"),
+        address = asked_address(properties.get("instance_ip_address"))
+        if address is not None:
+            self._check_gateway(tx, uuid, after)
+        subnet = properties.get("subnet_uuid")
+        choice = choose(tx, network, Wanted(
+            address, [subnet] if subnet else [], properties.get("instance_ip_family"),
+            properties.get("instance_ip_subscriber_tag"),
+        ))  # fmt: skip
+        return take(tx, choice, after.uuid, address)
+
+    @staticmethod
+    def _of_router(tx: Transaction, after: Object, uuids: list[str]) -> Taken:
+        """From the allocation pools that are set aside for one virtual-router in flat ipams."""
+        if len(uuids) > 1:
+            raise BadRequest("Instance IP cannot refer to multiple vrouters")
+        if after.properties.get("subnet_uuid"):
+            raise BadRequest("subnet uuid based allocation not supported with vrouter")
+        router = tx.get(uuids[0])
+        assert router is not None
+        wanted = Wanted(family=after.properties.get("instance_ip_family"))
+        for reference in router.references.get("network_ipam_refs", ()):
+            ends = [(parse(pool.get("start")), parse(pool.get("end")))
+                    for pool in (reference.attr or {}).get("allocation_pools") or ()]  # fmt: skip
+            mine = {(int(first), int(last)) for first, last in ends if first is not None and last is not None}
+            for source in suitable([source for ipam in tx.get_many([reference.uuid]) for source in flat_sources(ipam)],
+                                   wanted):  # fmt: skip
+                from_start = source.subnet.from_start
+                pools = sorted((pool for pool in source.for_routers if pool in mine), reverse=not from_start)
+                for name, ranges in (source.for_routers[pool] for pool in pools):
+                    number = tx.take(name, ranges, after.uuid, highest=not from_start)
+                    if number is not None:
+                        return Taken(str(source.subnet.address(number)), source)
+        raise Exhausted(f"Virtual-Router({list(router.fq_name)}) has exhausted its allocation pools")
+
+    @staticmethod
+    def _of_ipam(tx: Transaction, after: Object, uuids: list[str]) -> Taken:
+        if len(uuids) != 1:
+            raise BadRequest(
+                "virtual_network_refs, virtual_router_refs or one network_ipam_refs needed for instance-ip"
+            )
+        (ipam,) = tx.get_many(uuids)
+        properties = after.properties
+        wanted = Wanted(
+            family=properties.get("instance_ip_family"), tag=properties.get("instance_ip_subscriber_tag")
         )  # fmt: skip
-        if chosen is not None:
-            properties["subnet_uuid"] = chosen
+        exhausted = Exhausted(f"Network-Ipam({list(ipam.fq_name)}) has exhausted subnet([])")
+        return take(tx, Choice(suitable(flat_sources(ipam), wanted), exhausted), after.uuid)
 
     @staticmethod
-    def _allocate_without_network(tx: Transaction, after: Object, asked: object) -> None:
-        ipams = after.references.get("network_ipam_refs", [])
-        if len(ipams) != 1:
-            raise BadRequest("virtual_network_refs or one network_ipam_refs needed for instance-ip")
-        ipam = tx.get(ipams[0].uuid)
-        assert ipam is not None
-        address, _ = take_from(tx, flat_sources(ipam), after.uuid, asked=asked,
-                               exhausted=f"Network-Ipam({list(ipam.fq_name)})")  # fmt: skip
-        after.properties["instance_ip_address"] = address
-
-    @staticmethod
-    def _check_gateway(tx: Transaction, network: Object, after: Object, asked: object) -> None:
+    def _check_gateway(tx: Transaction, network_uuid: str, after: Object) -> None:
         """A machine must not take over its network's gateway."""
         interfaces = after.targets("virtual-machine-interface")
-        wanted = parse(asked)
-        if wanted is None or not interfaces:
+        address = parse(after.properties.get("instance_ip_address"))
+        network = tx.get(network_uuid)
+        if network is None or not interfaces or not is_gateway(tx, network, address):
             return
-        if any(source.subnet.gateway == wanted for source in sources(tx, network)) and any(
-            interface.targets("virtual-machine") for interface in tx.get_many(interfaces)
-        ):
+        if any(interface.targets("virtual-machine") for interface in tx.get_many(interfaces)):
             raise BadRequest("Gateway IP cannot be used by VM port")
 
 
@@ -104,11 +202,12 @@ class PooledIp(Hook):
         network = tx.get(pool.parent_uuid or "") if pool is not None else None
         assert pool is not None
         assert network is not None
+        address = asked_address(after.properties.get(self.address))
         subnets = (pool.properties.get(self.subnets) or {}).get("subnet_uuid") or ()
-        after.properties[self.address], _ = take(
-            tx, network, after.uuid, asked=after.properties.get(self.address), subnets=subnets,
-            family=after.properties.get(self.family),
-        )  # fmt: skip
+        choice = choose(tx, network, Wanted(address, subnets, after.properties.get(self.family)))
+        if address is None and not after.properties.get(self.family):
+            choice = _preferred(choice)
+        after.properties[self.address] = take(tx, choice, after.uuid, address).address
 
     @staticmethod
     def _add_project(tx: Transaction, after: Object) -> None:
@@ -116,6 +215,12 @@ class PooledIp(Hook):
         project = tx.find("project", name)
         if project is not None and not after.references.get("project_refs"):
             after.references["project_refs"] = [Reference("project", project, name)]
+
+
+def _preferred(choice: Choice) -> Choice:
+    """IPv4 if there is any: who names no family means that (and gets nothing else when it is exhausted)."""
+    fours = [source for source in choice.sources if source.subnet.version == 4]
+    return choice._replace(sources=fours or choice.sources)
 
 
 class FloatingIpPool(Hook):
@@ -127,7 +232,8 @@ class FloatingIpPool(Hook):
             return
         network = tx.get(after.parent_uuid or "")
         assert network is not None
-        known = {source.uuid for source in sources(tx, network)}
+        own, flat = network_sources(tx, network)
+        known = {source.uuid for source in [*own, *flat]}
         for uuid in wanted:
             if uuid not in known:
                 raise BadRequest(f"Subnet {uuid} was not found in virtual-network {network.uuid}")

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from api_server.errors import BadRequest, Conflict
 from api_server.resources import bindings
-from api_server.resources.allocation import sources
+from api_server.resources.allocation import is_gateway
 from api_server.resources.hooks import Hook
 from api_server.resources.subnets import parse
 from api_server.store.objects import Change, Object, Origin, Reference
@@ -59,7 +59,7 @@ class VirtualMachineInterface(Hook):
         for held in tx.referrers(after.uuid, "instance-ip"):
             address = parse(held.properties.get("instance_ip_address"))
             networks = tx.get_many(held.targets("virtual-network"))
-            if any(source.subnet.gateway == address for network in networks for source in sources(tx, network)):
+            if any(is_gateway(tx, network, address) for network in networks):
                 raise BadRequest("Gateway IP cannot be used by VM port")
 
     @staticmethod

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 import schema
 from api_server.errors import NotFound
+from api_server.resources.reservations import MOST
 from api_server.routes.service import named
 from api_server.routes.unbuilt import UNBUILT
 from schema.jsonschema import Form, object_schema
@@ -40,7 +41,7 @@ REFUSALS = {
     "403": "What only the server sets, or a page of another site.",
     "404": "No such object.",
     "405": "Not a method of this URL.",
-    "409": "The name, uuid or address is taken, or the object is in use.",
+    "409": "The name, uuid or address is taken, the object is in use, or no address is free.",
     "410": "The log no longer reaches back to that revision.",
     "412": "A quota is used up, or the object is not of the version that If-Match names.",
     "413": "The body is too large.",
@@ -290,6 +291,7 @@ def action_paths() -> Json:
         "/set-tag": action("tags", "Set tags of an object, by type; null removes those of a type", {
             "obj_type": type_name, "obj_uuid": UUID,
         }, some, "400", "404", others=values),
+        **address_paths(),
         "/obj-perms": {"get": {"tags": ["permissions"], "summary": "What the caller may do",
                                "responses": {"200": answer("Permissions.", some)}}},
         "/watch": {"get": {
@@ -305,6 +307,27 @@ def action_paths() -> Json:
         "/metrics": {"get": {"tags": ["operation"], "summary": "Figures for Prometheus",
                              "responses": {"200": {"description": "Text format.", "content": {"text/plain": {}}}}}},
     }  # fmt: skip
+
+
+def address_paths() -> Json:
+    """Of a virtual-network; all members of the bodies are optional."""
+    uuid = {"name": "uuid", "in": "path", "required": True, "description": "The virtual-network.", "schema": UUID}
+    texts: Json = {"type": "array", "items": {"type": "string"}}
+    addresses = texts | {"example": ["10.9.0.252"]}
+    numbers: Json = {"type": "array", "items": {"type": "integer"}}
+    actions = {
+        "ip-alloc": action("addresses", "Take addresses for no object", {
+            "count": {"type": "integer", "minimum": 0, "maximum": MOST, "default": 1},
+            "subnet": {"type": "string", "description": "Only of this subnet_uuid."},
+            "family": {"type": "string", "enum": ["v4", "v6"]},
+        }, {"type": "object", "properties": {"ip_addr": addresses}}, "400", "404", "409"),
+        "ip-free": action("addresses", "Give addresses back that ip-alloc has given", {"ip_addr": addresses}, None,
+                          "400", "404"),
+        "subnet-ip-count": action("addresses", "How many addresses of subnets are taken or reserved",
+                                  {"subnet_list": texts},
+                                  {"type": "object", "properties": {"ip_count_list": numbers}}, "400", "404"),
+    }  # fmt: skip
+    return {f"/virtual-network/{{uuid}}/{name}": {"parameters": [uuid], **one} for name, one in actions.items()}
 
 
 def document(title: str, paths: Json, schemas: Json, description: str) -> bytes:

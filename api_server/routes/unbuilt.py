@@ -12,8 +12,6 @@ router = APIRouter()
 
 UNBUILT = frozenset({
     "abort-job", "amqp-publish", "amqp-request", "chmod", "execute-job", "fetch-records", "hbs-get",
-    "virtual-network-ip-alloc", "virtual-network-ip-free",
-    "virtual-network-subnet-ip-count",
 })  # fmt: skip
 
 

@@ -4,11 +4,12 @@ Every step is a look-up of one range by its first number, whatever the size of t
 The free ranges of a pool are disjoint and never touch; with what is taken they make up the pool.
 """
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import sqlalchemy as sa
 
-from api_server.store.session import Session, Statement
+from api_server.store.session import Session, Statement, any_of
 from api_server.store.tables import allocation, free_range
 
 Ranges = Sequence[tuple[int, int]]
@@ -22,15 +23,23 @@ _HIGHEST = Statement(_span.order_by(_f.first.desc()))
 _UP_TO = Statement(_span.where(_f.first <= _arg("number")).order_by(_f.first.desc()))
 _FROM = Statement(_span.where(_f.first == _arg("number")))
 _ANY_TAKEN = Statement(sa.select(_a.number).where(_a.pool == _arg("pool")).limit(1))
-_TAKEN = Statement(sa.select(_a.number).where(_a.pool == _arg("pool")).order_by(_a.number))
-_COUNT = Statement(sa.select(sa.func.count()).select_from(allocation).where(_a.pool == _arg("pool")))
+_TAKEN = Statement(sa.select(_a.pool, _a.number).where(any_of(_a.pool, "pools")).order_by(_a.number))
+_COUNT = Statement(sa.select(_a.pool, sa.func.count()).where(any_of(_a.pool, "pools")).group_by(_a.pool))
 _HOLDER = Statement(sa.select(_a.holder).where(_a.pool == _arg("pool"), _a.number == _arg("number")))
 _HELD = Statement(sa.select(_a.pool, _a.number).where(_a.holder == _arg("holder")).order_by(_a.pool, _a.number))
 
 _ADD_RANGE = Statement(free_range.insert(), free_range.columns.keys())
+_ALTER_RANGE = Statement(
+    free_range.update()
+    .where(_f.pool == _arg("pool"), _f.first == _arg("number"))
+    .values(first=_arg("start"), last=_arg("end"))
+)
 _DROP_RANGE = Statement(free_range.delete().where(_f.pool == _arg("pool"), _f.first == _arg("number")))
 _CLEAR_RANGES = Statement(free_range.delete().where(_f.pool == _arg("pool")))
 _TAKE = Statement(allocation.insert(), allocation.columns.keys())
+_MOVE = Statement(
+    allocation.update().where(_a.pool == _arg("pool"), _a.number == _arg("number")).values(pool=_arg("home"))
+)
 _RELEASE = Statement(allocation.delete().where(_a.pool == _arg("pool"), _a.number == _arg("number")))
 _CLEAR_TAKEN = Statement(allocation.delete().where(_a.pool == _arg("pool")))
 
@@ -38,42 +47,54 @@ _CLEAR_TAKEN = Statement(allocation.delete().where(_a.pool == _arg("pool")))
 def take(
     session: Session, pool: str, ranges: Ranges, holder: str, *, wanted: int | None = None, highest: bool = False
 ) -> int | None:
-    found = _free(session, pool, wanted, highest=highest)
-    if found is None and _unmade(session, pool):
-        for first, last in _united(ranges):
-            _free_again(session, pool, first, last)
-        found = _free(session, pool, wanted, highest=highest)
+    if wanted is None:
+        return next(iter(take_many(session, pool, ranges, holder, 1, highest=highest)), None)
+    found = _made(session, pool, ranges, lambda: _around(session, pool, wanted))
     if found is None:
         return None
-    first, last = found
-    number = wanted if wanted is not None else last if highest else first
-    session.execute(_DROP_RANGE, pool=pool, number=_text(first))
-    if first < number:
-        _free_again(session, pool, first, number - 1)
-    if number < last:
-        _free_again(session, pool, number + 1, last)
-    session.execute(_TAKE, pool=pool, number=_text(number), holder=holder)
-    return number
+    _cut(session, pool, found, (wanted, wanted))
+    session.execute(_TAKE, pool=pool, number=_text(wanted), holder=holder)
+    return wanted
+
+
+def take_many(
+    session: Session, pool: str, ranges: Ranges, holder: str, count: int, *, highest: bool = False
+) -> list[int]:
+    statement = _HIGHEST if highest else _LOWEST
+    numbers: list[int] = []
+    while (missing := count - len(numbers)) > 0:
+        found = _made(session, pool, ranges, lambda: _one(session, statement, pool))
+        if found is None:
+            break
+        first, last = found
+        part = (max(first, last - missing + 1), last) if highest else (first, min(last, first + missing - 1))
+        _cut(session, pool, found, part)
+        run = range(part[0], part[1] + 1)
+        session.execute_many(_TAKE, [{"pool": pool, "number": _text(number), "holder": holder} for number in run])
+        numbers += reversed(run) if highest else run
+    return numbers
 
 
 def release(session: Session, pool: str, number: int) -> None:
     if not session.execute(_RELEASE, pool=pool, number=_text(number)):
         return
-    first = last = number
-    below = number and _one(session, _UP_TO, pool, number - 1)
-    if below and below[1] == number - 1:
-        first = below[0]
-        session.execute(_DROP_RANGE, pool=pool, number=_text(first))
+    below = _one(session, _UP_TO, pool, number - 1) if number else None
     above = _one(session, _FROM, pool, number + 1)
-    if above:
-        last = above[1]
-        session.execute(_DROP_RANGE, pool=pool, number=_text(number + 1))
-    _free_again(session, pool, first, last)
+    first = below[0] if below and below[1] == number - 1 else number
+    last = above[1] if above else number
+    if first < number:
+        if above:
+            session.execute(_DROP_RANGE, pool=pool, number=_text(above[0]))
+        _alter(session, pool, first, (first, last))
+    elif above:
+        _alter(session, pool, above[0], (first, last))
+    else:
+        session.execute(_ADD_RANGE, **_range(pool, first, last))
 
 
 def release_all(session: Session, holder: str) -> None:
-    for pool, number in session.all(_HELD, holder=holder):
-        release(session, pool, int(number, 16))
+    for pool, number in held(session, holder):
+        release(session, pool, number)
 
 
 def holder(session: Session, pool: str, number: int) -> str | None:
@@ -81,32 +102,36 @@ def holder(session: Session, pool: str, number: int) -> str | None:
     return rows[0][0] if rows else None
 
 
-def taken(session: Session, pool: str) -> int:
-    return int(session.all(_COUNT, pool=pool)[0][0])
+def held(session: Session, holder: str) -> list[tuple[str, int]]:
+    return [(pool, int(number, 16)) for pool, number in session.all(_HELD, holder=holder)]
 
 
-def resize(session: Session, pool: str, ranges: Ranges) -> int | None:
-    numbers = [int(row[0], 16) for row in session.all(_TAKEN, pool=pool)]
-    united = _united(ranges)
-    free = []
-    remaining = iter(numbers)
-    number = next(remaining, None)
-    for first, last in united:
-        if number is not None and number < first:
-            return number
-        start = first
-        while number is not None and number <= last:
-            if start < number:
-                free.append((start, number - 1))
-            start = number + 1
-            number = next(remaining, None)
-        if start <= last:
-            free.append((start, last))
-    if number is not None:
-        return number
-    session.execute(_CLEAR_RANGES, pool=pool)
-    for first, last in free:
-        _free_again(session, pool, first, last)
+def taken(session: Session, pools: Collection[str]) -> dict[str, int]:
+    counts = dict.fromkeys(pools, 0)
+    counts.update({pool: int(count) for pool, count in session.all(_COUNT, pools=session.array(list(pools)))})
+    return counts
+
+
+def divide(session: Session, before: Collection[str], after: Mapping[str, Ranges]) -> tuple[str, int] | None:
+    names = {*before, *after}
+    spans = sorted((first, last, name) for name, ranges in after.items() for first, last in _united(ranges))
+    starts = [first for first, _, _ in spans]
+    taken: dict[str, list[int]] = {name: [] for name in after}
+    moves = []
+    for pool, text in session.all(_TAKEN, pools=session.array(sorted(names))):
+        number = int(text, 16)
+        at = bisect_right(starts, number) - 1
+        if at < 0 or number > spans[at][1]:
+            return pool, number
+        home = spans[at][2]
+        taken[home].append(number)
+        if home != pool:
+            moves.append({"pool": pool, "number": text, "home": home})
+    session.execute_many(_MOVE, moves)
+    for name in sorted(names):
+        session.execute(_CLEAR_RANGES, pool=name)
+    for name, ranges in after.items():
+        session.execute_many(_ADD_RANGE, [_range(name, *gap) for gap in _gaps(_united(ranges), taken[name])])
     return None
 
 
@@ -115,12 +140,36 @@ def drop(session: Session, pool: str) -> None:
     session.execute(_CLEAR_TAKEN, pool=pool)
 
 
-def _free(session: Session, pool: str, wanted: int | None, *, highest: bool) -> tuple[int, int] | None:
-    """The free range to take from."""
-    if wanted is None:
-        return _one(session, _HIGHEST if highest else _LOWEST, pool)
-    found = _one(session, _UP_TO, pool, wanted) if wanted >= 0 else None
-    return found if found and wanted <= found[1] else None
+def _made(
+    session: Session, pool: str, ranges: Ranges, look: Callable[[], tuple[int, int] | None]
+) -> tuple[int, int] | None:
+    """The free range that `look` finds, in a pool that is made if it has never been."""
+    found = look()
+    if found is None and _unmade(session, pool):
+        session.execute_many(_ADD_RANGE, [_range(pool, *span) for span in _united(ranges)])
+        found = look()
+    return found
+
+
+def _around(session: Session, pool: str, number: int) -> tuple[int, int] | None:
+    """The free range with this number in it."""
+    found = _one(session, _UP_TO, pool, number) if number >= 0 else None
+    return found if found and number <= found[1] else None
+
+
+def _cut(session: Session, pool: str, whole: tuple[int, int], part: tuple[int, int]) -> None:
+    """A part of a free range is free no longer."""
+    rest = [span for span in ((whole[0], part[0] - 1), (part[1] + 1, whole[1])) if span[0] <= span[1]]
+    if not rest:
+        session.execute(_DROP_RANGE, pool=pool, number=_text(whole[0]))
+        return
+    _alter(session, pool, whole[0], rest[0])
+    session.execute_many(_ADD_RANGE, [_range(pool, *span) for span in rest[1:]])
+
+
+def _alter(session: Session, pool: str, number: int, span: tuple[int, int]) -> None:
+    """The free range that begins with `number` becomes another."""
+    session.execute(_ALTER_RANGE, pool=pool, number=_text(number), start=_text(span[0]), end=_text(span[1]))
 
 
 def _unmade(session: Session, pool: str) -> bool:
@@ -133,8 +182,23 @@ def _one(session: Session, statement: Statement, pool: str, number: int | None =
     return (int(rows[0][0], 16), int(rows[0][1], 16)) if rows else None
 
 
-def _free_again(session: Session, pool: str, first: int, last: int) -> None:
-    session.execute(_ADD_RANGE, pool=pool, first=_text(first), last=_text(last))
+def _range(pool: str, first: int, last: int) -> dict[str, str]:
+    return {"pool": pool, "first": _text(first), "last": _text(last)}
+
+
+def _gaps(united: Ranges, numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """What is left of disjoint ranges without some numbers of theirs, both in order."""
+    remaining = iter(numbers)
+    number = next(remaining, None)
+    for first, last in united:
+        start = first
+        while number is not None and number <= last:
+            if start < number:
+                yield start, number - 1
+            start = number + 1
+            number = next(remaining, None)
+        if start <= last:
+            yield start, last
 
 
 def _united(ranges: Ranges) -> list[tuple[int, int]]:

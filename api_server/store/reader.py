@@ -16,6 +16,7 @@ from sqlalchemy.sql.expression import ColumnElement
 
 from api_server.store import loading, names
 from api_server.store.objects import Object
+from api_server.store.pools import taken
 from api_server.store.session import Row, Session, Statement, any_of
 from api_server.store.tables import counter, key_value, reference, resource, search_key
 
@@ -224,6 +225,11 @@ class Reader:
         """One object as a value, with positions and its own references."""
         return loading.one(self._session, uuid)
 
+    def get_many(self, uuids: Sequence[str]) -> list[Object]:
+        """In the order asked; missing ones left out."""
+        found = {one.uuid: one for one in loading.many(self._session, uuids)} if uuids else {}
+        return [found[uuid] for uuid in uuids if uuid in found]
+
     def find(self, type: str, fq_name: Sequence[str]) -> str | None:
         """uuid by name."""
         return loading.find(self._session, type, names.join(fq_name))
@@ -231,6 +237,10 @@ class Reader:
     def identify(self, uuid: str) -> tuple[str, tuple[str, ...]] | None:
         """(type, fq_name)."""
         return loading.identify(self._session, uuid)
+
+    def taken(self, pools: Sequence[str]) -> Mapping[str, int]:
+        """How many numbers of each pool are taken."""
+        return taken(self._session, pools)
 
     # --- lists
 

@@ -112,6 +112,11 @@ class Session:
         self.sent += 1
         return self._run(statement, values).rowcount  # type: ignore[no-any-return]
 
+    def execute_many(self, statement: Statement, rows: Sequence[dict[str, Any]]) -> None:
+        """`execute` once for each of `rows`; none: nothing is sent."""
+        self.flush()
+        self._send(statement, rows)
+
     def later(self, statement: Statement, **values: Any) -> None:
         self.waiting[statement].append(values)
 
@@ -119,12 +124,15 @@ class Session:
         for statement, rows in self.waiting.items():
             if rows:
                 self.waiting[statement] = []
-                self.sent += 1
-                if len(rows) == 1:
-                    self._run(statement, rows[0])
-                else:
-                    text, order, fixed = statement.on(self.dialect)
-                    self._cursor.executemany(text, [_bind(order, fixed, row) for row in rows])
+                self._send(statement, rows)
+
+    def _send(self, statement: Statement, rows: Sequence[dict[str, Any]]) -> None:
+        self.sent += len(rows)
+        if len(rows) == 1:
+            self._run(statement, rows[0])
+        elif rows:
+            text, order, fixed = statement.on(self.dialect)
+            self._cursor.executemany(text, [_bind(order, fixed, row) for row in rows])
 
     def _run(self, statement: Statement, values: dict[str, Any]) -> Any:
         text, order, fixed = statement.on(self.dialect)

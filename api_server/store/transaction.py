@@ -4,7 +4,7 @@ A request is one revision: all its events carry it. What is written waits in the
 is read through the transaction already shows it. Nothing here commits: `writer` does, for a group of requests.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -292,6 +292,12 @@ class Transaction(View):
         """
         return pools.take(self._session, pool, ranges, holder, wanted=wanted, highest=highest)
 
+    def take_many(
+        self, pool: str, ranges: Sequence[tuple[int, int]], holder: str, count: int, *, highest: bool = False
+    ) -> list[int]:
+        """Up to so many of the lowest (highest) free numbers, in order; fewer if the pool is exhausted."""
+        return pools.take_many(self._session, pool, ranges, holder, count, highest=highest)
+
     def release(self, pool: str, number: int) -> None:
         """A number that is not taken is left alone."""
         pools.release(self._session, pool, number)
@@ -300,9 +306,13 @@ class Transaction(View):
         """Whatever this holder has; `apply` does it for a deleted object."""
         pools.release_all(self._session, holder)
 
-    def resize(self, pool: str, ranges: Sequence[tuple[int, int]]) -> int | None:
-        """New ranges for a pool; returns the lowest taken number outside them (nothing is changed then), else None."""
-        return pools.resize(self._session, pool, ranges)
+    def divide(self, before: Collection[str], after: Mapping[str, Sequence[tuple[int, int]]]) -> tuple[str, int] | None:
+        """Some pools become others, by name; what is taken is so in the pool that has the number now.
+
+        after: disjoint. Returns the lowest taken (pool, number) that is in none of them (nothing is changed then),
+        else None.
+        """
+        return pools.divide(self._session, before, after)
 
     def drop_pool(self, pool: str) -> None:
         """Forget the pool with all that is taken."""

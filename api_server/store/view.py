@@ -145,9 +145,13 @@ class View:
         """Who holds a number of a pool."""
         return pools.holder(self._session, pool, number)
 
+    def held(self, holder: str) -> list[tuple[str, int]]:
+        """(pool, number) of all that somebody holds."""
+        return pools.held(self._session, holder)
+
     def taken(self, pool: str) -> int:
         """How many numbers of a pool are taken."""
-        return pools.taken(self._session, pool)
+        return pools.taken(self._session, [pool])[pool]
 
     def _current(self, uuid: str) -> Object | None:
         """The remembered object itself: not to be changed."""

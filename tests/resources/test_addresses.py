@@ -1,10 +1,10 @@
-"""Objects that hold an address: instance-ip, floating-ip, alias-ip and their pools."""
+"""instance-ip: which address it gets, and when none."""
 
 import asyncio
 from typing import Any
 
 import pytest
-from resource_client import DOMAIN, IPAM, Client, subnet, subnets, to
+from resource_client import DOMAIN, IPAM, Client, subnet, to
 
 from api_server.errors import BadRequest, Conflict
 from api_server.store.objects import Object
@@ -20,20 +20,6 @@ def address(object: Object) -> str:
 async def network_of(client: Client, *entries: dict[str, Any], **fields: Any) -> Object:
     attr = {"ipam_subnets": list(entries)}
     return await client.create("virtual-network", VN, network_ipam_refs=[{"to": list(IPAM), "attr": attr}], **fields)
-
-
-async def flat(client: Client, name: str, *prefixes: str) -> Object:
-    return await client.create(
-        "network-ipam", (DOMAIN, "p1", name), ipam_subnet_method="flat-subnet",
-        ipam_subnets={"subnets": [subnet(prefix) for prefix in prefixes]},
-    )  # fmt: skip
-
-
-async def flat_network(client: Client, name: str, ipam: Object, **fields: Any) -> Object:
-    return await client.create(
-        "virtual-network", (DOMAIN, "p1", name), virtual_network_properties={"forwarding_mode": "l3"},
-        network_ipam_refs=[to(ipam, {"ipam_subnets": [], "host_routes": None})], **fields,
-    )  # fmt: skip
 
 
 # --- instance-ip
@@ -138,7 +124,9 @@ async def test_the_address_stays(client: Client) -> None:
 async def test_networks_of_the_underlay_store_what_is_given(client: Client) -> None:
     fabric = await client.find("virtual-network", (DOMAIN, "default-project", "ip-fabric"))
     for name in "ab":
-        assert address(await client.instance_ip(name, fabric, instance_ip_address="192.0.2.1")) == "192.0.2.1"
+        held = await client.instance_ip(name, fabric, instance_ip_address="192.0.2.1")
+        assert address(held) == "192.0.2.1"
+        assert address(await client.update(held, instance_ip_address="192.0.2.2")) == "192.0.2.2"
 
 
 async def test_an_instance_ip_needs_a_network(client: Client) -> None:
@@ -153,8 +141,8 @@ async def test_concurrent_requests_get_different_addresses(client: Client) -> No
 
 
 async def test_an_address_of_a_flat_ipam_is_given_once_for_all_its_networks(client: Client) -> None:
-    ipam = await flat(client, "pods", "10.32.0.0/12")
-    networks = [await flat_network(client, name, ipam) for name in ("one", "two")]
+    ipam = await client.flat_ipam("pods", "10.32.0.0/12")
+    networks = [await client.flat_network(name, ipam) for name in ("one", "two")]
     taken = [address(await client.instance_ip(f"i{n}", networks[n % 2])) for n in range(4)]
     assert taken == ["10.47.255.252", "10.47.255.251", "10.47.255.250", "10.47.255.249"]
     with pytest.raises(Conflict):
@@ -162,7 +150,7 @@ async def test_an_address_of_a_flat_ipam_is_given_once_for_all_its_networks(clie
 
 
 async def test_a_flat_subnet_is_named_by_the_networks_reference(client: Client) -> None:
-    network = await flat_network(client, "pods", await flat(client, "pods", "10.32.0.0/12"))
+    network = await client.flat_network("pods", await client.flat_ipam("pods", "10.32.0.0/12"))
     (entry,) = network.references["network_ipam_refs"][0].attr["ipam_subnets"]
     held = await client.instance_ip("a", network, subnet_uuid=entry["subnet_uuid"])
     assert (address(held), held.properties["subnet_uuid"]) == ("10.47.255.252", entry["subnet_uuid"])
@@ -179,18 +167,189 @@ async def test_a_flat_subnet_is_named_by_the_networks_reference(client: Client) 
     ],
 )
 async def test_the_allocation_mode_decides_the_kind_of_subnet(client: Client, mode: str | None, expected: str) -> None:
-    ipam = await flat(client, "pods", "10.32.0.0/12")
-    network = await client.create(
-        "virtual-network", VN, address_allocation_mode=mode, virtual_network_properties={"forwarding_mode": "l3"},
-        network_ipam_refs=[{"to": list(IPAM), "attr": subnets("10.9.0.0/24")}, to(ipam, {"ipam_subnets": []})],
-    )  # fmt: skip
+    ipam = await client.flat_ipam("pods", "10.32.0.0/12")
+    network = await client.flat_network("vn", ipam, "10.9.0.0/24", address_allocation_mode=mode)
     assert address(await client.instance_ip("a", network)) == expected
 
 
+async def test_the_allocation_mode_is_for_who_leaves_the_choice(client: Client) -> None:
+    """Who names an address or a subnet may have it of either kind; what is exhausted is named as Contrail does."""
+    ipam = await client.flat_ipam("pods", "10.32.0.0/29")
+    network = await client.flat_network("vn", ipam, "10.9.0.0/30", address_allocation_mode="user-defined-subnet-only")
+    with pytest.raises(BadRequest) as refusal:
+        await client.instance_ip("a", network)
+    assert refusal.value.text == f"Virtual-Network({list(VN)}) has exhausted subnet(['10.9.0.0/30'])"
+    assert address(await client.instance_ip("a", network, instance_ip_address="10.32.0.3")) == "10.32.0.3"
+    link = network.references["network_ipam_refs"][1].attr["ipam_subnets"][0]["subnet_uuid"]
+    assert address(await client.instance_ip("b", network, subnet_uuid=link)) == "10.32.0.4"
+    await client.update(network, network_ipam_refs=[to(ipam, {"ipam_subnets": []})])
+    with pytest.raises(BadRequest) as refusal:
+        await client.instance_ip("c", network)
+    assert refusal.value.text == f"Virtual-Network({list(VN)}) has no defined subnets"
+
+
+async def test_a_preferred_kind_of_subnet_is_followed_by_the_other(client: Client) -> None:
+    ipam = await client.flat_ipam("pods", "10.32.0.0/29")
+    network = await client.flat_network("vn", ipam, "10.9.0.0/29", address_allocation_mode="flat-subnet-preferred")
+    taken = [address(await client.instance_ip(f"i{number}", network)) for number in range(5)]
+    assert taken == ["10.32.0.4", "10.32.0.3", "10.32.0.2", "10.32.0.1", "10.9.0.4"]
+
+
 async def test_an_instance_ip_of_an_ipam_alone(client: Client) -> None:
-    ipam = await flat(client, "pods", "10.32.0.0/12")
+    ipam = await client.flat_ipam("pods", "10.32.0.0/12", "fd14::/120")
     held = await client.create("instance-ip", ["a"], network_ipam_refs=[to(ipam)])
-    assert address(held) == "10.47.255.252"
+    six = await client.create("instance-ip", ["b"], network_ipam_refs=[to(ipam)], instance_ip_family="v6")
+    assert (address(held), address(six)) == ("10.47.255.252", "fd14::fc")
+    with pytest.raises(BadRequest) as refusal:
+        await client.create("instance-ip", ["c"], network_ipam_refs=[to(ipam)], instance_ip_address="10.32.0.9")
+    assert refusal.value.text == "allocation for requested IP from a network_ipam is not supported"
+    with pytest.raises(Conflict):
+        await client.update(ipam, ipam_subnets={"subnets": []})
+
+
+async def test_blocks_of_addresses(client: Client) -> None:
+    network = await network_of(client, subnet("11.1.1.0/24", alloc_unit=4), subnet("fd14::/120", alloc_unit=4))
+    taken = [address(await client.instance_ip(f"{family}{n}", network, instance_ip_family=family))
+             for family in ("v4", "v6") for n in range(2)]  # fmt: skip
+    assert taken == ["11.1.1.248", "11.1.1.244", "fd14::f8", "fd14::f4"]
+    with pytest.raises(BadRequest) as refusal:
+        await client.instance_ip("a", network, instance_ip_address="11.1.1.9")
+    assert refusal.value.text == (
+        "Virtual-Network(default-domain:p1:vn:11.1.1.0/24) has invalid alloc_unit(4) in subnet(11.1.1.0/24) "
+        "reason: Requested IP address 11.1.1.9 not aligned"
+    )
+    assert address(await client.instance_ip("b", network, instance_ip_address="11.1.1.8")) == "11.1.1.8"
+
+
+async def test_one_address_is_shared_by_several_interfaces(client: Client) -> None:
+    network = await client.network(VN, "10.9.0.0/24")
+    ports = [await client.interface((DOMAIN, "p1", name), network) for name in ("one", "two")]
+    held = await client.instance_ip("a", network, *ports, instance_ip_mode="active-active")
+    assert held.targets("virtual-machine-interface") == [port.uuid for port in ports]
+    with pytest.raises(Conflict):
+        await client.instance_ip("b", network, instance_ip_address=address(held))
+
+
+async def test_a_gateways_instance_ip_is_not_moved_to_a_machine(client: Client) -> None:
+    network = await client.network(VN, "10.9.0.0/24")
+    router_port = await client.interface((DOMAIN, "p1", "router"), network)
+    machine = await client.create("virtual-machine", ["vm"])
+    port = await client.interface((DOMAIN, "p1", "i"), network, virtual_machine_refs=[to(machine)])
+    held = await client.instance_ip("a", network, router_port, instance_ip_address="10.9.0.254")
+    with pytest.raises(BadRequest) as refusal:
+        await client.update(held, virtual_machine_interface_refs=[to(port)])
+    assert refusal.value.text == "Gateway IP cannot be used by VM port"
+
+
+# --- subnets of one subscriber each
+
+
+async def subscriber(client: Client, name: str, network: Object, tag: str | None) -> Object:
+    return await client.instance_ip(name, network, instance_ip_subscriber_tag=tag)
+
+
+async def test_a_subnetting_ipam_gives_each_subscriber_a_subnet(client: Client) -> None:
+    ipam = await client.create(
+        "network-ipam", (DOMAIN, "p1", "links"), ipam_subnet_method="flat-subnet", ipam_subnetting=True,
+        ipam_subnets={"subnets": [subnet("11.1.1.0/30"), subnet("12.1.1.0/30")]},
+    )  # fmt: skip
+    network = await client.flat_network("links", ipam, address_allocation_mode="flat-subnet-only")
+
+    async def tags() -> list[str | None]:
+        found = await client.get(ipam)
+        assert found is not None
+        return [entry.get("subscriber_tag") for entry in found.properties["ipam_subnets"]["subnets"]]
+
+    held = [await subscriber(client, f"i{n}", network, tag) for n, tag in enumerate(["x", "y", "x", "y"])]
+    assert [address(each) for each in held] == ["11.1.1.2", "12.1.1.2", "11.1.1.1", "12.1.1.1"]
+    assert held[0].properties["instance_ip_subnet"] == {"ip_prefix": "11.1.1.0", "ip_prefix_len": 30}
+    assert await tags() == ["x", "y"]
+    for tag in ("x", "z", None):
+        with pytest.raises(BadRequest):
+            await subscriber(client, "more", network, tag)
+    await client.delete(held[0])
+    assert await tags() == ["x", "y"]
+    await client.delete(held[2])
+    assert await tags() == [None, "y"]
+    assert address(await subscriber(client, "more", network, "z")) == "11.1.1.2"
+
+
+# --- pools of virtual-routers
+
+
+async def router(client: Client, name: str, ipam: Object, *pools: tuple[str, str]) -> Object:
+    attr = {"allocation_pools": [{"start": start, "end": end} for start, end in pools], "subnet": []}
+    return await client.create(
+        "virtual-router", ("default-global-system-config", name), network_ipam_refs=[to(ipam, attr)]
+    )
+
+
+async def pooled(client: Client, **fields: Any) -> Object:
+    """A flat ipam with pools for virtual-routers and one for networks."""
+
+    def pool(start: str, end: str, *, router: bool = True) -> dict[str, Any]:
+        return {"start": start, "end": end, "vrouter_specific_pool": router}
+
+    high = [pool("13.1.1.8", "13.1.1.9"), pool("13.1.1.16", "13.1.1.17", router=False), pool("13.1.1.24", "13.1.1.25")]
+    entries = [subnet("13.1.1.0/24", allocation_pools=high),
+               subnet("11.1.1.0/24", allocation_pools=[pool("11.1.1.16", "11.1.1.18")])]  # fmt: skip
+    return await client.create("network-ipam", (DOMAIN, "p1", "pods"), ipam_subnet_method="flat-subnet",
+                               ipam_subnets={"subnets": entries}, **fields)  # fmt: skip
+
+
+async def test_a_virtual_router_allocates_from_its_own_pools(client: Client) -> None:
+    ipam = await pooled(client)
+    one = await router(client, "one", ipam, ("11.1.1.16", "11.1.1.18"), ("13.1.1.8", "13.1.1.9"))
+    two = await router(client, "two", ipam, ("13.1.1.24", "13.1.1.25"))
+    network = await client.flat_network("pods", ipam, address_allocation_mode="flat-subnet-only")
+
+    async def of(name: str, router: Object) -> str:
+        return address(await client.create("instance-ip", [name], virtual_router_refs=[to(router)]))
+
+    assert [await of(f"a{n}", one) for n in range(3)] == ["13.1.1.9", "13.1.1.8", "11.1.1.18"]
+    assert await of("b", two) == "13.1.1.25"
+    taken = [address(await client.instance_ip(f"c{n}", network)) for n in range(2)]
+    assert taken == ["13.1.1.17", "13.1.1.16"]
+    with pytest.raises(BadRequest):
+        await client.instance_ip("c", network)
+    with pytest.raises(Conflict):
+        await client.instance_ip("c", network, instance_ip_address="13.1.1.9")
+    await of("d", two)
+    with pytest.raises(BadRequest) as refusal:
+        await of("e", two)
+    assert refusal.value.text == (
+        "Virtual-Router(['default-global-system-config', 'two']) has exhausted its allocation pools"
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"network": True}, "router_refs and network_refs are not allowed"),
+        ({"ipam": True}, "virtual_router_refs and ipam_refs are not allowed"),
+        ({"second": True}, "Instance IP cannot refer to multiple vrouters"),
+        ({"subnet_uuid": "some"}, "subnet uuid based allocation not supported with vrouter"),
+        (
+            {"instance_ip_address": "13.1.1.8"},
+            "allocation for requested IP from a network_ipam is not supported",
+        ),
+    ],
+)
+async def test_what_does_not_go_with_a_virtual_router(client: Client, fields: dict[str, Any], text: str) -> None:
+    ipam = await pooled(client)
+    routers = [await router(client, "one", ipam, ("13.1.1.8", "13.1.1.9"))]
+    references: dict[str, Any] = {}
+    if fields.pop("second", False):
+        routers.append(await router(client, "two", ipam, ("13.1.1.24", "13.1.1.25")))
+    if fields.pop("network", False):
+        references["virtual_network_refs"] = [to(await client.network(VN, "10.9.0.0/24"))]
+    if fields.pop("ipam", False):
+        references["network_ipam_refs"] = [to(ipam)]
+    with pytest.raises(BadRequest) as refusal:
+        await client.create(
+            "instance-ip", ["a"], virtual_router_refs=[to(each) for each in routers], **references, **fields
+        )
+    assert refusal.value.text == text
 
 
 async def test_moved_to_another_network_its_address_is_taken_there(client: Client) -> None:
@@ -200,68 +359,3 @@ async def test_moved_to_another_network_its_address_is_taken_there(client: Clien
     await client.update(held, virtual_network_refs=[to(two)])
     assert address(await client.instance_ip("b", one)) == "10.9.0.252"
     assert address(await client.instance_ip("c", two)) == "10.9.0.251"
-
-
-# --- floating-ip, alias-ip
-
-
-async def pool_of(client: Client, network: Object, kind: str = "floating-ip-pool", **fields: Any) -> Object:
-    return await client.create(kind, (*network.fq_name, "pool"), **fields)
-
-
-async def test_a_floating_ip_comes_from_its_pools_network(client: Client) -> None:
-    network = await client.network(VN, "10.9.0.0/24")
-    pool = await pool_of(client, network)
-    held = await client.create("floating-ip", (*pool.fq_name, "f"), parent_type="floating-ip-pool")
-    assert held.properties["floating_ip_address"] == "10.9.0.252"
-    assert [reference.fq_name for reference in held.references["project_refs"]] == [(DOMAIN, "p1")]
-    assert address(await client.instance_ip("a", network)) == "10.9.0.251"
-    with pytest.raises(Conflict):
-        await client.create("floating-ip", (*pool.fq_name, "g"), parent_type="floating-ip-pool",
-                            floating_ip_address="10.9.0.251")  # fmt: skip
-    await client.delete(held)
-    assert address(await client.instance_ip("b", network)) == "10.9.0.252"
-
-
-async def test_an_alias_ip_comes_from_its_pools_network(client: Client) -> None:
-    network = await client.network(VN, "10.9.0.0/24")
-    pool = await pool_of(client, network, "alias-ip-pool")
-    held = await client.create("alias-ip", (*pool.fq_name, "f"))
-    assert held.properties["alias_ip_address"] == "10.9.0.252"
-
-
-async def test_a_pool_can_be_limited_to_subnets(client: Client) -> None:
-    network = await client.network(VN, "10.9.0.0/24", "10.8.0.0/30")
-    second = network.references["network_ipam_refs"][0].attr["ipam_subnets"][1]["subnet_uuid"]
-    pool = await pool_of(client, network, floating_ip_pool_subnets={"subnet_uuid": [second]})
-    with pytest.raises(BadRequest) as refusal:
-        await client.create("floating-ip", (*pool.fq_name, "f"), parent_type="floating-ip-pool")
-    assert refusal.value.text == EXHAUSTED
-    with pytest.raises(BadRequest):
-        await client.update(pool, floating_ip_pool_subnets={"subnet_uuid": ["none-such"]})
-
-
-async def test_a_floating_ip_that_changes_its_address_takes_it(client: Client) -> None:
-    network = await client.network(VN, "10.9.0.0/24")
-    pool = await pool_of(client, network)
-    held = await client.create("floating-ip", (*pool.fq_name, "f"), parent_type="floating-ip-pool")
-    await client.instance_ip("a", network, instance_ip_address="10.9.0.9")
-    with pytest.raises(Conflict):
-        await client.update(held, floating_ip_address="10.9.0.9")
-    await client.update(held, floating_ip_address="10.9.0.8")
-    assert address(await client.instance_ip("b", network)) == "10.9.0.252"
-    with pytest.raises(Conflict):
-        await client.instance_ip("c", network, instance_ip_address="10.9.0.8")
-
-
-async def test_below_an_instance_ip_nothing_is_allocated(client: Client) -> None:
-    network = await client.network(VN, "10.9.0.0/24")
-    held = await client.instance_ip("a", network)
-    shared = await client.create(
-        "floating-ip", ("a", "f"), parent_type="instance-ip", floating_ip_address=address(held)
-    )  # fmt: skip
-    assert shared.properties["floating_ip_address"] == "10.9.0.252"
-    assert "project_refs" not in shared.references
-    await client.delete(shared)
-    with pytest.raises(Conflict):
-        await client.instance_ip("b", network, instance_ip_address="10.9.0.252")

@@ -35,7 +35,11 @@ async def test_subnets_are_filled_in_and_stay_the_same(client: Client) -> None:
 @pytest.mark.parametrize(
     ("entries", "status", "text"),
     [
-        ([subnet("10.9.0.0/24"), subnet("10.9.0.128/25")], 400, "Overlapping addresses: "),
+        (
+            [subnet("10.9.0.128/25"), subnet("10.9.0.0/24")],
+            400,
+            "Overlapping addresses: [IPNetwork('10.9.0.128/25'), IPNetwork('10.9.0.0/24')]",
+        ),
         ([subnet("10.9.0.0/24", default_gateway="10.8.0.1")], 409, "gateway Ip 10.8.0.1 out of cidr: 10.9.0.0/24"),
         (
             [subnet("10.9.0.0/24", allocation_pools=[{"start": "10.8.0.1", "end": "10.8.0.2"}])],
@@ -62,21 +66,107 @@ async def test_a_subnet_with_addresses_in_use_stays(client: Client) -> None:
     assert (await client.instance_ip("b", network)).properties["instance_ip_address"] == "10.8.0.252"
 
 
-async def test_the_gateway_stays(client: Client) -> None:
-    network = await client.network(VN, "10.9.0.0/24")
-    with pytest.raises(BadRequest):
-        await client.update(network, network_ipam_refs=link(subnet("10.9.0.0/24", default_gateway="10.9.0.1")))
+@pytest.mark.parametrize(("stood", "asked"), [(None, "10.9.0.1"), ("10.9.0.1", None), ("10.9.0.1", "0.0.0.0")])
+async def test_the_gateway_does_not_change(client: Client, stood: str | None, asked: str | None) -> None:
+    entry = subnet("10.9.0.0/24", default_gateway=stood)
+    network = await client.create("virtual-network", VN, network_ipam_refs=link(entry))
+    with pytest.raises(BadRequest) as refusal:
+        await client.update(network, network_ipam_refs=link(entry | {"default_gateway": asked}))
+    orig = stored(network)[0]["default_gateway"]
+    assert refusal.value.text == f"default gateway change is not allowed orig:{orig}, new: {asked}"
 
 
-async def test_allocation_pools_can_change_around_what_is_in_use(client: Client) -> None:
+async def test_the_dns_server_may_move_to_a_free_address(client: Client) -> None:
     network = await client.network(VN, "10.9.0.0/24")
-    held = await client.instance_ip("a", network)
-    low = subnet("10.9.0.0/24", allocation_pools=[{"start": "10.9.0.1", "end": "10.9.0.9"}])
+    await client.instance_ip("a", network)
+    for server, text in (("10.9.0.252", "IP address 10.9.0.252 of subnet 10.9.0.0/24 is in use"), ("x", "Invalid Dns")):
+        with pytest.raises(Conflict) as refusal:
+            await client.update(network, network_ipam_refs=link(subnet("10.9.0.0/24", dns_server_address=server)))
+        assert text in refusal.value.text
+    network = await client.update(
+        network, network_ipam_refs=link(subnet("10.9.0.0/24", dns_server_address="10.9.0.100"))
+    )
+    assert (await client.instance_ip("b", network)).properties["instance_ip_address"] == "10.9.0.253"
     with pytest.raises(Conflict):
-        await client.update(network, network_ipam_refs=link(low))
-    await client.delete(held)
-    network = await client.update(network, network_ipam_refs=link(low))
-    assert (await client.instance_ip("b", network)).properties["instance_ip_address"] == "10.9.0.9"
+        await client.instance_ip("c", network, instance_ip_address="10.9.0.100")
+    network = await client.update(network, network_ipam_refs=link(subnet("10.9.0.0/24", dns_server_address="")))
+    assert stored(network)[0]["dns_server_address"] == "10.9.0.100"
+
+
+def pools(*ranges: tuple[int, int], **more: Any) -> list[dict[str, Any]]:
+    """Of 10.9.0.0/24."""
+    return [{"start": f"10.9.0.{first}", "end": f"10.9.0.{last}", **more} for first, last in ranges]
+
+
+@pytest.mark.parametrize("after", [[], pools((1, 8)), pools((1, 10)), pools((20, 29))])
+async def test_an_allocation_pool_neither_goes_nor_changes(client: Client, after: list[dict[str, Any]]) -> None:
+    network = await client.create(
+        "virtual-network", VN, network_ipam_refs=link(subnet("10.9.0.0/24", allocation_pools=pools((1, 9))))
+    )
+    with pytest.raises(BadRequest) as refusal:
+        await client.update(network, network_ipam_refs=link(subnet("10.9.0.0/24", allocation_pools=after)))
+    assert "Allocation pool delete is not allowed" in refusal.value.text
+
+
+async def test_allocation_pools_are_added_and_what_is_taken_stays_taken(client: Client) -> None:
+    network = await client.network(VN, "10.9.0.0/24")
+
+    async def address(name: str, **fields: Any) -> str:
+        return str((await client.instance_ip(name, network, **fields)).properties["instance_ip_address"])
+
+    async def allow(*ranges: tuple[int, int]) -> Object:
+        entry = subnet("10.9.0.0/24", allocation_pools=pools(*ranges))
+        return await client.update(network, network_ipam_refs=link(entry))
+
+    assert [await address("a"), await address("b", instance_ip_address="10.9.0.9")] == ["10.9.0.252", "10.9.0.9"]
+    network = await allow((8, 9))
+    assert await address("c") == "10.9.0.8"
+    with pytest.raises(BadRequest):
+        await address("d")
+    with pytest.raises(Conflict):
+        await address("d", instance_ip_address="10.9.0.252")
+    network = await allow((8, 9), (251, 252))
+    assert await address("d") == "10.9.0.251"
+    for name in "acd":
+        await client.delete(await client.find("instance-ip", [name]))
+    assert [await address("e"), await address("f"), await address("g")] == ["10.9.0.252", "10.9.0.251", "10.9.0.8"]
+
+
+async def test_an_allocation_unit_stays(client: Client) -> None:
+    network = await client.create("virtual-network", VN, network_ipam_refs=link(subnet("10.9.0.0/24", alloc_unit=4)))
+    with pytest.raises(BadRequest) as refusal:
+        await client.update(network, network_ipam_refs=link(subnet("10.9.0.0/24")))
+    assert "alloc_unit change is not allowed" in refusal.value.text
+
+
+async def test_host_routes_and_other_members_stay_as_sent(client: Client) -> None:
+    sent = {
+        "subnet_name": "one", "enable_dhcp": True, "dhcp_option_list": None, "dns_nameservers": ["8.8.8.8"],
+        "host_routes": {"route": [{"prefix": "10.1.0.0/16", "next_hop": "10.9.0.7", "next_hop_type": None}]},
+        "dhcp_relay_server": ["10.1.1.1"],
+    }  # fmt: skip
+    network = await client.create("virtual-network", VN, network_ipam_refs=link(subnet("10.9.0.0/24", **sent)))
+    assert sent.items() <= stored(network)[0].items()
+
+
+async def test_a_routed_network_has_no_gateway_of_its_own(client: Client) -> None:
+    network = await client.network(VN, "10.9.0.0/30", virtual_network_category="routed")
+    (entry,) = stored(network)
+    assert (entry["default_gateway"], entry["dns_server_address"]) == ("None", "None")
+    taken = [(await client.instance_ip(name, network)).properties["instance_ip_address"] for name in "ab"]
+    assert taken == ["10.9.0.2", "10.9.0.1"]
+    network = await client.update(network, network_ipam_refs=link(entry), virtual_network_category="tenant")
+    assert stored(network) == [entry]
+
+
+@pytest.mark.parametrize(("kind", "shown"), [("floating-ip", "Floating IP"), ("alias-ip", "Alias IP")])
+async def test_what_holds_an_address_is_named_when_its_subnet_should_go(client: Client, kind: str, shown: str) -> None:
+    network = await client.network(VN, "10.9.0.0/24")
+    await client.create(f"{kind}-pool", (*VN, "pool"))
+    await client.create(kind, (*VN, "pool", "one"), parent_type=f"{kind}-pool")
+    with pytest.raises(Conflict) as refusal:
+        await client.update(network, network_ipam_refs=[])
+    assert refusal.value.text == f"Cannot Delete IP Block, {shown}(10.9.0.252) is in use"
 
 
 async def test_a_network_made_again_starts_afresh(client: Client) -> None:
@@ -92,22 +182,15 @@ async def test_a_network_made_again_starts_afresh(client: Client) -> None:
 # --- flat subnets
 
 
-async def flat(client: Client, name: str, *prefixes: str) -> Object:
-    return await client.create(
-        "network-ipam", (DOMAIN, "p1", name), ipam_subnet_method="flat-subnet",
-        ipam_subnets={"subnets": [subnet(prefix) for prefix in prefixes]},
-    )  # fmt: skip
-
-
 async def test_a_flat_ipam_is_filled_in_without_subnet_uuid(client: Client) -> None:
-    ipam = await flat(client, "pods", "10.32.0.0/12")
+    ipam = await client.flat_ipam("pods", "10.32.0.0/12")
     (entry,) = ipam.properties["ipam_subnets"]["subnets"]
     assert (entry["default_gateway"], entry["dns_server_address"]) == ("10.47.255.254", "10.47.255.253")
     assert "subnet_uuid" not in entry
 
 
 async def test_the_reference_to_a_flat_ipam_gets_a_subnet_uuid_for_good(client: Client) -> None:
-    ipam = await flat(client, "pods", "10.32.0.0/12")
+    ipam = await client.flat_ipam("pods", "10.32.0.0/12")
     fields = {
         "virtual_network_properties": {"forwarding_mode": "l3"},
         "network_ipam_refs": [to(ipam, {"ipam_subnets": [], "host_routes": None})],
@@ -121,7 +204,7 @@ async def test_the_reference_to_a_flat_ipam_gets_a_subnet_uuid_for_good(client: 
 
 @pytest.mark.parametrize("properties", [None, {"forwarding_mode": "l2_l3"}])
 async def test_flat_subnets_are_for_l3_networks(client: Client, properties: dict[str, Any] | None) -> None:
-    ipam = await flat(client, "pods", "10.32.0.0/12")
+    ipam = await client.flat_ipam("pods", "10.32.0.0/12")
     with pytest.raises(BadRequest) as refusal:
         await client.create(
             "virtual-network", VN, virtual_network_properties=properties,
@@ -131,11 +214,8 @@ async def test_flat_subnets_are_for_l3_networks(client: Client, properties: dict
 
 
 async def test_a_flat_ipam_in_use_stays_with_its_network(client: Client) -> None:
-    ipam = await flat(client, "pods", "10.32.0.0/24", "10.33.0.0/24")
-    network = await client.create(
-        "virtual-network", VN, virtual_network_properties={"forwarding_mode": "l3"},
-        network_ipam_refs=[to(ipam, {"ipam_subnets": []})],
-    )  # fmt: skip
+    ipam = await client.flat_ipam("pods", "10.32.0.0/24", "10.33.0.0/24")
+    network = await client.flat_network("vn", ipam)
     await client.instance_ip("a", network)
     for change in ({"network_ipam_refs": []},):
         with pytest.raises(Conflict) as refusal:
@@ -149,27 +229,144 @@ async def test_a_flat_ipam_in_use_stays_with_its_network(client: Client) -> None
         await client.delete(ipam)
 
 
-@pytest.mark.parametrize(
-    "change", [{"ipam_subnet_method": "user-defined-subnet"}, {"ipam_subnetting": True}, {"ipam_subnet_method": None}]
-)
-async def test_the_kind_of_an_ipam_stays(client: Client, change: dict[str, Any]) -> None:
-    with pytest.raises(BadRequest):
-        await client.update(await flat(client, "pods", "10.32.0.0/12"), **change)
+@pytest.mark.parametrize("kind", ["instance-ip", "floating-ip", "alias-ip"])
+async def test_a_reference_to_a_flat_ipam_stays_while_the_network_has_an_address_of_it(
+    client: Client, kind: str
+) -> None:
+    ipam = await client.flat_ipam("pods", "10.32.0.0/24")
+    network, other = [await client.flat_network(name, ipam) for name in ("vn", "two")]
+    if kind == "instance-ip":
+        await client.instance_ip("a", network)
+    else:
+        await client.create(f"{kind}-pool", (*VN, "pool"))
+        await client.create(kind, (*VN, "pool", "one"), parent_type=f"{kind}-pool")
+    with pytest.raises(Conflict) as refusal:
+        await client.update(network, network_ipam_refs=[])
+    assert refusal.value.text.endswith("IP(10.32.0.252) is in use")
+    assert not (await client.update(other, network_ipam_refs=[])).references
 
 
-async def test_subnets_of_an_ipam_are_for_flat_ones_and_apart(client: Client) -> None:
-    with pytest.raises(BadRequest):
-        await client.create("network-ipam", (DOMAIN, "p1", "i"), ipam_subnets={"subnets": [subnet("10.1.0.0/24")]})
+async def test_a_network_has_no_subnets_of_its_own_from_a_flat_ipam(client: Client) -> None:
+    ipam = await client.flat_ipam("pods", "10.32.0.0/24")
     with pytest.raises(BadRequest) as refusal:
-        await flat(client, "pods", "10.32.0.0/24", "10.32.0.0/25")
-    assert refusal.value.text.startswith("Overlapping addresses: ")
+        await client.create(
+            "virtual-network", VN, virtual_network_properties={"forwarding_mode": "l3"},
+            network_ipam_refs=[to(ipam, subnets("10.9.0.0/24"))],
+        )  # fmt: skip
+    assert refusal.value.text == "with flat-subnet, network can not have user-defined subnet"
+
+
+async def test_a_network_of_flat_subnets_stays_l3(client: Client) -> None:
+    ipam = await client.flat_ipam("pods", "10.32.0.0/24")
+    network = await client.flat_network("vn", ipam)
+    with pytest.raises(BadRequest):
+        await client.update(network, virtual_network_properties={"forwarding_mode": "l2"})
+
+
+@pytest.mark.parametrize(
+    ("fields", "change", "text"),
+    [
+        ({}, {"ipam_subnet_method": "flat-subnet"}, "ipam_subnet_method can not be changed"),
+        ({}, {"ipam_subnet_method": "user-defined-subnet"}, "ipam_subnet_method can not be changed"),
+        (
+            {"ipam_subnet_method": "flat-subnet"},
+            {"ipam_subnet_method": None},
+            "ipam_subnet_method can not be changed",
+        ),
+        ({"ipam_subnet_method": "flat-subnet"}, {"ipam_subnetting": True}, "ipam_subnetting can not be changed"),
+        (
+            {"ipam_subnet_method": "auto-subnet"},
+            {"ipam_subnets": {"subnets": [subnet("10.1.0.0/24")]}},
+            "ipam-subnets are allowed only with flat-subnet",
+        ),
+    ],
+)
+async def test_the_kind_of_an_ipam_stays(
+    client: Client, fields: dict[str, Any], change: dict[str, Any], text: str
+) -> None:
+    ipam = await client.create("network-ipam", (DOMAIN, "p1", "i"), **fields)
+    with pytest.raises(BadRequest) as refusal:
+        await client.update(ipam, **change)
+    assert refusal.value.text == text
+    assert (await client.update(ipam, display_name="x", **fields)).properties["display_name"] == "x"
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"ipam_subnets": {"subnets": [subnet("10.1.0.0/24")]}}, "ipam-subnets are allowed only with flat-subnet"),
+        ({"ipam_subnetting": True}, "subnetting is allowed only with flat-subnet"),
+    ],
+)
+async def test_subnets_of_an_ipam_are_for_flat_ones(client: Client, fields: dict[str, Any], text: str) -> None:
+    for method in (None, "user-defined-subnet", "auto-subnet"):
+        with pytest.raises(BadRequest) as refusal:
+            await client.create("network-ipam", (DOMAIN, "p1", "i"), ipam_subnet_method=method, **fields)
+        assert refusal.value.text == text
+
+
+async def test_flat_subnets_of_an_ipam_lie_apart_and_are_subnets(client: Client) -> None:
+    with pytest.raises(BadRequest) as refusal:
+        await client.flat_ipam("pods", "10.32.0.0/24", "10.32.0.0/25")
+    assert refusal.value.text == "Overlapping addresses: [IPNetwork('10.32.0.0/24'), IPNetwork('10.32.0.0/25')]"
+    with pytest.raises(Conflict) as malformed:
+        await client.create(
+            "network-ipam", (DOMAIN, "p1", "pods"), ipam_subnet_method="flat-subnet",
+            ipam_subnets={"subnets": [{"subnet": None}]},
+        )  # fmt: skip
+    assert malformed.value.text == "Invalid subnet: None/None"
+
+
+async def test_the_gateway_of_a_flat_subnet_stays(client: Client) -> None:
+    ipam = await client.flat_ipam("pods", "10.32.0.0/24")
+    with pytest.raises(BadRequest) as refusal:
+        await client.update(ipam, ipam_subnets={"subnets": [subnet("10.32.0.0/24", default_gateway="10.32.0.1")]})
+    assert refusal.value.text == "default gateway change is not allowed orig:10.32.0.254, new: 10.32.0.1"
+
+
+async def test_a_flat_ipam_gets_its_subnets_later(client: Client) -> None:
+    """As kube-manager does when it finds one without."""
+    ipam = await client.flat_ipam("pods")
+    network = await client.flat_network("vn", ipam, address_allocation_mode="flat-subnet-only")
+    (entry,) = stored(network)
+    await client.update(ipam, ipam_subnets={"subnets": [subnet("10.32.0.0/12")]})
+    held = await client.instance_ip("a", network, subnet_uuid=entry["subnet_uuid"])
+    assert held.properties["instance_ip_address"] == "10.47.255.252"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "allowed"),
+    [
+        ("default-dns-server", "virtual-dns-server", True),
+        ("virtual-dns-server", "none", True),
+        ("none", "tenant-dns-server", True),
+        ("default-dns-server", "tenant-dns-server", False),
+        ("virtual-dns-server", None, False),
+        ("tenant-dns-server", "default-dns-server", False),
+        (None, "default-dns-server", False),
+    ],
+)
+async def test_the_dns_method_stays_where_machines_rely_on_it(
+    client: Client, old: str | None, new: str | None, allowed: bool
+) -> None:
+    def management(method: str | None) -> dict[str, Any]:
+        return {"network_ipam_mgmt": {"ipam_method": "dhcp", "ipam_dns_method": method}}
+
+    ipam = await client.create("network-ipam", (DOMAIN, "p1", "i"), **management(old))
+    network = await client.create("virtual-network", VN, network_ipam_refs=[to(ipam, subnets("10.9.0.0/24"))])
+    await client.update(ipam, **management(new))
+    await client.update(ipam, **management(old))
+    await client.interface((DOMAIN, "p1", "port"), network)
+    if allowed:
+        await client.update(ipam, **management(new))
+        return
+    with pytest.raises(BadRequest) as refusal:
+        await client.update(ipam, **management(new))
+    assert refusal.value.text == "Cannot change DNS Method  with active VMs referring to the IPAM"
 
 
 async def test_an_ipam_must_not_grow_into_its_networks_other_subnets(client: Client) -> None:
-    ipam = await flat(client, "pods", "10.32.0.0/24")
-    await client.create(
-        "virtual-network", VN, virtual_network_properties={"forwarding_mode": "l3"},
-        network_ipam_refs=[{"to": list(IPAM), "attr": subnets("10.9.0.0/24")}, to(ipam, {"ipam_subnets": []})],
-    )  # fmt: skip
+    ipam = await client.flat_ipam("pods", "10.32.0.0/24")
+    await client.flat_network("vn", ipam, "10.9.0.0/24")
     with pytest.raises(BadRequest):
         await client.update(ipam, ipam_subnets={"subnets": [subnet("10.32.0.0/24"), subnet("10.9.0.0/25")]})
