@@ -119,6 +119,8 @@ class FirewallRule(FirewallObject):
         for field, refusal in self.DERIVED.items():
             if targets(after, field) != targets(before, field):
                 raise BadRequest(refusal)
+        if before is None or after.properties.get("action_list") != before.properties.get("action_list"):
+            check_action(tx, after)
         self._service(after)
         self._match_tags(tx, before, after)
         if before is None or any(after.properties.get(name) != before.properties.get(name) for name in ENDPOINTS):
@@ -169,6 +171,21 @@ class FirewallRule(FirewallObject):
 
 def targets(object: Object | None, field: str) -> set[str]:
     return {reference.uuid for reference in object.references.get(field, ())} if object is not None else set()
+
+
+def check_action(tx: Transaction, rule: Object) -> None:
+    """A rule can send traffic through a host-based-service only where there is one: in a project that has it."""
+    if not (rule.properties.get("action_list") or {}).get("host_based_service"):
+        return
+    if rule.parent_type != "project" or rule.parent_uuid is None:
+        raise BadRequest("host-based-service rule action can only be use in a project scope")
+    services = tx.children(rule.parent_uuid, "host-based-service")
+    if len(services) != 1:
+        found = "more than one host based service" if services else "no host based service instantiated"
+        raise BadRequest(
+            "Cannot use Host Based Service firewall rule action: "
+            f"Project {':'.join(rule.fq_name[:-1])}({rule.parent_uuid}) have {found}"
+        )
 
 
 def tag_type_id(tx: Transaction, name: str) -> int:

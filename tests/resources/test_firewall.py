@@ -205,6 +205,18 @@ async def test_tag_types_follow_an_update_of_their_names_only(client: Client) ->
     assert "match_tags" not in rule.properties
 
 
+async def test_a_host_based_service_is_the_projects(client: Client, project: Object) -> None:
+    await client.update(project, quota={"host_based_service": 1})
+    through = {"action_list": {"simple_action": "pass", "host_based_service": True}}
+    with pytest.raises(BadRequest, match="host-based-service rule action can only be use in a project scope"):
+        await make_rule(client, scope=POLICIES, **through)
+    with pytest.raises(BadRequest, match=f"Project default-domain:p1\\({project.uuid}\\) have no host based service"):
+        await make_rule(client, **through)
+    rule = await make_rule(client, action_list={"simple_action": "pass", "host_based_service": False})
+    await client.create("host-based-service", (*PROJECT, "hbs"))
+    await client.update(rule, **through)
+
+
 async def test_what_is_global_refers_to_global_objects_only(client: Client) -> None:
     sequence = {"sequence": "1.0"}
     rule, policy, group = (
