@@ -34,8 +34,7 @@ class Maker:
     def new(self, kind: str, **more: Any) -> Any:
         """An object of that type, not yet created: what it needs is."""
         cls = vnc_api.get_object_class(kind)
-        needs = NEEDS.get(kind)
-        filled = (needs(self) if needs else {}) | more
+        filled = {field: need(self) for field, need in NEEDS.get(kind, {}).items() if field not in more} | more
         name = filled.pop("name", None) or self.name()
         references = {field: filled.pop(field) for field in [*filled] if field.endswith("_refs")}
         parent = filled.pop("parent", None) or self.parent(cls)
@@ -97,40 +96,53 @@ def condition() -> Any:
     return vnc_api.AlarmExpression("!=", "NodeStatus.process_info.process_state", value)
 
 
+def pool(maker: Maker, kind: str) -> Any:
+    """Of addresses, below a network that has some."""
+    return maker.make(kind, parent=maker.network("10.7.0.0/24"))
+
+
+def allowed_host_based_services(maker: Maker) -> Any:
+    """The project, which may have one: without a quota it may have none."""
+    maker.project.quota = vnc_api.QuotaType(host_based_service=1)
+    maker.vnc.project_update(maker.project)
+    return maker.project
+
+
 # What an object of a type cannot be created without: properties, references, a name or a parent of a certain form.
-NEEDS: dict[str, Callable[[Maker], dict[str, Any]]] = {
-    "alarm": lambda maker: {
-        "uve_keys": vnc_api.UveKeysType(["analytics-node"]),
-        "alarm_severity": 1,
-        "alarm_rules": vnc_api.AlarmOrList([vnc_api.AlarmAndList([condition()])]),
+NEEDS: dict[str, dict[str, Callable[[Maker], Any]]] = {
+    "alarm": {
+        "uve_keys": lambda _: vnc_api.UveKeysType(["analytics-node"]),
+        "alarm_severity": lambda _: 1,
+        "alarm_rules": lambda _: vnc_api.AlarmOrList([vnc_api.AlarmAndList([condition()])]),
     },
-    "alias-ip": lambda maker: {"parent": maker.make("alias-ip-pool", parent=maker.network("10.7.0.0/24"))},
-    "firewall-rule": lambda maker: {
-        "action_list": vnc_api.ActionListType(simple_action="pass"),
-        "service": vnc_api.FirewallServiceType(protocol="tcp", dst_ports=vnc_api.PortType(80, 80)),
-        "endpoint_1": vnc_api.FirewallRuleEndpointType(any=True),
-        "endpoint_2": vnc_api.FirewallRuleEndpointType(any=True),
-        "direction": "<>",
+    "alias-ip": {"parent": lambda maker: pool(maker, "alias-ip-pool")},
+    "firewall-rule": {
+        "action_list": lambda _: vnc_api.ActionListType(simple_action="pass"),
+        "service": lambda _: vnc_api.FirewallServiceType(protocol="tcp", dst_ports=vnc_api.PortType(80, 80)),
+        "endpoint_1": lambda _: vnc_api.FirewallRuleEndpointType(any=True),
+        "endpoint_2": lambda _: vnc_api.FirewallRuleEndpointType(any=True),
+        "direction": lambda _: "<>",
     },
-    "floating-ip": lambda maker: {"parent": maker.make("floating-ip-pool", parent=maker.network("10.7.0.0/24"))},
-    "forwarding-class": lambda maker: {"forwarding_class_id": next(maker.small_numbers)},
-    "instance-ip": lambda maker: {"virtual_network_refs": [(maker.network("10.7.0.0/24"),)]},
-    "loadbalancer-healthmonitor": lambda maker: {
-        "loadbalancer_healthmonitor_properties": vnc_api.LoadbalancerHealthmonitorType(
+    "floating-ip": {"parent": lambda maker: pool(maker, "floating-ip-pool")},
+    "forwarding-class": {"forwarding_class_id": lambda maker: next(maker.small_numbers)},
+    "host-based-service": {"parent": allowed_host_based_services},
+    "instance-ip": {"virtual_network_refs": lambda maker: [(maker.network("10.7.0.0/24"),)]},
+    "loadbalancer-healthmonitor": {
+        "loadbalancer_healthmonitor_properties": lambda _: vnc_api.LoadbalancerHealthmonitorType(
             monitor_type="TCP", delay=5, timeout=3, max_retries=2
         )
     },
-    "route-target": lambda maker: {"name": f"target:64512:{maker.name()[1:]}"},
-    "tag": lambda maker: {"tag_type_name": "label", "tag_value": maker.name()},
-    "virtual-DNS": lambda maker: {
-        "virtual_DNS_data": vnc_api.VirtualDnsType(
+    "route-target": {"name": lambda maker: f"target:64512:{maker.name()[1:]}"},
+    "tag": {"tag_type_name": lambda _: "label", "tag_value": lambda maker: maker.name()},
+    "virtual-DNS": {
+        "virtual_DNS_data": lambda _: vnc_api.VirtualDnsType(
             domain_name="example.net", record_order="fixed", default_ttl_seconds=300, dynamic_records_from_client=True
         )
     },
-    "virtual-DNS-record": lambda maker: {
-        "virtual_DNS_record_data": vnc_api.VirtualDnsRecordType(
+    "virtual-DNS-record": {
+        "virtual_DNS_record_data": lambda _: vnc_api.VirtualDnsRecordType(
             record_name="www", record_type="A", record_class="IN", record_data="10.7.0.4", record_ttl_seconds=300
         )
     },
-    "virtual-machine-interface": lambda maker: {"virtual_network_refs": [(maker.make("virtual-network"),)]},
+    "virtual-machine-interface": {"virtual_network_refs": lambda maker: [(maker.make("virtual-network"),)]},
 }

@@ -97,6 +97,8 @@ VALUES = {
     ("virtual-machine-interface", "virtual_machine_interface_properties"): lambda: (
         vnc_api.VirtualMachineInterfacePropertiesType(service_interface_type="left", local_preference=200)
     ),
+    ("virtual-network", "is_provider_network"): lambda: False,  # true is for good, as its provider_properties then
+    ("virtual-network", "multi_policy_service_chains_enabled"): lambda: False,  # not with route targets
     ("virtual-network", "network_ipam_refs"): lambda: vnc_api.VnSubnetsType(
         [
             vnc_api.IpamSubnetType(
