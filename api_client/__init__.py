@@ -8,7 +8,7 @@
 `errors` draws what may be raised; nothing of the HTTP library gets out.
 """
 
-from api_client.client import DEFAULT_URL, ApiClient, JsonObject
+from api_client.client import DEFAULT_URL, ApiClient, JsonObject, etag
 from api_client.errors import (
     ApiError,
     BadRequest,
@@ -17,14 +17,16 @@ from api_client.errors import (
     Forbidden,
     Gone,
     NotFound,
+    PreconditionFailed,
     Unavailable,
     UnexpectedAnswer,
     Unreachable,
 )
+from api_client.operations import DryRun, Operation
 from api_client.watch import Delta, Event, Events, Snapshot, Watch
 
 __all__ = [
-    "DEFAULT_URL", "ApiClient", "ApiError", "BadRequest", "ClientError", "Conflict", "Delta", "Event", "Events",
-    "Forbidden", "Gone", "JsonObject", "NotFound", "Snapshot", "Unavailable", "UnexpectedAnswer", "Unreachable",
-    "Watch",
+    "DEFAULT_URL", "ApiClient", "ApiError", "BadRequest", "ClientError", "Conflict", "Delta", "DryRun", "Event",
+    "Events", "Forbidden", "Gone", "JsonObject", "NotFound", "Operation", "PreconditionFailed", "Snapshot",
+    "Unavailable", "UnexpectedAnswer", "Unreachable", "Watch", "etag",
 ]  # fmt: skip

@@ -13,12 +13,18 @@ import httpx
 import orjson
 
 from api_client.errors import UnexpectedAnswer, Unreachable, refusal
+from api_client.operations import DryRun, Operation
 from api_client.watch import SILENCE, Watch
 
 DEFAULT_URL = "http://127.0.0.1:8082"
 TIMEOUT = 30.0  # seconds for a whole answer; the server's slowest, a list of everything, takes about one
 
 JsonObject = dict[str, Any]
+
+
+def etag(object: Mapping[str, Any]) -> str:
+    """The version of an object that was read, for `update`: the time of its last change (contract 2.7)."""
+    return f'"{object["id_perms"]["last_modified"]}"'
 
 
 class ApiClient:
@@ -62,9 +68,13 @@ class ApiClient:
             parameters |= {"exclude_children": "true", "exclude_back_refs": "true"}
         return self._unwrap(type, await self.request("GET", f"/{type}/{uuid}", parameters=parameters))
 
-    async def update(self, type: str, uuid: str, changes: Mapping[str, Any]) -> JsonObject:
-        """PUT the top-level fields in `changes`; others stay as they are."""
-        return self._unwrap(type, await self.request("PUT", f"/{type}/{uuid}", {type: changes}))
+    async def update(self, type: str, uuid: str, changes: Mapping[str, Any], *, etag: str | None = None) -> JsonObject:
+        """PUT the top-level fields in `changes`; others stay as they are.
+
+        etag: only if the object is still of this version, else PreconditionFailed.
+        """
+        headers = {"If-Match": etag} if etag else {}
+        return self._unwrap(type, await self.request("PUT", f"/{type}/{uuid}", {type: changes}, headers=headers))
 
     async def delete(self, type: str, uuid: str) -> None:
         await self.request("DELETE", f"/{type}/{uuid}")
@@ -79,6 +89,20 @@ class ApiClient:
     async def count(self, type: str, **parameters: str) -> int:
         body = await self.request("GET", f"/{type}s", parameters={"count": "true", **parameters})
         return int(self._unwrap_any(f"{type}s", body)["count"])
+
+    async def transaction(self, operations: Sequence[Operation]) -> Sequence[Any]:
+        """Do all of them in their order, or none; gives the body of each answer.
+
+        A refusal has the status of the operation that failed; its text begins with `operation N: `, counted from 1.
+        """
+        return _bodies(await self.request("POST", "/transaction", _document(operations)), self.url)
+
+    async def dry_run(self, operations: Sequence[Operation]) -> DryRun:
+        """What `transaction` would do; refused where that would be. Changes nothing."""
+        body = await self.request("POST", "/transaction", _document(operations), parameters={"dry_run": "true"})
+        if not isinstance(body, dict) or body.get("dry_run") is not True:
+            raise UnexpectedAnswer(f"{self.url} did not take this as a dry run; is it the API server?")
+        return DryRun(_bodies(body.get("answer"), self.url), body.get("changes") or [])
 
     async def action(self, name: str, body: Mapping[str, Any]) -> Any:
         """POST to an action route such as `prop-collection-update`; gives its JSON, None for an empty answer."""
@@ -103,6 +127,11 @@ class ApiClient:
         """uuid by name. NotFound if there is none."""
         return str((await self.action("fqname-to-id", {"type": type, "fq_name": [*fq_name]}))["uuid"])
 
+    async def id_to_fqname(self, uuid: str) -> tuple[str, Sequence[str]]:
+        """Type and name by uuid. NotFound if there is none."""
+        found = await self.action("id-to-fqname", {"uuid": uuid})
+        return str(found["type"]), found["fq_name"]
+
     async def newest_revision(self) -> int:
         """The revision the server stands at now."""
         await self.count("global-system-config")
@@ -126,15 +155,17 @@ class ApiClient:
         body: Any = None,
         *,
         parameters: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
         within: float = TIMEOUT,
     ) -> Any:
         """Any route; gives the parsed JSON, None for an empty body. within: seconds for the whole answer."""
-        content, headers = None, {}
+        content, sent = None, dict(headers or {})
         if body is not None:
-            content, headers = orjson.dumps(body), {"Content-Type": 'application/json; charset="UTF-8"'}
+            content = orjson.dumps(body)
+            sent["Content-Type"] = 'application/json; charset="UTF-8"'
         try:
             answer = await self._http.request(
-                method, path, content=content, headers=headers, params=parameters, timeout=within
+                method, path, content=content, headers=sent, params=parameters, timeout=within
             )
         except httpx.HTTPError as error:
             raise Unreachable(self.url, str(error) or type(error).__name__) from error
@@ -163,3 +194,15 @@ class ApiClient:
         if not isinstance(body, dict) or key not in body:
             raise UnexpectedAnswer(f"{self.url} answered without {key!r}; is it the API server?")
         return body[key]
+
+
+def _document(operations: Sequence[Operation]) -> JsonObject:
+    return {"operations": [operation.document() for operation in operations]}
+
+
+def _bodies(body: Any, url: str) -> list[Any]:
+    """Of the answers of a transaction."""
+    answers = body.get("answers") if isinstance(body, dict) else None
+    if not isinstance(answers, list):
+        raise UnexpectedAnswer(f"{url} answered without 'answers'; is it the API server?")
+    return [answer["body"] for answer in answers]

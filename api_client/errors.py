@@ -9,10 +9,14 @@
         +-- NotFound         404
         +-- Conflict         409   exists already, or is still in use
         +-- Gone             410   the change log does not reach back so far
+        +-- PreconditionFailed   412   the object is no longer the version that `etag` names; or a quota is full
         +-- Unavailable      502, 503, 504
 
 No exception of httpx or of a JSON parser leaves this package.
 """
+
+import html
+import re
 
 
 class ClientError(Exception):
@@ -59,16 +63,23 @@ class Gone(ApiError):
     pass
 
 
+class PreconditionFailed(ApiError):
+    pass
+
+
 class Unavailable(ApiError):
     pass
 
 
 _BY_STATUS: dict[int, type[ApiError]] = {
     400: BadRequest, 401: Forbidden, 403: Forbidden, 404: NotFound, 409: Conflict, 410: Gone,
-    502: Unavailable, 503: Unavailable, 504: Unavailable,
+    412: PreconditionFailed, 502: Unavailable, 503: Unavailable, 504: Unavailable,
 }  # fmt: skip
 
 
 def refusal(status: int, text: str) -> ApiError:
-    """The exception for an answer with an error status."""
+    """The exception for an answer with an error status. Some refusals are pages of HTML (contract 0): their text is
+    what stands inside `<pre>`."""
+    if page := re.search(r"<pre>(.*?)</pre>", text, re.DOTALL):
+        text = html.unescape(page[1])
     return _BY_STATUS.get(status, ApiError)(status, text.strip() or "no reason given")

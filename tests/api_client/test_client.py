@@ -16,9 +16,12 @@ from api_client import (
     Forbidden,
     Gone,
     NotFound,
+    Operation,
+    PreconditionFailed,
     Unavailable,
     UnexpectedAnswer,
     Unreachable,
+    etag,
 )
 
 NETWORK = {"uuid": "u1", "fq_name": ["d", "p", "vn"]}
@@ -62,6 +65,63 @@ async def test_an_empty_answer_to_an_update_is_no_error() -> None:
         assert await client.update("virtual-network", "u1", {}) == {}
 
 
+async def test_an_update_of_the_version_that_was_read() -> None:
+    client, seen = answering({"virtual-network": NETWORK})
+    read = NETWORK | {"id_perms": {"last_modified": "2026-11-23T02:43:24.098180"}}
+    async with client:
+        await client.update("virtual-network", "u1", {"display_name": "x"}, etag=etag(read))
+        await client.update("virtual-network", "u1", {"display_name": "x"})
+    assert seen[0].headers["If-Match"] == '"2026-11-23T02:43:24.098180"'
+    assert "If-Match" not in seen[1].headers
+
+
+OPERATIONS = [
+    Operation.create("virtual-network", {"fq_name": ["d", "p", "vn"]}),
+    Operation.update("virtual-network", "u1", {"display_name": "x"}, etag='"t"'),
+    Operation.delete("virtual-network", "u1"),
+]
+
+
+async def test_a_transaction_is_one_request() -> None:
+    client, seen = answering({"answers": [{"status": 200, "body": {"virtual-network": NETWORK}},
+                                          {"status": 200, "body": {}}, {"status": 200, "body": None}]})  # fmt: skip
+    async with client:
+        assert await client.transaction(OPERATIONS) == [{"virtual-network": NETWORK}, {}, None]
+    (request,) = seen
+    assert (request.method, request.url.path, request.url.query) == ("POST", "/transaction", b"")
+    assert json.loads(request.content) == {"operations": [
+        {"method": "POST", "path": "/virtual-networks", "body": {"virtual-network": {"fq_name": ["d", "p", "vn"]}}},
+        {"method": "PUT", "path": "/virtual-network/u1", "body": {"virtual-network": {"display_name": "x"}},
+         "if_match": '"t"'},
+        {"method": "DELETE", "path": "/virtual-network/u1"},
+    ]}  # fmt: skip
+
+
+async def test_a_dry_run_says_what_would_change() -> None:
+    change = {"operation": "create", "type": "virtual-network", "uuid": "u1"}
+    answer = {"answers": [{"status": 200, "body": None}]}
+    client, seen = answering({"dry_run": True, "answer": answer, "changes": [change]})
+    async with client:
+        would = await client.dry_run(OPERATIONS[:1])
+    assert (would.answers, would.changes) == ([None], [change])
+    assert dict(seen[0].url.params) == {"dry_run": "true"}
+
+
+@pytest.mark.parametrize("body", [{"answers": []}, {}, [], None])
+async def test_a_server_that_knows_no_dry_run_is_not_believed(body: Any) -> None:
+    client, _ = answering(body)
+    async with client:
+        with pytest.raises(UnexpectedAnswer, match="dry run"):
+            await client.dry_run(OPERATIONS)
+
+
+async def test_names_both_ways() -> None:
+    client, _ = answering({"type": "virtual-network", "fq_name": ["d", "p", "vn"], "uuid": "u1"})
+    async with client:
+        assert await client.id_to_fqname("u1") == ("virtual-network", ["d", "p", "vn"])
+        assert await client.fqname_to_id("virtual-network", ["d", "p", "vn"]) == "u1"
+
+
 async def test_lists() -> None:
     client, seen = answering({"virtual-networks": [NETWORK]})
     async with client:
@@ -96,7 +156,7 @@ async def test_actions() -> None:
 @pytest.mark.parametrize(
     ("status", "kind"),
     [(400, BadRequest), (401, Forbidden), (403, Forbidden), (404, NotFound), (409, Conflict), (410, Gone),
-     (412, ApiError), (500, ApiError), (503, Unavailable)],
+     (412, PreconditionFailed), (500, ApiError), (503, Unavailable)],
 )  # fmt: skip
 async def test_a_refusal_carries_status_and_words(status: int, kind: type[ApiError]) -> None:
     client, _ = answering("the very words", status)
@@ -105,6 +165,14 @@ async def test_a_refusal_carries_status_and_words(status: int, kind: type[ApiErr
             await client.read("virtual-network", "u1")
     assert type(caught.value) is kind
     assert (caught.value.status, caught.value.text) == (status, "the very words")
+
+
+async def test_the_words_of_a_refusal_that_is_a_page() -> None:
+    client, _ = answering("<html><body><pre>quota limit (2) &lt;exceeded&gt;</pre></body></html>", 412)
+    async with client:
+        with pytest.raises(PreconditionFailed) as caught:
+            await client.create("security-group", {})
+    assert caught.value.text == "quota limit (2) <exceeded>"
 
 
 async def test_nobody_there_names_the_url_and_the_remedy() -> None:
