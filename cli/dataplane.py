@@ -13,19 +13,18 @@ from typing import Annotated, Any
 import orjson
 import typer
 
+from cli.api import SERVER, Api, ask
 from cli.output import Format, Output, counted, fail, print_json, print_table
 from vrouter.settings import INTROSPECT_PORT
 
 Introspect = Annotated[
     str, typer.Option(envvar="VAPORTRAIL_INTROSPECT", metavar="URL", help="Where the agent listens for questions.")
 ]
-Api = Annotated[str, typer.Option(envvar="VAPORTRAIL_API", metavar="URL", help="The API server.")]
 VrfOption = Annotated[
     str | None, typer.Option("--vrf", metavar="VRF", help="Only this VRF: its index, name or the name's last part.")
 ]
 
 AGENT = f"http://127.0.0.1:{INTROSPECT_PORT}"
-SERVER = "http://127.0.0.1:8082"
 
 
 def _ask(introspect: str, page: str, *, within: float = 30.0, **parameters: str | float | None) -> Any:
@@ -215,7 +214,7 @@ def wait(
     output: Output = Format.table,
 ) -> None:
     """Until the data plane of this node has a revision."""
-    wanted = _newest(api) if revision is None else revision
+    wanted = ask(api, lambda client: client.newest_revision()) if revision is None else revision
     page = _ask(introspect, "/wait", within=timeout + 5, revision=wanted, timeout=timeout)
     if output == Format.json:
         print_json(page)
@@ -225,16 +224,3 @@ def wait(
         )
     if output == Format.table:
         typer.echo(f"revision {page['revision']} is applied")
-
-
-def _newest(api: str) -> int:
-    from api_client import ApiClient, ClientError
-
-    async def ask() -> int:
-        async with ApiClient(api) as client:
-            return await client.newest_revision()
-
-    try:
-        return asyncio.run(ask())
-    except ClientError as error:
-        fail(str(error))

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from cli import dataplane, db, execute, serve, vrouter
+from cli import dataplane, db, execute, serve, service, vrouter
 from cli.demo import command as demo
+from cli.objects import commands
 
 app = typer.Typer(
     name="vaportrail",
@@ -40,6 +41,18 @@ app.command(rich_help_panel=PROGRAMS)(serve.serve)
 app.command(rich_help_panel=PROGRAMS)(vrouter.vrouter)
 app.command(rich_help_panel=PROGRAMS)(demo.demo)
 app.add_typer(db.db_app, name="db", rich_help_panel=PROGRAMS, help="Care for the database.")
+
+OBJECTS = "Objects"
+app.command(rich_help_panel=OBJECTS)(commands.ls)
+app.command(rich_help_panel=OBJECTS)(commands.cat)
+app.command(rich_help_panel=OBJECTS)(commands.tree)
+app.command(rich_help_panel=OBJECTS)(commands.create)
+app.command("set", rich_help_panel=OBJECTS)(commands.set_)
+app.command(rich_help_panel=OBJECTS)(commands.edit)
+app.command(rich_help_panel=OBJECTS)(commands.ln)
+app.command(rich_help_panel=OBJECTS)(commands.rm)
+app.command(rich_help_panel=OBJECTS)(commands.apply)
+app.add_typer(service.app, name="service", rich_help_panel=OBJECTS, help="A whole load balancer in one line.")
 
 DATAPLANE = "The data plane of one node"
 for command in (

@@ -1,4 +1,7 @@
-"""How commands print: a table for people, JSON for programs, one sentence for a failure."""
+"""How commands print: a table or YAML for people, JSON for programs, one sentence for a failure.
+
+Exit statuses: 0 done, 1 refused or not there, 2 used wrongly.
+"""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -19,6 +22,30 @@ class Format(StrEnum):
 Output = Annotated[Format, typer.Option("-o", "--output", help="table or json")]
 
 
+class ObjectFormat(StrEnum):
+    table = "table"
+    json = "json"
+    yaml = "yaml"
+
+
+ObjectOutput = Annotated[ObjectFormat, typer.Option("-o", "--output", help="table, json or yaml")]
+
+
+class Failure(Exception):
+    """Why a command cannot do what it was asked, as a sentence. status: 1 refused or not there, 2 used wrongly."""
+
+    def __init__(self, text: str, status: int = 1) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Misuse(Failure):
+    """Wrong whatever the server has."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, 2)
+
+
 def fail(text: str, status: int = 1) -> NoReturn:
     """One sentence on standard error, and out."""
     sys.stderr.write(f"vaportrail: {text}\n")
@@ -32,6 +59,16 @@ def counted(count: int, noun: str) -> str:
 
 def print_json(value: Any) -> None:
     sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
+
+
+def print_data(value: Any, output: ObjectFormat) -> None:
+    """For programs and for editors; `output` is not `table`."""
+    if output is ObjectFormat.json:
+        print_json(value)
+    else:
+        from cli import notation
+
+        sys.stdout.write(notation.dump(value))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
