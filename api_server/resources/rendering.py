@@ -82,6 +82,19 @@ def splice(head: Mapping[str, Any], properties: str, only: Collection[str] | Non
     return text if properties == "{}" else b"%b,%b" % (text[:-1], properties[1:].encode())
 
 
+def dumped(record: Record) -> bytes:
+    """All there is of an object, without hrefs; its type as Contrail's database writes it, with underscores."""
+    head: dict[str, Any] = {
+        "type": record.type.replace("-", "_"),
+        "uuid": record.uuid,
+        "fq_name": split(record.type, record.fq_name),
+    }
+    if record.parent_uuid:
+        head |= {"parent_type": record.parent_type, "parent_uuid": record.parent_uuid}
+    add_links(head, record, None)
+    return splice(head, record.properties)
+
+
 def types_of(fields: frozenset[str], declared: Mapping[str, Any]) -> Links:
     """The other types of those links that are among the wanted fields."""
     return {getattr(declared[name], "to", None) or declared[name].type for name in fields & declared.keys()}

@@ -1,6 +1,5 @@
 """The actions of contract section 4 that are not lists and not the watch: each a few lines around an operation."""
 
-import re
 from typing import Any
 
 from fastapi import APIRouter
@@ -9,19 +8,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api_server.errors import BadRequest, NotFound, NotImplementedHere
-from api_server.resources import drafts, elements, references, tagging
-from api_server.resources.body import names
+from api_server.resources import drafts, elements, permissions, references, rendering, tagging
 from api_server.routes.middleware import Exchange
 from api_server.routes.plans import TEXT, Plan, perform, planned, write
 from api_server.routes.service import Service, json, mapped, mapping, named, nothing, service
-from api_server.store.objects import Object, Update
-from api_server.store.transaction import Transaction
+from api_server.store.objects import Object
+from api_server.store.reader import Reader
 from schema.quoting import quote
 
 router = APIRouter()
 
-# chown takes version-4 uuids only, dashes optional (contract 4.8).
-UUID4 = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?4[0-9a-f]{3}-?[89ab][0-9a-f]{3}-?[0-9a-f]{12}", re.IGNORECASE)
+AAA_MODES = ("no-auth", "cloud-admin", "rbac")
+"""The first is the one that holds."""
 
 
 def changed(current: Exchange, action: str, uuid: str, kind: str | None = None) -> None:
@@ -33,12 +31,12 @@ def changed(current: Exchange, action: str, uuid: str, kind: str | None = None) 
 async def fqname_to_id(request: Request) -> Response:
     current, body, server = named(request, "fqname-to-id"), await mapping(request), service(request)
     kind = references.find_type(server.model, body.get("type"))
-    fq_name = names(body.get("fq_name"))
-    if fq_name is None:
-        raise BadRequest(f"Bad Request, fq_name must be a list of names: {quote(body.get('fq_name'))}")
+    fq_name = body.get("fq_name")
+    if not isinstance(fq_name, list) or not all(isinstance(name, str) for name in fq_name):
+        raise BadRequest(f"Bad Request, fq_name must be a list of names: {quote(fq_name)}")
     uuid = await server.read(current, lambda reader: reader.find(kind.name, fq_name))
     if uuid is None:
-        raise NotFound(f"Name {list(fq_name)} not found")
+        raise NotFound(f"Name {fq_name} not found")
     return json({"uuid": uuid})
 
 
@@ -113,8 +111,8 @@ async def useragent_kv(request: Request) -> Response:
 def keep_value(_: Service, current: Exchange, document: Any) -> Plan[None]:
     """Those operations that change something."""
     body = mapped(document)
-    operation, key, value = body.get("operation"), body.get("key"), body.get("value")
-    if not operation:
+    operation, key, value = body.get("operation"), body.get("key"), body.get("value", "")
+    if operation is None:
         raise BadRequest("Error: Key/value store API needs 'operation' parameter")
     if "key" not in body:
         raise BadRequest("Error: Key/value store API needs 'key' parameter")
@@ -133,12 +131,12 @@ def keep_value(_: Service, current: Exchange, document: Any) -> Plan[None]:
 async def retrieve(request: Request, key: Any) -> dict[str, Any]:
     """One value, the values of a list of keys, or all of them."""
     current, server = named(request, "useragent-kv"), service(request)
-    if isinstance(key, list) and all(isinstance(one, str) for one in key):
-        found = await server.read(current, lambda reader: reader.values(key))
-        return {"value": [found[one] for one in key if one in found]}
     if not key:
         found = await server.read(current, lambda reader: reader.values(None))
         return {"value": [{"key": one, "value": value} for one, value in found.items()]}
+    if isinstance(key, list) and all(isinstance(one, str) for one in key):
+        found = await server.read(current, lambda reader: reader.values(key))
+        return {"value": [found[one] for one in key if one in found]}
     if not isinstance(key, str):
         raise BadRequest(f"Error: Key/value store API keeps text under text: {quote(key)}")
     found = await server.read(current, lambda reader: reader.values([key]))
@@ -149,29 +147,17 @@ async def retrieve(request: Request, key: Any) -> dict[str, Any]:
 
 @write(router, "/chown")
 def chown(server: Service, current: Exchange, document: Any) -> Plan[None]:
-    body = mapped(document)
-    uuid, owner = body.get("uuid"), body.get("owner")
-    if uuid is None:
-        raise BadRequest("Bad Request, no resource UUID provided to chown")
-    if not isinstance(uuid, str) or not UUID4.fullmatch(uuid):
-        raise BadRequest("Bad Request, invalid resource UUID")
-    if not isinstance(owner, str) or not UUID4.fullmatch(owner):
-        raise BadRequest("Bad Request, invalid owner UUID")
-    changed(current, "chown", uuid)
-
-    def call(tx: Transaction) -> None:
-        before = tx.get(uuid)
-        if before is None:
-            raise NotFound(f"Unknown id: {uuid}")
-        server.operations.apply(tx, Update(before, owned(before, owner.replace("-", ""))))
-
-    return Plan(call, lambda _: dumps({}), uuid)
+    return granting(server, current, "chown", permissions.read_chown(mapped(document)))
 
 
-def owned(before: Object, owner: str) -> Object:
-    after = before.copy()
-    after.properties["perms2"] = {**(before.properties.get("perms2") or {}), "owner": owner}
-    return after
+@write(router, "/chmod")
+def chmod(server: Service, current: Exchange, document: Any) -> Plan[None]:
+    return granting(server, current, "chmod", permissions.read_chmod(mapped(document)))
+
+
+def granting(server: Service, current: Exchange, action: str, wanted: permissions.Grant) -> Plan[None]:
+    changed(current, action, wanted.uuid)
+    return Plan(lambda tx: permissions.grant(server.operations, tx, wanted), lambda _: b"{}", wanted.uuid)
 
 
 @write(router, "/set-tag")
@@ -197,12 +183,22 @@ async def obj_perms(request: Request) -> Response:
     })  # fmt: skip
 
 
-@router.api_route("/aaa-mode", methods=["GET", "PUT"])
+@router.get("/aaa-mode")
 async def aaa_mode(request: Request) -> Response:
     named(request, "aaa-mode")
-    if request.method == "PUT":
-        raise NotImplementedHere("/aaa-mode: not built yet; there is no authentication to switch")
-    return json({"aaa-mode": "no-auth"})
+    return json({"aaa-mode": AAA_MODES[0]})
+
+
+@router.put("/aaa-mode")
+async def set_aaa_mode(request: Request) -> Response:
+    """Contrail switches with a token only, so not here (contract 4.11)."""
+    named(request, "aaa-mode")
+    mode = (await mapping(request)).get("aaa-mode")
+    if mode not in AAA_MODES:
+        raise BadRequest(f"Invalid aaa-mode {quote(mode)}: 'aaa-mode' must be one of {list(AAA_MODES)}")
+    if mode != AAA_MODES[0]:
+        raise NotImplementedHere("/aaa-mode: there is no authentication to switch")
+    return json({"aaa-mode": mode})
 
 
 @router.api_route("/obj-cache", methods=["GET", "POST"])
@@ -217,6 +213,23 @@ async def db_check(request: Request) -> Response:
     """The foreign keys leave nothing to find."""
     named(request, "db-check")
     return json({"results": []})
+
+
+@router.post("/fetch-records")
+async def fetch_records(request: Request) -> Response:
+    """Every object with all its links, a list for each type, for scripts that dump a configuration (contract 4.15)."""
+    current, server = named(request, "fetch-records"), service(request)
+
+    def call(reader: Reader) -> list[bytes]:
+        with reader.snapshot():
+            return [
+                b"[%b]" % b",".join(map(rendering.dumped, records))
+                for kind in server.model.types
+                if (records := reader.records(kind, references=True, back_references=True, children=True))
+            ]
+
+    results = await server.read(current, call)
+    return Response(b'{"results":[%b]}' % b",".join(results), media_type="application/json")
 
 
 @router.post("/start-profile")

@@ -243,6 +243,12 @@ def action(
     }}  # fmt: skip
 
 
+def dump(summary: str, response: Json | None) -> Json:
+    """A POST whose body nobody reads."""
+    return {"post": {"tags": ["diagnosis"], "summary": summary,
+                     "responses": {"200": answer("Done.", response), **refusals()}}}  # fmt: skip
+
+
 def action_paths() -> Json:
     """The actions that are built."""
     text: Json = {"type": "string"}
@@ -255,6 +261,9 @@ def action_paths() -> Json:
     }}}  # fmt: skip
     event_stream = {"200": {"description": "Server-sent events: init, create, update, delete, stop.",
                             "content": {"text/event-stream": {"schema": text}}}}  # fmt: skip
+    access: Json = {"type": "integer", "minimum": 0, "maximum": 7}
+    mode = wrapped("aaa-mode", {"type": "string", "enum": ["no-auth", "cloud-admin", "rbac"]})
+    results = wrapped("results", {"type": "array", "items": {}})
     texts = {"type": "array", "items": text}
     values = {"type": "object", "nullable": True, "properties": {
         "is_global": flag, "value": text, "add_values": texts, "delete_values": texts,
@@ -281,19 +290,39 @@ def action_paths() -> Json:
             "responses": {"200": answer("Per field, [value, position] each.", some), **refusals("400", "404")},
         }},
         "/list-bulk-collection": action("lists", "A list whose query is too long for a URL", {
-            "type": type_name, **{parameter["name"]: text for parameter in LIST_QUERY}, "detail": flag, "count": flag,
+            "type": type_name, **{parameter["name"]: parameter["schema"] for parameter in LIST_QUERY
+                                  if parameter["name"] != "fq_names"}, "exclude_hrefs": flag,
         }, some, "400", "404"),
         "/useragent-kv": action("key-value", "A store of strings",
                                 {"operation": {"type": "string", "enum": ["STORE", "RETRIEVE", "DELETE"]},
                                  "key": text, "value": text}, some, "400", "404"),
         "/chown": action("permissions", "Give an object to a project",
                          {"uuid": UUID, "owner": UUID}, some, "400", "404"),
+        "/chmod": action("permissions", "Say who may use an object; what is not given stays", {
+            "uuid": UUID, "owner": UUID, "owner_access": access, "global_access": access,
+            "share": {"type": "array", "items": {"type": "object", "required": ["tenant", "tenant_access"],
+                                                 "properties": {"tenant": text, "tenant_access": access}}},
+        }, some, "400", "404"),
         "/set-tag": action("tags", "Set tags of an object, by type; null removes those of a type", {
             "obj_type": type_name, "obj_uuid": UUID,
         }, some, "400", "404", others=values),
         **address_paths(),
         "/obj-perms": {"get": {"tags": ["permissions"], "summary": "What the caller may do",
                                "responses": {"200": answer("Permissions.", some)}}},
+        "/aaa-mode": {
+            "get": {"tags": ["permissions"], "summary": "How callers are authorised",
+                    "responses": {"200": answer("The mode.", mode)}},
+            "put": {"tags": ["permissions"], "summary": "There is no other mode to switch to",
+                    "requestBody": body(mode),
+                    "responses": {"200": answer("The mode that holds.", mode), **refusals("400", "501")}},
+        },
+        "/fetch-records": dump("Every object with all its links, a list for each type", results),
+        "/db-check": dump("What is wrong in the database", results),
+        "/obj-cache": {"get": {"tags": ["diagnosis"], "summary": "There is no cache to show",
+                               "responses": {"200": answer("Nothing.", some)}}}
+        | dump("There is no cache to show", some),
+        "/start-profile": dump("Accepted, without effect", None),
+        "/stop-profile": dump("Accepted, without effect", None),
         "/watch": {"get": {
             "tags": ["watch"], "summary": "Changes as they happen, resumable",
             "parameters": [
@@ -355,9 +384,12 @@ def family_document(family: str) -> bytes:
 
 @cache
 def actions_document() -> bytes:
-    missing = ", ".join(sorted(UNBUILT))
+    missing = "".join(f"\n- {name}: {reason}" for name, reason in sorted(UNBUILT.items()))
     return document(
-        ACTIONS_DOCUMENT, action_paths(), {}, f"What is not create, read, update or delete. Not built yet: {missing}."
+        ACTIONS_DOCUMENT,
+        action_paths(),
+        {},
+        f"What is not create, read, update or delete.\n\nAnswered with 501:\n{missing}",
     )
 
 

@@ -215,6 +215,7 @@ async def test_json_is_taken_whatever_its_label(client: httpx.AsyncClient, label
     assert answer.status_code == 200, answer.text
 
 
+BAD_SHARE = "HTTP Status: 400 Content: Bad Request, invalid share list"
 ACTIONS: list[tuple[str, dict[str, Any], int, str]] = [
     ("fqname-to-id", {"type": "foo", "fq_name": ["x"]}, 404, "Resource type 'foo' not found"),
     ("fqname-to-id", {"type": "domain", "fq_name": ["x"]}, 404, "Name ['x'] not found"),
@@ -262,7 +263,21 @@ ACTIONS: list[tuple[str, dict[str, Any], int, str]] = [
     ("chown", {"owner": UUID}, 400, "Bad Request, no resource UUID provided to chown"),
     ("chown", {"uuid": "x", "owner": UUID}, 400, "Bad Request, invalid resource UUID"),
     ("chown", {"uuid": UUID, "owner": "x"}, 400, "Bad Request, invalid owner UUID"),
+    ("chown", {"uuid": UUID}, 400, "Bad Request, no owner UUID provided to chown"),
     ("chown", {"uuid": UUID, "owner": UUID}, 404, f"Unknown id: {UUID}"),
+    ("chmod", {}, 400, "'uuid'"),
+    ("chmod", {"uuid": "x"}, 400, "Bad Request, invalid object id"),
+    ("chmod", {"uuid": UUID}, 404, f"Unknown id: {UUID}"),
+    ("chmod", {"uuid": TAKEN, "owner": "x"}, 400, "Bad Request, invalid owner"),
+    ("chmod", {"uuid": TAKEN, "owner_access": 8}, 400, "Bad Request, invalid owner_access value"),
+    ("chmod", {"uuid": TAKEN, "owner_access": "7"}, 400, "Bad Request, invalid owner_access value"),
+    ("chmod", {"uuid": TAKEN, "owner_access": True}, 400, "Bad Request, invalid owner_access value"),
+    ("chmod", {"uuid": TAKEN, "global_access": -1}, 400, "Bad Request, invalid global_access value"),
+    ("chmod", {"uuid": TAKEN, "share": 5}, 400, BAD_SHARE),
+    ("chmod", {"uuid": TAKEN, "share": [{"tenant": UUID}]}, 400, BAD_SHARE),
+    ("chmod", {"uuid": TAKEN, "share": [{"tenant": "x", "tenant_access": 5}]}, 400, BAD_SHARE),
+    ("chmod", {"uuid": TAKEN, "share": [{"tenant": f"user:{UUID}", "tenant_access": 5}]}, 400, BAD_SHARE),
+    ("chmod", {"uuid": TAKEN, "share": [{"tenant": UUID, "tenant_access": 9}]}, 400, BAD_SHARE),
 ]  # fmt: skip
 
 
