@@ -140,8 +140,9 @@ class FirewallRule(FirewallObject):
     @staticmethod
     def _match_tags(tx: Transaction, before: Object | None, after: Object) -> None:
         names = after.properties.get("match_tags")
-        if before is not None and names == before.properties.get("match_tags"):
-            after.properties["match_tag_types"] = before.properties["match_tag_types"]
+        known = before.properties.get("match_tag_types") if before is not None else None
+        if before is not None and known and names == before.properties.get("match_tags"):
+            after.properties["match_tag_types"] = known
         elif before is not None or names:
             ids = [tag_type_id(tx, name.lower()) for name in (names or {}).get("tag_list") or ()]
             after.properties["match_tag_types"] = {"tag_type": ids}
