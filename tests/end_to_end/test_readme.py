@@ -27,13 +27,19 @@ def url(tmp_path: Path) -> Iterator[str]:
         yield server.wait_ready()
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
-def test_the_curl_tour(url: str, tmp_path: Path) -> None:
+def tour(url: str) -> str:
+    """What the curl tour prints."""
     script = block("sh").replace("http://127.0.0.1:8082", url)
     environment = {"PATH": os.environ["PATH"]}
     done = subprocess.run(["sh", "-euc", script], capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
-    shown = done.stdout[done.stdout.rindex('{\n  "floating-ips"') :]
+    return done.stdout
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+def test_the_curl_tour(url: str) -> None:
+    told = tour(url)
+    shown = told[told.rindex('{\n  "floating-ips"') :]
     (floating_ip,) = (item["floating-ip"] for item in json.loads(shown)["floating-ips"])
     assert floating_ip["floating_ip_address"] == "10.9.0.100"
     linked = {reference["to"][-1] for reference in floating_ip["virtual_machine_interface_refs"]}
@@ -50,6 +56,21 @@ def test_the_curl_tour(url: str, tmp_path: Path) -> None:
             words = [*VAPORTRAIL, *command, "--introspect", introspect]
             told = subprocess.run(words, capture_output=True, text=True, check=False)
             assert expected in told.stdout, told.stdout + told.stderr
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+def test_the_object_tree(url: str, tmp_path: Path) -> None:
+    """Each command prints, after the tour, exactly what stands below it."""
+    tour(url)
+    program = tmp_path / "vaportrail"
+    program.write_text(f"#!{sys.executable}\nfrom cli.main import main\nmain()\n")
+    program.chmod(0o700)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "VAPORTRAIL_API": url}
+    steps = re.findall(r"^\$ (.+)\n((?:(?!\$ ).*\n)*)", block("console"), re.MULTILINE)
+    assert steps
+    for command, shown in steps:
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False, env=environment)
+        assert done.stdout == shown, command + done.stderr
 
 
 def test_contrails_client(url: str) -> None:
