@@ -6,7 +6,7 @@ would switch that on is refused, so that nobody takes a change that is in force 
 
 from typing import Any
 
-from api_server.errors import ApiError, BadRequest, NotFound, NotImplementedHere
+from api_server.errors import BadRequest, NotFound, NotImplementedHere
 from api_server.store.objects import Object
 from api_server.store.reader import Reader
 from schema.quoting import quote, title
@@ -31,15 +31,14 @@ def read_draft(document: dict[str, Any]) -> tuple[str, str]:
     return document["scope_uuid"], document["action"]
 
 
-def refusal(reader: Reader, scope: str, action: str) -> ApiError:
-    """What `POST /security-policy-draft` is answered: as Contrail does where no drafts are kept."""
+def check_draft(reader: Reader, scope: str, action: str) -> None:
+    """What Contrail asks before it commits or discards; where no drafts are kept, it says so (400)."""
     found = reader.identify(scope)
     if found is None:
-        return NotFound(f"Cannot find scope where pending security resource are own: Unknown id: {quote(scope)}")
+        raise NotFound(f"Cannot find scope where pending security resource are own: Unknown id: {quote(scope)}")
     kind, fq_name = found
     above = () if kind == "global-system-config" else fq_name
     if reader.find("policy-management", (*above, DRAFT_POLICIES)) is None:
-        return BadRequest(f"Security draft mode is not enabled on the {title(kind)} {list(fq_name)} ({scope})")
+        raise BadRequest(f"Security draft mode is not enabled on the {title(kind)} {list(fq_name)} ({scope})")
     if action not in ("commit", "discard"):
-        return BadRequest("Only 'commit' or 'discard' actions are supported")
-    return NotImplementedHere(f"/security-policy-draft: {REASON}")
+        raise BadRequest("Only 'commit' or 'discard' actions are supported")

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api_server.errors import BadRequest, NotFound, NotImplementedHere
-from api_server.resources import drafts, elements, permissions, references, rendering, tagging
+from api_server.resources import elements, permissions, references, rendering, tagging
 from api_server.routes.middleware import Exchange
 from api_server.routes.plans import TEXT, Plan, perform, planned, write
 from api_server.routes.service import Service, json, mapped, mapping, named, nothing, service
@@ -165,13 +165,6 @@ def set_tag(server: Service, current: Exchange, document: Any) -> Plan[None]:
     wanted = tagging.read_set_tag(server.model, mapped(document))
     changed(current, "set-tag", wanted.uuid, wanted.kind.name)
     return Plan(lambda tx: tagging.set_tag(server.operations, tx, wanted), lambda _: b"{}", wanted.uuid)
-
-
-@router.post("/security-policy-draft")
-async def security_policy_draft(request: Request) -> Response:
-    current, body, server = named(request, "security-policy-draft"), await mapping(request), service(request)
-    scope, action = drafts.read_draft(body)
-    raise await server.read(current, lambda reader: drafts.refusal(reader, scope, action))
 
 
 @router.get("/obj-perms")

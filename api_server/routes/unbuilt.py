@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from api_server.errors import BadRequest, NotFound, NotImplementedHere
 from api_server.resources.body import names
+from api_server.resources.drafts import REASON, check_draft, read_draft
 from api_server.resources.permissions import is_uuid
 from api_server.routes.middleware import Exchange
 from api_server.routes.service import Service, mapping, named, service
@@ -27,6 +28,7 @@ UNBUILT = {
     "amqp-request": BROKER,
     "execute-job": JOBS,
     "hbs-get": "host based services (Contrail Security) are kept as objects only: no manifest is made of them",
+    "security-policy-draft": REASON,
 }
 """Reasons by action, which is the last element of its path, too."""
 
@@ -115,3 +117,11 @@ async def hbs_get(request: Request) -> Response:
         raise BadRequest(NO_HBS)
     await server.read(current, lambda reader: check_object(reader, "host-based-service", uuid, fq_name))
     return refuse(request, "hbs-get")
+
+
+@router.post("/security-policy-draft")
+async def security_policy_draft(request: Request) -> Response:
+    current, body, server = await opened(request)
+    scope, action = read_draft(body)
+    await server.read(current, lambda reader: check_draft(reader, scope, action))
+    return refuse(request, "security-policy-draft")
