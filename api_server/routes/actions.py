@@ -10,7 +10,7 @@ from starlette.responses import Response
 from api_server.errors import BadRequest, NotFound, NotImplementedHere
 from api_server.resources import elements, permissions, references, rendering, tagging
 from api_server.routes.middleware import Exchange
-from api_server.routes.plans import TEXT, Plan, perform, planned, write
+from api_server.routes.plans import Plan, perform, planned, write
 from api_server.routes.service import Service, json, mapped, mapping, named, nothing, service
 from api_server.store.objects import Object
 from api_server.store.reader import Reader
@@ -77,9 +77,7 @@ def prop_collection_update(server: Service, current: Exchange, document: Any) ->
     if not isinstance(updates, list) or not all(isinstance(update, dict) for update in updates):
         raise BadRequest(f"Error: updates must be a list of objects: {quote(updates)}")
     changed(current, "prop-collection-update", uuid)
-    return Plan(
-        lambda tx: elements.collection_update(server.operations, tx, uuid, updates), subject=uuid, content_type=TEXT
-    )
+    return Plan(lambda tx: elements.collection_update(server.operations, tx, uuid, updates), subject=uuid)
 
 
 @router.get("/prop-collection-get")
@@ -124,8 +122,8 @@ def keep_value(_: Service, current: Exchange, document: Any) -> Plan[None]:
         raise BadRequest(f"Error: Key/value store API stores text under text: {quote(key)}")
     changed(current, f"useragent-kv {operation}", key)
     if operation == "STORE":
-        return Plan(lambda tx: tx.store_value(key, str(value)), content_type=TEXT)
-    return Plan(lambda tx: tx.delete_value(key), content_type=TEXT)
+        return Plan(lambda tx: tx.store_value(key, str(value)))
+    return Plan(lambda tx: tx.delete_value(key))
 
 
 async def retrieve(request: Request, key: Any) -> dict[str, Any]:

@@ -174,9 +174,10 @@ READ_QUERY = [
 ]
 
 
+EMPTY: Json = {"text/html": {"schema": {"type": "string", "maxLength": 0}}}
 GONE: Json = {
-    "description": "Gone: an empty answer. With dry_run: a Rehearsal.",
-    "headers": HEADERS, "content": {"application/json": {}},
+    "description": "Gone, and an empty answer.", "headers": HEADERS,
+    "content": EMPTY | {"application/json": {"schema": {"$ref": "#/components/schemas/Rehearsal"}}},
 }  # fmt: skip
 
 
@@ -199,6 +200,8 @@ def paths(kind: ResourceType) -> Json:
         },
         "required": [kind.plural],
     }
+    updated = answer("Its uuid and href; an empty answer if nothing was asked for.", written)
+    updated["content"] |= EMPTY
     read = answer("The object.", full)
     read["headers"] = HEADERS | {
         "ETag": {"description": "Its version.", "schema": {"type": "string"}, "required": True}
@@ -224,7 +227,7 @@ def paths(kind: ResourceType) -> Json:
                     "description": "Fields that are not there stay; null removes one; lists are replaced.",
                     "parameters": [DRY_RUN, IF_MATCH, PRETTY],
                     "requestBody": body(wrapped(kind.name, reference(f"{kind.name}-update"))),
-                    "responses": {"200": answer("Its uuid and href.", written), **refusals(*WRITES)}},
+                    "responses": {"200": updated, **refusals(*WRITES)}},
             "delete": {"tags": tags, "operationId": f"delete_{kind.ident}", "summary": f"Delete a {kind.name}",
                        "parameters": [DRY_RUN, IF_MATCH, PRETTY],
                        "responses": {"200": GONE, **refusals("404", "409", "412")}},

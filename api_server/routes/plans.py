@@ -26,7 +26,7 @@ Parameters = ParamSpec("Parameters")
 
 JSON = "application/json"
 TEXT = "text/html; charset=UTF-8"
-"""What Contrail labels the empty answer of an action with (contract 4.7)."""
+"""What Contrail labels an empty answer with (contract 4.7): nothing is no JSON."""
 
 ANY = "*"
 ETAG = re.compile(r'(?:W/)?(?:"([^"]*)"|([^\s",]+))')
@@ -36,14 +36,13 @@ ETAG = re.compile(r'(?:W/)?(?:"([^"]*)"|([^\s",]+))')
 class Plan(Generic[Result]):
     """A write that has been read and checked.
 
-    call: what happens in the transaction. answer: the body made from its result (bytes of JSON, or none).
+    call: what happens in the transaction. answer: the body made from its result, JSON or nothing.
     subject: uuid of the one object it is about, whose version `If-Match` names; None: there is no such object.
     """
 
     call: Callable[[Transaction], Result]
     answer: Callable[[Result], bytes] = lambda _: b""
     subject: str | None = None
-    content_type: str = JSON
 
 
 Planner = Callable[Concatenate[Service, Exchange, Any, Parameters], Plan[Any]]
@@ -93,7 +92,7 @@ async def perform(
         current.change = None
         return Response(body, media_type=JSON)
     body = plan.answer(await server.write(current, call))
-    return Response(body, headers={"content-type": plan.content_type})
+    return Response(body, headers={"content-type": JSON if body else TEXT})
 
 
 def wants_rehearsal(query: Mapping[str, str]) -> bool:
