@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from api_server.resources import reservations
 from api_server.routes.middleware import Exchange
-from api_server.routes.plans import TEXT, Plan, write
+from api_server.routes.plans import Plan, write
 from api_server.routes.service import Service, document, json, mapped, named, service
 
 router = APIRouter()
@@ -31,7 +31,7 @@ def ip_alloc(_: Service, current: Exchange, document: Any, uuid: str) -> Plan[li
 def ip_free(_: Service, current: Exchange, document: Any, uuid: str) -> Plan[None]:
     addresses = reservations.read_free(mapped(document or {}))
     current.change = {"action": "ip-free", "type": "virtual-network", "uuid": uuid, "count": str(len(addresses))}
-    return Plan(lambda tx: reservations.free(tx, uuid, addresses), subject=uuid, content_type=TEXT)
+    return Plan(lambda tx: reservations.free(tx, uuid, addresses), subject=uuid)
 
 
 @router.post("/virtual-network/{uuid}/subnet-ip-count")
