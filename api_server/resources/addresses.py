@@ -41,8 +41,7 @@ class InstanceIp(Hook):
         networks = before.references.get("virtual_network_refs", [])
         if networks and is_unmanaged(networks[0].fq_name):
             return
-        address = after.properties.get("instance_ip_address")
-        if canonical(address) != canonical(before.properties.get("instance_ip_address")):
+        if not _same(before, after, "instance_ip_address"):
             raise BadRequest("Instance IP Address can not be changed")
         if before.targets("virtual-network") != after.targets("virtual-network") and after.targets("virtual-network"):
             tx.release_all(after.uuid)
@@ -193,7 +192,7 @@ class PooledIp(Hook):
         if before is None:
             self._allocate(tx, after)
             self._add_project(tx, after)
-        elif canonical(before.properties.get(self.address)) != canonical(after.properties.get(self.address)):
+        elif not _same(before, after, self.address):
             tx.release_all(after.uuid)
             self._allocate(tx, after)
 
@@ -215,6 +214,14 @@ class PooledIp(Hook):
         project = tx.find("project", name)
         if project is not None and not after.references.get("project_refs"):
             after.references["project_refs"] = [Reference("project", project, name)]
+
+
+def _same(before: Object, after: Object, name: str) -> bool:
+    """Whether an address is still that address; if so, it is still written as the server writes it."""
+    was, now = before.properties.get(name), after.properties.get(name)
+    if was != now and canonical(was) == canonical(now):
+        after.properties[name] = was
+    return canonical(was) == canonical(now)
 
 
 def _preferred(choice: Choice) -> Choice:

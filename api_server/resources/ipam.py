@@ -121,8 +121,9 @@ class NetworkIpam(Hook):
         if before is None or properties.get("ipam_subnets") != before.properties.get("ipam_subnets"):
             self._fill(tx, before, after)
 
-    def release(self, tx: Transaction, before: Object) -> Iterable[Change]:
-        forget(tx, flat_sources(before))
+    def further(self, tx: Transaction, before: Object | None, after: Object | None) -> Iterable[Change]:
+        if before is not None and after is None:
+            forget(tx, flat_sources(before))
         return ()
 
     @staticmethod

@@ -30,11 +30,12 @@ class VirtualNetwork(Hook):
     def release(self, tx: Transaction, before: Object) -> Iterable[Change]:
         if is_unmanaged(before.fq_name):
             raise Conflict(f"Cannot delete system resource Virtual Network {':'.join(before.fq_name)}({before.uuid})")
-        forget(tx, own_sources(before))
         return ()
 
     def further(self, tx: Transaction, before: Object | None, after: Object | None) -> Iterable[Change]:
         if after is None:
+            assert before is not None
+            forget(tx, own_sources(before))
             return
         name, translated = (*after.fq_name, after.fq_name[-1]), bool(after.properties.get("fabric_snat"))
         if before is None:

@@ -40,7 +40,9 @@ _TAKE = Statement(allocation.insert(), allocation.columns.keys())
 _MOVE = Statement(
     allocation.update().where(_a.pool == _arg("pool"), _a.number == _arg("number")).values(pool=_arg("home"))
 )
-_RELEASE = Statement(allocation.delete().where(_a.pool == _arg("pool"), _a.number == _arg("number")))
+_RELEASE = Statement(
+    allocation.delete().where(_a.pool == _arg("pool"), _a.number >= _arg("start"), _a.number <= _arg("end"))
+)
 _CLEAR_TAKEN = Statement(allocation.delete().where(_a.pool == _arg("pool")))
 
 
@@ -76,25 +78,37 @@ def take_many(
 
 
 def release(session: Session, pool: str, number: int) -> None:
-    if not session.execute(_RELEASE, pool=pool, number=_text(number)):
-        return
-    below = _one(session, _UP_TO, pool, number - 1) if number else None
-    above = _one(session, _FROM, pool, number + 1)
-    first = below[0] if below and below[1] == number - 1 else number
-    last = above[1] if above else number
-    if first < number:
-        if above:
-            session.execute(_DROP_RANGE, pool=pool, number=_text(above[0]))
-        _alter(session, pool, first, (first, last))
-    elif above:
-        _alter(session, pool, above[0], (first, last))
-    else:
-        session.execute(_ADD_RANGE, **_range(pool, first, last))
+    _release_run(session, pool, number, number)
 
 
 def release_all(session: Session, holder: str) -> None:
+    """In as many steps as there are runs of numbers."""
+    runs: list[tuple[str, int, int]] = []
     for pool, number in held(session, holder):
-        release(session, pool, number)
+        if runs and runs[-1][0] == pool and runs[-1][2] == number - 1:
+            runs[-1] = (pool, runs[-1][1], number)
+        else:
+            runs.append((pool, number, number))
+    for run in runs:
+        _release_run(session, *run)
+
+
+def _release_run(session: Session, pool: str, first: int, last: int) -> None:
+    """All are taken, or it is one that is not."""
+    if not session.execute(_RELEASE, pool=pool, start=_text(first), end=_text(last)):
+        return
+    below = _one(session, _UP_TO, pool, first - 1) if first else None
+    above = _one(session, _FROM, pool, last + 1)
+    joins = below is not None and below[1] == first - 1
+    whole = (below[0] if below and joins else first, above[1] if above else last)
+    if joins:
+        if above:
+            session.execute(_DROP_RANGE, pool=pool, number=_text(above[0]))
+        _alter(session, pool, whole[0], whole)
+    elif above:
+        _alter(session, pool, above[0], whole)
+    else:
+        session.execute(_ADD_RANGE, **_range(pool, *whole))
 
 
 def holder(session: Session, pool: str, number: int) -> str | None:

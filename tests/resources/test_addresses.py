@@ -121,6 +121,12 @@ async def test_the_address_stays(client: Client) -> None:
     assert address(await client.update(held, instance_ip_address="10.9.0.252", display_name="x")) == "10.9.0.252"
 
 
+async def test_an_address_written_otherwise_is_the_same_address(client: Client) -> None:
+    network = await client.network(VN, "fd00::/64")
+    held = await client.instance_ip("a", network, instance_ip_address="fd00::a")
+    assert address(await client.update(held, instance_ip_address="FD00:0:0::000A")) == "fd00::a"
+
+
 async def test_networks_of_the_underlay_store_what_is_given(client: Client) -> None:
     fabric = await client.find("virtual-network", (DOMAIN, "default-project", "ip-fabric"))
     for name in "ab":

@@ -96,6 +96,13 @@ async def test_many_addresses_at_once_are_few_statements(metered: tuple[Client, 
             assert len(await reserve(client, network, count)) == count
     one, thousand = (statements for statements, _ in work)
     assert thousand - one <= 1000, "one insert for each, and nothing else"
+    work.clear()
+    for name in ("few", "many"):
+        gone = await client.flat_network(name, await client.flat_ipam(name, "10.0.0.0/16"))
+        await reserve(client, gone, 1 if name == "few" else 1000)
+        with meter.measured(work):
+            await client.delete(gone)
+    assert work[0][0] == work[1][0], "they are given back at once"
 
 
 # --- two servers
