@@ -108,7 +108,7 @@ class FirewallRule(FirewallObject):
         "virtual_network_refs": "Cannot directly define Virtual Network reference from a Firewall Rule. Use "
         "'virtual_network' endpoints property in the Firewall Rule",
     }
-    """Kinds of references that come from the end points alone, and what is said to those who set one."""
+    """Kinds of references that come from the end points alone, and what is said to those who set another."""
 
     def receive(self, body: Body) -> None:
         """A list without elements is not stored, but says that no type has to match (contract 5.10)."""
@@ -116,15 +116,17 @@ class FirewallRule(FirewallObject):
         body.properties["match_tag_types"] = {"tag_type": types}
 
     def prepare(self, tx: Transaction, before: Object | None, after: Object) -> None:
-        for field, refusal in self.DERIVED.items():
-            if targets(after, field) != targets(before, field):
-                raise BadRequest(refusal)
         if before is None or after.properties.get("action_list") != before.properties.get("action_list"):
             check_action(tx, after)
         self._service(after)
         self._match_tags(tx, before, after)
+        given, right = {field: targets(after, field) for field in self.DERIVED}, [before]
         if before is None or any(after.properties.get(name) != before.properties.get(name) for name in ENDPOINTS):
             self._endpoints(tx, after)
+            right.append(after)
+        for field, refusal in self.DERIVED.items():
+            if all(given[field] != targets(version, field) for version in right):
+                raise BadRequest(refusal)
         super().prepare(tx, before, after)
 
     @staticmethod

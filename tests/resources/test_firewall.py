@@ -121,6 +121,10 @@ async def test_what_is_derived_is_not_set_directly(client: Client) -> None:
         await client.set_tag(rule, tier=None)
     again = await client.update(rule, tag_refs=[to(tag)], display_name="read and sent back")
     assert names(again, "tag_refs") == ["tier=web"]
+    with pytest.raises(BadRequest, match="Cannot directly define Tags"):
+        await client.update(rule, tag_refs=[], endpoint_2={"tags": ["global:tier=web"]})
+    same = {"tag_refs": [to(tag)], "endpoint_1": {"tags": ["global:tier=web"]}}
+    assert names(await make_rule(client, name="same", **same), "tag_refs") == ["tier=web"]
 
 
 async def test_a_rule_may_name_several_tags_of_a_type(client: Client) -> None:
