@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from cli import dataplane, db, execute, serve, service, vrouter
+from cli import dataplane, db, execute, serve, vrouter
 from cli.demo import command as demo
 from cli.objects import commands
+from cli.service import command as service
 
 app = typer.Typer(
     name="vaportrail",

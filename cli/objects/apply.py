@@ -14,6 +14,7 @@ from cli.objects import plan, removal
 from cli.objects.documents import Declared
 from cli.objects.lookup import Found, Key
 from cli.objects.plan import Step
+from cli.output import Failure
 
 OWNER = "vaportrail/apply"
 
@@ -27,7 +28,10 @@ def owned(declared: Declared, owner: str) -> Declared:
 
 
 async def steps(client: ApiClient, declared: Sequence[Declared], owner: str | None, *, prune: bool) -> list[Step]:
-    """What has to be done, in order: first what the file has, then what it no longer has."""
+    """What has to be done, in order: first what the file has, then what it no longer has. Failure if the file has
+    nothing and all would be pruned: more likely, whatever should have written it has failed."""
+    if prune and not declared:
+        raise Failure("nothing is declared, so that --prune would delete all there is; `vaportrail rm` is for that")
     wanted = [owned(each, owner) for each in declared] if owner else list(declared)
     result = await plan.steps(client, wanted)
     if owner and prune:

@@ -24,7 +24,7 @@ async def create(client: ApiClient, path: str, assignments: Sequence[str], file:
     identity, changes = split(assignments)
     declared = documents.declare(resource_type, _read(resource_type, file) | {"fq_name": fq_name}, file or path)
     fields = dict(declared.fields) | await resolved(client, values.changes(resource_type, declared.fields, changes))
-    whole = {**differences.created(resource_type, fields), **declared.identity(), **identity}
+    whole = {**differences.created(resource_type, fq_name, fields), **declared.identity(), **identity}
     if "parent_type" not in whole and (parent := await lookup.parent_type(client, resource_type, fq_name)):
         whole["parent_type"] = parent
     answer = await client.create(resource_type.name, whole)

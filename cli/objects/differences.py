@@ -47,13 +47,27 @@ def _take(stored: list[Any], declared: Any) -> Any:
     return declared
 
 
-def created(type: ResourceType, declared: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a create. Every reference says its attribute, if only that it has none (contract 2.6)."""
+ALLOCATED = {"virtual_network_network_id", "security_group_id", "tag_id"}
+"""Numbers that the server gives, and takes from no client (contract 5.2, 5.9, 5.10)."""
+
+
+def created(type: ResourceType, fq_name: Sequence[str], declared: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a create. Every reference says its attribute, if only that it has none (contract 2.6); one to a
+    child of its own has to wait, for the child comes later."""
     return {
-        name: [{"attr": None, **each} for each in value] if name in type.references else value
+        name: _new(value, fq_name) if name in type.references else value
         for name, value in declared.items()
-        if value is not None
+        if value is not None and name not in ALLOCATED
     }
+
+
+def _new(references: Sequence[Reference], fq_name: Sequence[str]) -> list[Reference]:
+    return [{"attr": None, **each} for each in references if not is_below(each.get("to"), fq_name)]
+
+
+def is_below(other: Sequence[str] | None, fq_name: Sequence[str]) -> bool:
+    """Whether a name is that of something below this one."""
+    return other is not None and len(other) > len(fq_name) and list(other[: len(fq_name)]) == list(fq_name)
 
 
 def changed(type: ResourceType, stored: Mapping[str, Any], declared: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from typing import Any
 import schema
 from cli import notation
 from cli.objects import paths
+from cli.objects.differences import is_below
 from cli.objects.lookup import Key
 from cli.output import Failure
 from schema.model import ReferenceField, ResourceType
@@ -91,7 +92,11 @@ def _objects(document: Any, where: str) -> Iterator[tuple[ResourceType, Mapping[
         if (found := model.find(name)) and isinstance(value, Mapping):
             yield found, value
         elif (found := model.find(name.removesuffix("s"))) and isinstance(value, list):
-            yield from ((found, each.get(found.name, each)) for each in value if isinstance(each, Mapping))
+            for each in value:
+                inner = each.get(found.name, each) if isinstance(each, Mapping) else None
+                if not isinstance(inner, Mapping):
+                    raise Failure(f"{where}: an object was expected below {name}, not {each!r}")
+                yield found, inner
         else:
             raise Failure(f"{where}: needs `type` and `fq_name`, or a type as its only key; {name!r} is none")
 
@@ -157,11 +162,12 @@ def _reference(type: ResourceType, declared: ReferenceField, value: Any, where: 
 
 
 def dependencies(declared: Declared, keys: Mapping[Key, Any]) -> Sequence[Key]:
-    """Of the objects of the same file, those that must be there before this one: its parent, what it refers to."""
+    """Of the objects of the same file, those that must be there before this one: its parent, and what it refers to
+    unless that is below it."""
     parents = [declared.parent_type] if declared.parent_type else declared.type.parents
     wanted = [(parent, declared.fq_name[:-1]) for parent in parents]
     for name, references in declared.fields.items():
         if name in declared.type.references:
             to = declared.type.references[name].to
             wanted += [(to, tuple(each["to"])) for each in references if "to" in each]
-    return [key for key in wanted if key in keys and key != declared.key]
+    return [key for key in wanted if key in keys and key != declared.key and not is_below(key[1], declared.fq_name)]

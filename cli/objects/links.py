@@ -1,7 +1,7 @@
 """`vaportrail ln`: a reference from one object to another."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from api_client import ApiClient
 from cli import notation
@@ -48,6 +48,6 @@ async def link(
     declared = field(paths.parse(source).type, paths.parse(target).type)
     value: Mapping[str, Any] | None = attribute(paths.parse(source).type, declared, attr)
     one, other = await lookup.find(client, source), await lookup.find(client, target)
-    operation = "DELETE" if remove else "ADD"
-    await client.ref_update(one.type.name, one.uuid, other.type.name, other.uuid, operation, value)  # type: ignore[arg-type]
+    operation: Literal["ADD", "DELETE"] = "DELETE" if remove else "ADD"
+    await client.ref_update(one.type.name, one.uuid, other.type.name, other.uuid, operation, value)
     return one, other

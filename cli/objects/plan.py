@@ -67,7 +67,7 @@ async def _step(client: ApiClient, declared: Declared, keys: Container[Key]) -> 
         uuid = await client.fqname_to_id(kind, name)
         stored = await client.read(kind, uuid, bare=True)
     except NotFound:
-        fields = differences.created(declared.type, declared.fields)
+        fields = differences.created(declared.type, name, declared.fields)
         parent = declared.parent_type or await lookup.parent_type(client, declared.type, name, keys)
         whole = {**fields, **declared.identity()} | ({"parent_type": parent} if parent else {})
         return Step("created", kind, name, Operation.create(kind, whole))

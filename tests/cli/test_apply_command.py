@@ -164,6 +164,19 @@ def test_what_one_server_prints_another_takes(shell: Shell, lab: list[str]) -> N
     assert "has the uuid" in shell.refused("apply", "-f", "-", given=json.dumps(other))
 
 
+def test_a_whole_project_deleted_and_applied_again(shell: Shell, lab: list[str]) -> None:
+    """With all that the server made of itself: numbers, routing-instances, the project's policy set."""
+    apply(shell, lab)
+    paths = shell.ask("rm", "-r", f"project/{shell.project}").out.split()  # only shown: nobody is there to be asked
+    before = [shell.read(path)["uuid"] for path in paths]
+    text = shell.run("cat", *paths)
+    assert apply(shell, [text]) == f"0 created, 0 updated, {len(paths)} unchanged, 0 deleted"
+    shell.run("rm", "-r", "-y", f"project/{shell.project}")
+    assert apply(shell, [text]) == f"{len(paths)} created, 0 updated, 0 unchanged, 0 deleted"
+    assert apply(shell, [text]) == f"0 created, 0 updated, {len(paths)} unchanged, 0 deleted"
+    assert [shell.read(path)["uuid"] for path in paths] == before
+
+
 def test_what_it_did_as_json(shell: Shell, lab: list[str]) -> None:
     rows = json.loads(shell.run("apply", "-f", "-", "-o", "json", given=lab[0]))
     assert rows == [
@@ -172,6 +185,8 @@ def test_what_it_did_as_json(shell: Shell, lab: list[str]) -> None:
 
 
 def test_used_wrongly(shell: Shell) -> None:
+    told = shell.refused("apply", "-f", "-", "--owner", "me", "--prune", given="")
+    assert told.startswith("nothing is declared, so that --prune would delete all there is")
     assert "--prune needs --owner" in shell.refused("apply", "-f", "-", "--prune", status=2, given="")
     assert "no such file" in shell.refused("apply", "-f", str(shell.folder / "none")).lower()
     (shell.folder / "latin").write_bytes(b"\xe4")

@@ -101,8 +101,17 @@ def test_only_what_differs(declared: dict[str, Any], changed: dict[str, Any]) ->
     assert differences.changed(VN, STORED, declared) == changed
 
 
-def test_a_new_object_says_that_its_references_have_no_attribute() -> None:
-    declared = {"network_policy_refs": [{"to": ["d", "p", "a"]}], "display_name": None, "is_shared": True}
-    assert differences.created(VN, declared) == {
-        "network_policy_refs": [{"to": ["d", "p", "a"], "attr": None}], "is_shared": True,
+def test_a_new_object() -> None:
+    """It says that its references have no attribute; what only the server can say or make is left to it."""
+    declared = {
+        "network_policy_refs": [{"to": ["d", "p", "a"]}, {"to": ["d", "p", "vn", "below"]}, {"uuid": "u", "attr": 5}],
+        "display_name": None, "is_shared": True, "virtual_network_network_id": 7,
     }  # fmt: skip
+    assert differences.created(VN, ["d", "p", "vn"], declared) == {
+        "network_policy_refs": [{"to": ["d", "p", "a"], "attr": None}, {"uuid": "u", "attr": 5}], "is_shared": True,
+    }  # fmt: skip
+
+
+def test_below() -> None:
+    assert differences.is_below(["a", "b"], ["a"])
+    assert not any(differences.is_below(other, ["a", "b"]) for other in (None, ["a"], ["a", "b"], ["a", "c", "b"]))

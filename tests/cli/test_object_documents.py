@@ -69,6 +69,7 @@ def test_values_are_as_the_server_stores_them() -> None:
     [
         ("5", "f, document 1: an object was expected, not 5"),
         ("a: 1\n", "f, document 1: needs `type` and `fq_name`, or a type as its only key; 'a' is none"),
+        ("loadbalancers: [5]", "f, document 1: an object was expected below loadbalancers, not 5"),
         ("type: loadbalanser\n", "there is no type called 'loadbalanser' (did you mean 'loadbalancer'?)"),
         ("type: loadbalancer\n", "f, document 1: a loadbalancer needs its fq_name"),
         ("type: loadbalancer\nfq_name: [a, 5]\n", "f, document 1: a loadbalancer needs its fq_name"),

@@ -5,9 +5,9 @@ import json
 import pytest
 from cli_runs import Shell
 
-from cli.objects import services
-from cli.objects.services import Port
 from cli.output import Misuse
+from cli.service import declaration
+from cli.service.declaration import Port
 
 
 @pytest.mark.parametrize(
@@ -16,13 +16,13 @@ from cli.output import Misuse
      ("53:5353/UDP", Port(53, 5353, "UDP")), ("1:65535/tcp", Port(1, 65535, "TCP"))],
 )  # fmt: skip
 def test_ports(text: str, port: Port) -> None:
-    assert services.port(text) == port
+    assert declaration.port(text) == port
 
 
 @pytest.mark.parametrize("text", ["", "http", "0", "65536", "80:", ":80", "80:80:80", "80/sctp", "-1", "٨٠"])
 def test_what_is_no_port(text: str) -> None:
     with pytest.raises(Misuse, match="8888:80"):
-        services.port(text)
+        declaration.port(text)
 
 
 def test_a_whole_load_balancer_in_one_line(shell: Shell) -> None:

@@ -46,12 +46,13 @@ def create(
 ) -> None:  # fmt: skip
     """Create a load balancer with its VIP, listeners, pools and members, all or nothing; says what exists already."""
     from api_client import ApiClient
-    from cli.objects import plan, services
+    from cli.objects import plan
+    from cli.service import creation, declaration
 
     async def made(client: ApiClient) -> tuple[str, list[plan.Step]]:
-        ports = [services.port(text) for text in port]
-        service = await services.resolve(client, name, services.vip(vip), network, project, ports, backend or [])
-        return await services.create(client, service)
+        address, ports = declaration.vip(vip), [declaration.port(text) for text in port]
+        service = await creation.resolve(client, name, address, network, project, ports, backend or [])
+        return await creation.create(client, service)
 
     address, steps = ask(api, made)
     if output is ObjectFormat.table:
@@ -64,9 +65,9 @@ def create(
 @app.command()
 def show(name: Name, output: ObjectOutput = ObjectFormat.table, api: Api = SERVER) -> None:
     """The VIP, listeners, pools and members of a load balancer, and which members are linked to the VIP."""
-    from cli.objects import services
+    from cli.service import description
 
-    found = ask(api, lambda client: services.describe(client, name))
+    found = ask(api, lambda client: description.describe(client, name))
     if output is not ObjectFormat.table:
         print_data(found, output)
         return
@@ -99,9 +100,10 @@ def _down(part: dict[str, Any]) -> str:
 @app.command()
 def delete(name: Name, yes: Yes = False, api: Api = SERVER) -> None:
     """Delete a load balancer with all that it is made of; shows it and asks."""
-    from cli.objects import plan, removal, services
+    from cli.objects import plan, removal
+    from cli.service import deletion
 
-    order = ask(api, lambda client: services.parts(client, name))
+    order = ask(api, lambda client: deletion.parts(client, name))
     for each in order:
         typer.echo(each.path)
     confirm(f"Delete these {len(order)}?", yes)
