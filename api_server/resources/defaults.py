@@ -27,6 +27,15 @@ VROUTERS = (SYSTEM, "default-global-vrouter-config")
 READABLE = {"perms2": {"global_access": 5}}
 """Everybody may read it and refer to it."""
 
+TOO_LARGE = {
+    "alarm_severity": 1, "uve_keys": {"uve_key": ["config-node"]},
+    "alarm_rules": {"or_list": [{"and_list": [
+        {"operand1": "UveConfigReq.err_info.*.", "operation": "==", "operand2": {"json_value": "true"}}
+    ]}]},
+    "id_perms": {"description": "Bottle request size limit exceeded."},
+}  # fmt: skip
+"""The alarm of Contrail's API server about requests over its size limit. Nothing here raises it."""
+
 DRIVERS = {
     "opencontrail": "svc_monitor.services.loadbalancer.drivers.ha_proxy.driver.OpencontrailLoadbalancerDriver",
     "native": "svc_monitor.services.loadbalancer.drivers.native.driver.OpencontrailLoadbalancerDriver",
@@ -52,8 +61,7 @@ def defaults() -> Iterator[Default]:
     yield Default("global-vrouter-config", VROUTERS, "global-system-config")
     yield Default("fabric", (SYSTEM, "default-fabric"), "global-system-config")
     yield Default("global-qos-config", (SYSTEM, "default-global-qos-config"), "global-system-config")
-    yield Default("alarm", (SYSTEM, "system-defined-bottle-request-size-limit"), "global-system-config",
-                  {"alarm_severity": 1, "uve_keys": {"uve_key": ["config-node"]}})  # fmt: skip
+    yield Default("alarm", (SYSTEM, "system-defined-bottle-request-size-limit"), "global-system-config", TOO_LARGE)
     yield Default("domain", (DOMAIN,))
     yield Default("namespace", (DOMAIN, "default-namespace"), "domain")
     yield Default("project", PROJECT, "domain", {"quota": {"defaults": -1}})

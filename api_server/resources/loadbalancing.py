@@ -48,7 +48,7 @@ class ServiceApplianceSet(Hook):
         if before is None or all(before.properties.get(name) == after.properties.get(name) for name in self.FROZEN):
             return
         if tx.referrers(after.uuid, "loadbalancer-pool"):
-            raise Conflict(f"Service appliance set {':'.join(after.fq_name)} is in use by loadbalancer pools")
+            raise Conflict("Service appliance set can not be updated as loadbalancer pools are using it")
 
 
 KEYS: dict[str, Sequence[Hook]] = {

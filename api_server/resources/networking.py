@@ -162,6 +162,15 @@ class ProviderNetwork(Hook):
                              f"({[other.uuid for other in others]})")  # fmt: skip
 
 
+class BridgeDomain(Hook):
+    """A network has one."""
+
+    def prepare(self, tx: Transaction, before: Object | None, after: Object) -> None:
+        if before is None and (others := tx.children(after.parent_uuid or "", after.type)):
+            raise BadRequest(f"Virtual network({after.parent_uuid}) can have only one bridge domain. Bridge "
+                             f"domain({others[0].uuid}) is already created under this virtual network")  # fmt: skip
+
+
 def _inconsistent(name: str, value: object, access: int) -> BadRequest:
     return BadRequest(f"Inconsistent {name} ({value}) and global_access ({access})")
 

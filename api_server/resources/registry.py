@@ -4,44 +4,66 @@ delete."""
 from collections.abc import Sequence
 
 from api_server.resources.addresses import FloatingIpPool, InstanceIp, PooledIp
+from api_server.resources.bgp import BgpAsAService, BgpRouter, SubCluster
 from api_server.resources.bindings import Bindings
+from api_server.resources.devices import PhysicalRouter
+from api_server.resources.dns import VirtualDns, VirtualDnsRecord
 from api_server.resources.firewall import ApplicationPolicySet, FirewallObject, FirewallRule, ServiceGroup
 from api_server.resources.hooks import Hook, Registry
 from api_server.resources.interfaces import VirtualMachineInterface
 from api_server.resources.ipam import NetworkIpam
 from api_server.resources.loadbalancing import KEYS, NATIVE, ServiceApplianceSet
-from api_server.resources.networking import ProviderNetwork, VirtualNetwork
+from api_server.resources.logical_router import LogicalRouter
+from api_server.resources.monitoring import Alarm
+from api_server.resources.networking import BridgeDomain, ProviderNetwork, VirtualNetwork
+from api_server.resources.qos import ForwardingClass, QosConfig
 from api_server.resources.routing import RouteTarget, RoutingInstance
 from api_server.resources.security import NetworkPolicy, SecurityGroup
+from api_server.resources.service_chaining import HostBasedService, RouteAggregate
 from api_server.resources.system import GlobalSystemConfig, GlobalVrouterConfig
 from api_server.resources.tags import Tag, TagType
 from api_server.resources.tenancy import Domain, Project, ServiceTemplate
+from api_server.resources.virtual_router import VirtualRouter
 
 TYPES: dict[str, Sequence[Hook]] = {
     "address-group": (FirewallObject(),),
+    "alarm": (Alarm(),),
     "alias-ip": (PooledIp("alias_ip"),),
     "application-policy-set": (ApplicationPolicySet(),),
+    "bgp-as-a-service": (BgpAsAService(),),
+    "bgp-router": (BgpRouter(),),
+    "bridge-domain": (BridgeDomain(),),
     "domain": (Domain(),),
     "firewall-policy": (FirewallObject(),),
     "firewall-rule": (FirewallRule(),),
     "floating-ip": (PooledIp("floating_ip"),),
     "floating-ip-pool": (FloatingIpPool(),),
+    "forwarding-class": (ForwardingClass(),),
     "global-system-config": (GlobalSystemConfig(),),
     "global-vrouter-config": (GlobalVrouterConfig(),),
+    "host-based-service": (HostBasedService(),),
     "instance-ip": (InstanceIp(),),
+    "logical-router": (LogicalRouter(),),
     "network-ipam": (NetworkIpam(),),
     "network-policy": (NetworkPolicy(),),
+    "physical-router": (PhysicalRouter(),),
     "project": (Project(),),
+    "qos-config": (QosConfig(),),
+    "route-aggregate": (RouteAggregate(),),
     "route-target": (RouteTarget(),),
     "routing-instance": (RoutingInstance(),),
     "security-group": (SecurityGroup(),),
     "service-appliance-set": (ServiceApplianceSet(),),
     "service-group": (ServiceGroup(),),
     "service-template": (ServiceTemplate(),),
+    "sub-cluster": (SubCluster(),),
     "tag": (Tag(),),
     "tag-type": (TagType(),),
+    "virtual-DNS": (VirtualDns(),),
+    "virtual-DNS-record": (VirtualDnsRecord(),),
     "virtual-machine-interface": (VirtualMachineInterface(), Bindings()),
     "virtual-network": (VirtualNetwork(), ProviderNetwork()),
+    "virtual-router": (VirtualRouter(),),
 }
 
 

@@ -116,6 +116,7 @@ NEEDS: dict[str, dict[str, Callable[[Maker], Any]]] = {
         "alarm_rules": lambda _: vnc_api.AlarmOrList([vnc_api.AlarmAndList([condition()])]),
     },
     "alias-ip": {"parent": lambda maker: pool(maker, "alias-ip-pool")},
+    "bgp-router": {"bgp_router_parameters": lambda _: vnc_api.BgpRouterParams(router_type="control-node")},
     "firewall-rule": {
         "action_list": lambda _: vnc_api.ActionListType(simple_action="pass"),
         "service": lambda _: vnc_api.FirewallServiceType(protocol="tcp", dst_ports=vnc_api.PortType(80, 80)),

@@ -25,6 +25,7 @@ NOT_FREE = {
     ("alias-ip", "alias_ip_address"),
     ("application-policy-set", "all_applications"),
     ("application-policy-set", "draft_mode_state"),
+    ("bgp-as-a-service", "bgpaas_shared"),
     ("firewall-policy", "draft_mode_state"),
     ("firewall-rule", "address_group_refs"),
     ("firewall-rule", "draft_mode_state"),
@@ -35,6 +36,7 @@ NOT_FREE = {
     ("floating-ip", "floating_ip_address"),
     ("floating-ip-pool", "floating_ip_pool_subnets"),
     ("global-system-config", "enable_security_policy_draft"),
+    ("host-based-service", "virtual_network_refs"),
     ("instance-ip", "instance_ip_address"),
     ("instance-ip", "subnet_uuid"),
     ("network-ipam", "ipam_subnet_method"),
@@ -44,6 +46,7 @@ NOT_FREE = {
     ("routing-instance", "routing_instance_is_default"),
     ("security-group", "security_group_id"),
     ("service-group", "draft_mode_state"),
+    ("sub-cluster", "sub_cluster_asn"),
     ("tag", "display_name"),
     ("tag", "tag_id"),
     ("tag", "tag_type_name"),
@@ -53,6 +56,7 @@ NOT_FREE = {
     ("tag-type", "tag_type_id"),
     ("virtual-network", "address_allocation_mode"),
     ("virtual-network", "virtual_network_network_id"),
+    ("virtual-router", "network_ipam_refs"),
 }
 
 
@@ -77,12 +81,14 @@ VALUES = {
     ("firewall-rule", "service"): lambda: vnc_api.FirewallServiceType(
         protocol="tcp", protocol_id=6, src_ports=vnc_api.PortType(0, 65535), dst_ports=vnc_api.PortType(1, 2)
     ),
+    ("logical-router", "vxlan_network_identifier"): lambda: "4712",
     ("network-policy", "network_policy_entries"): lambda: rules(
         src_addresses=[vnc_api.AddressType(virtual_network="any")],
         dst_addresses=[vnc_api.AddressType(virtual_network="any")],
         action_list=vnc_api.ActionListType(simple_action="pass"),
         ethertype="IPv4",
     ),
+    ("route-aggregate", "aggregate_route_entries"): lambda: vnc_api.RouteListType(["10.7.0.0/24"]),
     ("security-group", "security_group_entries"): lambda: rules(
         src_addresses=[vnc_api.AddressType(subnet=vnc_api.SubnetType("0.0.0.0", 0))],
         dst_addresses=[vnc_api.AddressType(security_group="local")],
@@ -90,6 +96,12 @@ VALUES = {
     ),
     ("service-group", "service_group_firewall_service_list"): lambda: vnc_api.FirewallServiceGroupType(
         [vnc_api.FirewallServiceType(src_ports=vnc_api.PortType(0, 65534), dst_ports=vnc_api.PortType(80, 81))]
+    ),
+    ("virtual-DNS", "virtual_DNS_data"): lambda: vnc_api.VirtualDnsType(
+        "example.org", True, "random", 7, "10.7.0.9", "dashed-ip", True, True
+    ),
+    ("virtual-DNS-record", "virtual_DNS_record_data"): lambda: vnc_api.VirtualDnsRecordType(
+        "mail", "MX", "IN", "mx.example.org", 7, 10
     ),
     ("virtual-machine-interface", "virtual_machine_interface_bindings"): lambda: vnc_api.KeyValuePairs(
         [vnc_api.KeyValuePair("host_id", "text"), vnc_api.KeyValuePair("vnic_type", "normal")]

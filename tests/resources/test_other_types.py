@@ -1,0 +1,207 @@
+"""Types with a rule or two of their own (contract 5.11)."""
+
+from typing import Any
+
+import pytest
+from resource_client import DOMAIN, Client, to
+
+from api_server.errors import BadRequest, Conflict
+from api_server.resources.elements import collection_update
+from api_server.store.objects import Object
+
+SYSTEM = "default-global-system-config"
+PROJECT = (DOMAIN, "p1")
+FABRIC = (DOMAIN, "default-project", "ip-fabric", "__default__")
+
+
+async def refused(client: Client, kind: str, name: tuple[str, ...], text: str, **fields: Any) -> None:
+    with pytest.raises(BadRequest, match=text):
+        await client.create(kind, name, **fields)
+
+
+# --- BGP
+
+
+@pytest.mark.parametrize(
+    ("parameters", "text"),
+    [
+        ({"hold_time": 2}, "Hold Time MUST be either zero or at least three seconds"),
+        ({"autonomous_system": 70000}, "ASN out of range, should be between 1-0xFFFF"),
+        ({"local_autonomous_system": 70000}, "ASN out of range"),
+    ],
+)
+async def test_numbers_of_a_bgp_router(client: Client, parameters: dict[str, Any], text: str) -> None:
+    await refused(client, "bgp-router", (*FABRIC, "r"), text, bgp_router_parameters=parameters)
+    fine = {"hold_time": 3, "autonomous_system": 64512, "local_autonomous_system": 1}
+    router = await client.create("bgp-router", (*FABRIC, "r"), bgp_router_parameters=fine)
+    with pytest.raises(BadRequest, match=text):
+        await client.update(router, bgp_router_parameters=parameters)
+
+
+async def test_a_bgp_router_is_of_its_sub_cluster_and_zone(client: Client) -> None:
+    cluster = await client.create("sub-cluster", ["s"], sub_cluster_asn=100)
+    zones = [await client.create("control-node-zone", (SYSTEM, name)) for name in "ab"]
+    control = {"autonomous_system": 100, "router_type": "control-node"}
+    await client.create("bgp-router", (*FABRIC, "r"), bgp_router_parameters=control,
+                        sub_cluster_refs=[to(cluster)], control_node_zone_refs=[to(zones[0])])  # fmt: skip
+    for fields, text in (
+        ({"bgp_router_parameters": {"autonomous_system": 101}, "sub_cluster_refs": [to(cluster)]}, "should be same"),
+        ({"bgp_router_parameters": control, "control_node_zone_refs": list(map(to, zones))}, "only one control-node"),
+        ({"bgp_router_parameters": {}, "control_node_zone_refs": [to(zones[0])]}, "type should be 'control-node'"),
+    ):
+        await refused(client, "bgp-router", (*FABRIC, "q"), text, **fields)
+
+
+async def test_bgp_as_a_service(client: Client) -> None:
+    name = (*PROJECT, "b")
+    for fields, text in (
+        ({"bgpaas_session_attributes": {"hold_time": 1}}, "Hold Time"),
+        ({"autonomous_system": 70000}, "ASN out of range"),
+        ({"bgpaas_shared": True}, "IP Address needs to be configured if BGPaaS is shared"),
+    ):
+        await refused(client, "bgp-as-a-service", name, text, **fields)
+    service = await client.create("bgp-as-a-service", name, bgpaas_shared=True, bgpaas_ip_address="10.0.0.1")
+    with pytest.raises(BadRequest, match="BGPaaS sharing cannot be modified"):
+        await client.update(service, bgpaas_shared=False)
+    zones = [await client.create("control-node-zone", (SYSTEM, zone)) for zone in "ab"]
+    attr = {"bgpaas_control_node_zone_type": "primary"}
+    with pytest.raises(BadRequest, match="more than one primary control-node-zones"):
+        await client.update(service, control_node_zone_refs=[to(zone, attr) for zone in zones])
+
+
+async def test_sub_clusters_have_numbers(client: Client) -> None:
+    first = await client.create("sub-cluster", ["a"], sub_cluster_asn=1)
+    second = await client.create("sub-cluster", ["b"], sub_cluster_id=70000)
+    assert [each.properties["sub_cluster_id"] for each in (first, second)] == [1, 70000]
+    with pytest.raises(BadRequest, match="'1' is already used"):
+        await client.update(second, sub_cluster_id=1)
+    with pytest.raises(BadRequest, match="can not be modified"):
+        await client.update(first, sub_cluster_asn=2)
+    second = await client.update(second, sub_cluster_id=2)
+    assert (await client.create("sub-cluster", ["c"])).properties["sub_cluster_id"] == 3
+    await client.delete(first)
+    assert (await client.create("sub-cluster", ["d"])).properties["sub_cluster_id"] == 1
+
+
+# --- QoS, alarms, devices
+
+
+@pytest.mark.parametrize(
+    ("field", "most", "title"),
+    [("dscp_entries", 63, "DSCP"), ("vlan_priority_entries", 7, "802.1p"), ("mpls_exp_entries", 7, "MPLS EXP")],
+)
+async def test_values_that_a_packet_has_room_for(client: Client, field: str, most: int, title: str) -> None:
+    def entries(key: int) -> dict[str, Any]:
+        return {field: {"qos_id_forwarding_class_pair": [{"key": key, "forwarding_class_id": 1}]}}
+
+    config = await client.create("qos-config", (*PROJECT, "q"), parent_type="project", **entries(most))
+    assert [each.fq_name for each in config.references["global_system_config_refs"]] == [(SYSTEM,)]
+    for key in (-1, most + 1):
+        with pytest.raises(BadRequest, match=f"Invalid {title} value {key}"):
+            await client.update(config, **entries(key))
+
+
+async def test_forwarding_classes_have_numbers_of_their_own(client: Client) -> None:
+    above = (SYSTEM, "default-global-qos-config")
+    first = await client.create("forwarding-class", (*above, "a"))
+    await refused(client, "forwarding-class", (*above, "b"), "is configured with a id 0")
+    second = await client.create("forwarding-class", (*above, "b"), forwarding_class_id=1)
+    with pytest.raises(BadRequest, match="is configured with a id 1"):
+        await client.update(first, forwarding_class_id=1)
+    await client.update(second, forwarding_class_id=1)
+
+
+def rules(operation: str = "==", **operand2: str) -> dict[str, Any]:
+    condition = {"operation": operation, "operand1": "a.b", "operand2": operand2}
+    return {"alarm_rules": {"or_list": [{"and_list": [condition]}]}}
+
+
+async def test_alarms_have_rules(client: Client) -> None:
+    name = (*PROJECT, "a")
+    for fields, text in (
+        ({}, "alarm_rules not specified or null"),
+        (rules(), "should have 'uve_attribute' or 'json_value'"),
+        (rules(uve_attribute="x", json_value="1"), "not both"),
+        (rules(json_value="{"), "Invalid json_value"),
+        (rules("range", uve_attribute="x"), "json_value not specified"),
+        (rules("range", json_value="[2, 1]"), "should be specified as"),
+        (rules("range", json_value="7"), "should be specified as"),
+    ):
+        await refused(client, "alarm", name, text, parent_type="project", **fields)
+    alarm = await client.create("alarm", name, parent_type="project", **rules("range", json_value="[1, 2.5]"))
+    with pytest.raises(BadRequest, match="alarm_rules cannot be removed"):
+        await client.update(alarm, alarm_rules=None)
+    last = [{"field": "alarm_rules", "operation": "delete", "position": "0"}]
+    await client.call(lambda tx: collection_update(client.operations, tx, alarm.uuid, last))
+
+
+async def test_a_new_physical_router_is_not_on_its_way_out(client: Client) -> None:
+    name = (SYSTEM, "leaf")
+    await refused(client, "physical-router", name, "Managed state cannot be rma", physical_router_managed_state="rma")
+    profiles = [await client.create("telemetry-profile", (*PROJECT, each)) for each in "ab"]
+    references = [to(profile) for profile in profiles]
+    await refused(client, "physical-router", name, "more than one telemetry", telemetry_profile_refs=references)
+    router = await client.create("physical-router", name, telemetry_profile_refs=references[:1])
+    await client.update(router, physical_router_managed_state="rma")
+
+
+# --- services, layer 2
+
+
+async def test_a_host_based_service_has_networks(client: Client) -> None:
+    await client.update(await client.find("project", PROJECT), quota={"host_based_service": 1})
+    network = await client.create("virtual-network", (*PROJECT, "vn"))
+    left = to(network, {"virtual_network_type": "left"})
+    await refused(client, "host-based-service", (*PROJECT, "h"), "cannot be created", virtual_network_refs=[left])
+    service = await client.create("host-based-service", (*PROJECT, "h"))
+    assert service.properties["host_based_service_type"] == "firewall"
+    sides = {each.attr["virtual_network_type"]: each for each in service.references["virtual_network_refs"]}
+    assert [sides[side].fq_name[-1] for side in ("left", "right")] == ["__h-hbf-left__", "__h-hbf-right__"]
+    own = [await client.find("virtual-network", each.fq_name) for each in sides.values()]
+    prefixes = [each.references["network_ipam_refs"][0].attr["ipam_subnets"][0]["subnet"]["ip_prefix"] for each in own]
+    assert sorted(prefixes) == ["0.1.0.0", "0.2.0.0"]
+    for references in ([], [left]):
+        with pytest.raises(BadRequest, match="cannot be updated"):
+            await client.update(service, virtual_network_refs=references)
+    with pytest.raises(BadRequest, match="cannot be referenced by more than one"):
+        await client.ref_update(service, "ADD", network, {"virtual_network_type": "left"})
+    interface = await client.interface((*PROJECT, "i"), own[0])
+    with pytest.raises(BadRequest, match="got interfaces, cannot be removed"):
+        await client.delete(service)
+    await client.delete(interface)
+    await client.delete(service)
+    assert [await client.get(each) for each in own] == [None, None]
+
+
+async def test_a_route_aggregate_is_of_one_family_and_service(client: Client) -> None:
+    name = (*PROJECT, "a")
+    for routes, text in ((["10.0.0.0/8", "fd00::/8"], "same ip family"), (["somewhere"], "Invalid route")):
+        await refused(client, "route-aggregate", name, text, aggregate_route_entries={"route": routes})
+    services = [to(await client.create("service-instance", (*PROJECT, each)), None) for each in "ab"]
+    await refused(client, "route-aggregate", name, "only one service instance",
+                  service_instance_refs=[one | {"attr": {"interface_type": "left"}} for one in services])  # fmt: skip
+    await client.create("route-aggregate", name, aggregate_route_entries={"route": ["10.0.0.0/8", "10.1.0.1/32"]})
+
+
+async def test_a_network_has_one_bridge_domain(client: Client) -> None:
+    network = await client.create("virtual-network", (*PROJECT, "vn"))
+    await client.create("bridge-domain", (*network.fq_name, "a"))
+    await refused(client, "bridge-domain", (*network.fq_name, "b"), "can have only one bridge domain")
+
+
+async def test_port_tuples_go_with_their_service(client: Client) -> None:
+    service = await client.create("service-instance", (*PROJECT, "s"))
+    ports = await client.create("port-tuple", (*service.fq_name, "pt"))
+    network = await client.create("virtual-network", (*PROJECT, "vn"))
+    interface = await client.interface((*PROJECT, "i"), network, port_tuple_refs=[to(ports)])
+    await client.delete(service)
+    found: Object | None = await client.get(interface)
+    assert found is not None
+    assert found.targets("port-tuple") == []
+
+
+async def test_a_service_template_in_use_stays(client: Client) -> None:
+    template = await client.create("service-template", (DOMAIN, "t"))
+    await client.create("service-instance", (*PROJECT, "s"), service_template_refs=[to(template)])
+    with pytest.raises(Conflict, match="still referred"):
+        await client.delete(template)
