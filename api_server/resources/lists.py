@@ -8,6 +8,7 @@ from uuid import UUID
 from api_server.errors import BadRequest, NotFound
 from api_server.resources import filters, sharing
 from api_server.resources.filters import Filter
+from api_server.resources.standard import NOBODY, Caller
 from schema.model import ObjectModel, ResourceType
 from schema.quoting import quote
 
@@ -109,33 +110,27 @@ def _limit(values: Mapping[str, Any]) -> int:
     raise BadRequest(f"Invalid page_limit {quote(given)}: {reason}")
 
 
-def _shared(
-    values: Mapping[str, Any], parents: list[str] | None, project: str | None, domain: str | None
-) -> tuple[str, ...] | None:
-    """Of whom shared objects are shown: of the caller's project, else of the projects asked for as parents."""
+def _shared(values: Mapping[str, Any], parents: list[str] | None, caller: Caller) -> tuple[str, ...] | None:
+    """With whom they are shared: with the caller's project, else with the projects asked for as parents."""
     if not _flag(values.get("shared")):
         return None
-    projects: list[str | None] = [project] if project else [*(parents or (None,))]
-    for uuid in projects:
+    if caller.project:
+        return sharing.callers([caller.project], caller.domain)
+    for uuid in parents or ():
         try:
-            UUID(uuid or UUID(int=0).hex)
+            UUID(uuid)
         except ValueError as error:
-            if not project:
-                raise BadRequest(f"Invalid parent_id {quote(uuid)}: {error}") from None
-    return sharing.callers(projects, domain)
+            raise BadRequest(f"Invalid parent_id {quote(uuid)}: {error}") from None
+    return sharing.callers(parents or [""], caller.domain)
 
 
 def read(
     model: ObjectModel,
     type: ResourceType,
     values: Mapping[str, Any],
-    project: str | None = None,
-    domain: str | None = None,
+    caller: Caller = NOBODY,
 ) -> Query:
-    """BadRequest or NotFound as the contract words them. Unknown parameters and fields are ignored.
-
-    project, domain: the caller's, as uuids.
-    """
+    """BadRequest or NotFound as the contract words them. Unknown parameters and fields are ignored."""
     text, fields, parents = values.get("filters"), _listed(values, "fields"), _listed(values, "parent_id")
     if text and not isinstance(text, str):
         raise BadRequest(f"Invalid filter {quote(text)}")
@@ -152,7 +147,7 @@ def read(
         uuids=_listed(values, "obj_uuids"),
         names=_listed(values, "fq_names"),
         filter=filters.make(type, text or None),
-        shared=_shared(values, parents, project, domain),
+        shared=_shared(values, parents, caller),
         marker=_marker(values),
         limit=_limit(values),
     )

@@ -14,6 +14,7 @@ from api_server.resources import standard
 from api_server.resources.body import Body, Link
 from api_server.resources.hooks import Registry, perform
 from api_server.resources.quotas import Quotas
+from api_server.resources.standard import NOBODY, Caller
 from api_server.resources.tags import check_tags
 from api_server.store.objects import Change, Create, Delete, Object, Origin, Reference, Update
 from api_server.store.transaction import Transaction
@@ -46,8 +47,8 @@ class Operations:
 
     # --- create
 
-    def create(self, tx: Transaction, body: Body, tenant: str | None = None) -> Object:
-        """The new object. tenant: the client's project, owner of what has no owning parent."""
+    def create(self, tx: Transaction, body: Body, caller: Caller = NOBODY) -> Object:
+        """The new object. caller: its project owns what has no owning parent; its user and role are noted."""
         kind = body.type
         for hook in self.registry.get(kind.name, ()):
             hook.receive(body)
@@ -60,11 +61,13 @@ class Operations:
         after.properties = {name: value for name, value in body.properties.items() if value is not None}
         after.properties.setdefault("display_name", body.fq_name[-1])
         after.properties["id_perms"] = merge(
-            standard.id_perms(uuid, tx.now), body.properties.get("id_perms"), only=ID_PERMS_CREATE
-        )
+            standard.id_perms(uuid, tx.now, caller if parent_uuid else NOBODY), body.properties.get("id_perms"),
+            only=ID_PERMS_CREATE,
+        )  # fmt: skip
+        owner = caller.project or standard.DEFAULT_OWNER
         if kind.name == "project" and body.uuid:
-            tenant = uuid.replace("-", "")  # Keystone's id of it: the project owns itself
-        after.properties["perms2"] = self.perms2(tx, after, body.properties.get("perms2"), tenant)
+            owner = uuid.replace("-", "")  # Keystone's id of it: the project owns itself
+        after.properties["perms2"] = self.perms2(tx, after, body.properties.get("perms2"), owner)
         for field, links in body.references.items():
             if references := self.resolve(tx, after, kind.references[field], links, "create"):
                 after.references[field] = references
@@ -110,11 +113,9 @@ class Operations:
             raise Conflict(f"{given} already exists with fq_name: {list(found[1])}")
         return str(given)
 
-    def perms2(
-        self, tx: Transaction, after: Object, given: dict[str, Any] | None, tenant: str | None
-    ) -> dict[str, Any]:
-        """The client's own members, else the owner of the parent object, else the client's project (contract 2.4)."""
-        owner = tenant or standard.DEFAULT_OWNER
+    def perms2(self, tx: Transaction, after: Object, given: dict[str, Any] | None, owner: str) -> dict[str, Any]:
+        """The client's own members, else the owner of the parent object; below a domain, and of what stands alone,
+        the owner given (contract 2.4)."""
         if not (given or {}).get("owner") and after.parent_uuid and after.parent_type != "domain":
             parent = tx.get(after.parent_uuid)
             owner = standard.owner(parent) if parent else owner
@@ -133,8 +134,9 @@ class Operations:
         for link in links:
             target = self.target(tx, reference.to, link, by_name=operation == "create")
             if target is None:
-                asked = {"to": list(link.to)} if link.to else {"uuid": link.uuid}
-                raise BadRequest(f"Unknown reference in resource {operation} {{'{reference.field}': [{asked}]}}.")
+                asked = {reference.field: [{"to": list(link.to)} if link.to else {"uuid": link.uuid}]}
+                where = operation if operation == "create" else f"{operation} {self.model.types[source.type].ident}"
+                raise BadRequest(f"Unknown reference in resource {where} {asked}.")
             uuid, fq_name = target
             if uuid == source.uuid:
                 raise BadRequest(f"Bad reference in {operation}: {reference.field} refers to the object itself")

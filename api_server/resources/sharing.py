@@ -43,8 +43,8 @@ def keys(type: str, scopes: Iterable[str]) -> list[str]:
     return [f"shared:{type}:{one}" for one in scopes]
 
 
-def callers(projects: Iterable[str | None], domain: str | None) -> tuple[str, ...]:
-    """The scopes of who asks, in the order in which a list has what is shared with them."""
+def callers(projects: Iterable[str], domain: str) -> tuple[str, ...]:
+    """The scopes of who asks, in the order in which a list has what is shared with them. "": none said."""
     found = []
     for project in projects:
         if project:

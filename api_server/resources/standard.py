@@ -3,6 +3,7 @@
 For objects that the server makes by itself. What a client may choose of them is `operations`' affair.
 """
 
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -10,14 +11,31 @@ from api_server.store.objects import Object
 from api_server.store.transaction import Transaction
 
 DEFAULT_OWNER = "cloud-admin"
+DEFAULT_GROUP = "cloud-admin-group"
 
 
-def id_perms(uuid: str, now: str) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, as the headers have it, which are believed: there is no authentication (contract 7.1).
+
+    user: name. role: the first of several. project, domain: ids. Each "" if it is not said.
+    """
+
+    user: str = ""
+    role: str = ""
+    project: str = ""
+    domain: str = ""
+
+
+NOBODY = Caller()
+
+
+def id_perms(uuid: str, now: str, caller: Caller = NOBODY) -> dict[str, Any]:
     """now: naive UTC, ISO 8601 with microseconds. The halves of the uuid are unsigned 64-bit integers."""
     number = UUID(uuid).int
     return {
-        "permissions": {"owner": DEFAULT_OWNER, "owner_access": 7, "group": "cloud-admin-group", "group_access": 7,
-                        "other_access": 7},
+        "permissions": {"owner": caller.user or DEFAULT_OWNER, "owner_access": 7,
+                        "group": caller.role or DEFAULT_GROUP, "group_access": 7, "other_access": 7},
         "uuid": {"uuid_mslong": number >> 64, "uuid_lslong": number & (2**64 - 1)},
         "enable": True, "created": now, "last_modified": now,
         "description": None, "user_visible": True, "creator": None,

@@ -174,17 +174,11 @@ async def obj_perms(request: Request) -> Response:
     })  # fmt: skip
 
 
-@router.get("/aaa-mode")
+@router.api_route("/aaa-mode", methods=["GET", "PUT"])
 async def aaa_mode(request: Request) -> Response:
+    """Contrail switches with a token only, so there is nothing to switch here (contract 4.11)."""
     named(request, "aaa-mode")
-    return json({"aaa-mode": AAA_MODES[0]})
-
-
-@router.put("/aaa-mode")
-async def set_aaa_mode(request: Request) -> Response:
-    """Contrail switches with a token only, so not here (contract 4.11)."""
-    named(request, "aaa-mode")
-    mode = (await mapping(request)).get("aaa-mode")
+    mode = AAA_MODES[0] if request.method == "GET" else (await mapping(request)).get("aaa-mode")
     if mode not in AAA_MODES:
         raise BadRequest(f"Invalid aaa-mode {quote(mode)}: 'aaa-mode' must be one of {list(AAA_MODES)}")
     if mode != AAA_MODES[0]:

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api_server.errors import ApiError, BadRequest, MethodNotAllowed, TooLarge
 from api_server.metrics import Metrics
+from api_server.resources.standard import NOBODY, Caller
 from api_server.routes.sites import Hosts, check_origin
 
 log = structlog.get_logger()
@@ -55,9 +56,7 @@ class Exchange:
     method: str
     path: str
     base_url: str
-    user: str = ""
-    tenant: str | None = None
-    domain: str | None = None
+    caller: Caller = NOBODY
     indented: bool = False
     started: float = field(default_factory=time.perf_counter)
     route: str = "unknown"
@@ -81,17 +80,28 @@ def base_url(scope: Scope, headers: dict[bytes, bytes]) -> str:
 
 def open_exchange(scope: Scope, headers: dict[bytes, bytes]) -> Exchange:
     given = headers.get(b"x-request-id", b"")
-    user = headers.get(b"x-user", b"")
-    tenant, domain = headers.get(b"x-project-id", b""), headers.get(b"x-domain-id", b"")
     return Exchange(
         request_id=given.decode() if LEGAL_ID.fullmatch(given) else f"req-{uuid4()}",
         method=scope["method"],
         path=scope["path"],
         base_url=base_url(scope, headers),
-        user=user.decode() if LEGAL_USER.fullmatch(user) else "",
-        tenant=tenant.decode() if LEGAL_ID.fullmatch(tenant) else None,
-        domain=domain.decode() if LEGAL_ID.fullmatch(domain) else None,
+        caller=caller(headers),
         indented=read_by_a_person(scope["query_string"], headers),
+    )
+
+
+def caller(headers: dict[bytes, bytes]) -> Caller:
+    """What is no name or id is not said."""
+
+    def said(name: bytes, legal: re.Pattern[bytes]) -> str:
+        value = headers.get(name, b"")
+        return value.decode() if legal.fullmatch(value) else ""
+
+    return Caller(
+        user=said(b"x-user", LEGAL_USER),
+        role=said(b"x-role", LEGAL_USER).partition(",")[0],
+        project=said(b"x-project-id", LEGAL_ID),
+        domain=said(b"x-domain-id", LEGAL_ID),
     )
 
 
@@ -239,8 +249,8 @@ class ExchangeMiddleware:
         if current.revision is not None:
             self.metrics.revision.set(current.revision)
         line = {"request_id": current.request_id, "method": current.method, **(current.change or {})}
-        if current.user:
-            line["user"] = current.user
+        if current.caller.user:
+            line["user"] = current.caller.user
         if reason is not None:
             log.warning("refused", **line, path=current.path, status=status, reason=reason)
         elif current.change is not None:

@@ -38,7 +38,7 @@ def plan_create(server: Service, current: Exchange, document: Any, kind: Resourc
         change.update(subject(created))
         return rendering.created(created, current.base_url)
 
-    return Plan(lambda tx: server.operations.create(tx, body, current.tenant), answer)
+    return Plan(lambda tx: server.operations.create(tx, body, current.caller), answer)
 
 
 def plan_update(server: Service, current: Exchange, document: Any, kind: ResourceType, uuid: str) -> Plan[Object]:
@@ -81,7 +81,7 @@ async def read(request: Request, kind: ResourceType, uuid: str) -> Response:
 
 async def list_objects(request: Request, kind: ResourceType) -> Response:
     current, server = named(request, "list"), service(request)
-    query = lists.read(server.model, kind, request.query_params, current.tenant, current.domain)
+    query = lists.read(server.model, kind, request.query_params, current.caller)
     return await listed(server, current, query)
 
 

@@ -60,7 +60,7 @@ class Service:
     async def write(self, current: Exchange, call: Callable[[Transaction], Result]) -> Result:
         """In one transaction; the exchange learns the revision. ApiError if it is refused."""
         result, revision = await self.store.write(
-            call, request_id=current.request_id, user=current.user, base_url=current.base_url
+            call, request_id=current.request_id, user=current.caller.user, base_url=current.base_url
         )
         current.revision = revision
         return result
@@ -79,8 +79,12 @@ class Service:
             return result, changes
 
         answer, current.revision = await self.store.write(
-            described, request_id=current.request_id, user=current.user, base_url=current.base_url, rehearsal=True
-        )
+            described,
+            request_id=current.request_id,
+            user=current.caller.user,
+            base_url=current.base_url,
+            rehearsal=True,
+        )  # fmt: skip
         return answer
 
     async def read(self, current: Exchange, call: Callable[[Reader], Result]) -> Result:

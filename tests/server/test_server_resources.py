@@ -129,7 +129,7 @@ async def test_update_replaces_whole_values_and_leaves_the_rest(client: httpx.As
     assert found["display_name"] == ""
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b"null", b'{"loadbalancer": {}}'])
+@pytest.mark.parametrize("body", [b"", b"{}", b"null", b"[]", b'{"loadbalancer": {}}', b'{"loadbalancer": null}'])
 async def test_an_update_that_asks_for_nothing_changes_nothing(client: httpx.AsyncClient, body: bytes) -> None:
     lb = await create(client, "loadbalancer", "lb")
     before = await read(client, "loadbalancer", lb["uuid"])
