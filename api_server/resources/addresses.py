@@ -7,7 +7,7 @@ address changed without allocation) this server refuses or allocates (contract 8
 
 from collections.abc import Iterable
 
-from api_server.errors import BadRequest
+from api_server.errors import BadRequest, Conflict
 from api_server.loadbalancer.keys import canonical
 from api_server.resources.allocation import (
     Choice,
@@ -206,6 +206,8 @@ class PooledIp(Hook):
         choice = choose(tx, network, Wanted(address, subnets, after.properties.get(self.family)))
         if address is None and not after.properties.get(self.family):
             choice = _preferred(choice)
+        if address is not None and any(source.subnet.gateway == address for source in choice.sources):
+            raise Conflict("IP address already in use")  # a gateway is an instance-ip
         after.properties[self.address] = take(tx, choice, after.uuid, address).address
 
     @staticmethod

@@ -99,6 +99,7 @@ async def test_an_address_of_no_family_is_ipv4_where_there_is_any(client: Client
     [
         ("10.9.0.252", 409, "IP address already in use"),
         ("10.9.0.253", 409, "IP address already in use"),
+        ("10.9.0.254", 409, "IP address already in use"),
         ("10.8.0.1", 400, "has exhausted subnet([])"),
         ("nobody", 400, "Invalid IP address: nobody"),
     ],
