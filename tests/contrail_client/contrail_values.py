@@ -76,6 +76,9 @@ def rules(**ends: Any) -> Any:
 # Where the members of one value must suit each other.
 VALUES = {
     ("alarm", "alarm_rules"): lambda: vnc_api.AlarmOrList([vnc_api.AlarmAndList([condition()])]),
+    ("firewall-rule", "action_list"): lambda: vnc_api.ActionListType(
+        simple_action="deny", gateway_name="text", log=True, alert=True, qos_action="text", host_based_service=False
+    ),
     ("firewall-rule", "endpoint_1"): anything,
     ("firewall-rule", "endpoint_2"): anything,
     ("firewall-rule", "service"): lambda: vnc_api.FirewallServiceType(
