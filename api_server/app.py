@@ -28,6 +28,9 @@ from api_server.routes.sites import Hosts
 from api_server.settings import Settings
 from api_server.store import Limits, Pace, Store
 
+MODULES = (home, actions, addresses, collections, transaction, watch, ops, docs, openapi, unbuilt)
+"""Of routes, beside the generic ones of the types."""
+
 
 def refuse(request: Request, error: Exception) -> NoReturn:
     """The router's refusals in the contract's words; the middleware answers them."""
@@ -77,6 +80,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         hosts=Hosts(settings.host, settings.allow_host),
     )  # fmt: skip
     app.router.routes.append(ResourceRoute())
-    for module in (home, actions, addresses, collections, transaction, watch, ops, docs, openapi, unbuilt):
+    for module in MODULES:
         app.include_router(module.router)
     return app
