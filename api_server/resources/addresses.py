@@ -25,7 +25,7 @@ from api_server.resources.allocation import (
     take,
 )  # fmt: skip
 from api_server.resources.hooks import Hook
-from api_server.resources.subnets import Network, network_of, parse
+from api_server.resources.subnets import network_of, parse
 from api_server.store.objects import Change, Object, Reference, Update
 from api_server.store.transaction import Transaction
 
@@ -45,7 +45,8 @@ class InstanceIp(Hook):
             raise BadRequest("Instance IP Address can not be changed")
         if before.targets("virtual-network") != after.targets("virtual-network") and after.targets("virtual-network"):
             tx.release_all(after.uuid)
-            after.properties.pop("subnet_uuid", None)
+            for name in ("subnet_uuid", "instance_ip_subnet"):
+                after.properties.pop(name, None)
             self._allocate(tx, after)
         elif before.targets("virtual-machine-interface") != after.targets("virtual-machine-interface"):
             for reference in networks:
@@ -53,30 +54,29 @@ class InstanceIp(Hook):
 
     def further(self, tx: Transaction, before: Object | None, after: Object | None) -> Iterable[Change]:
         """A subnet of a subnetting ipam belongs to the subscriber of its first address, until its last one goes."""
-        if (before is None) == (after is None):
-            return
-        held = after or before
-        assert held is not None
-        tag, prefix = (held.properties.get(f"instance_ip_{name}") for name in ("subscriber_tag", "subnet"))
-        if tag and prefix:
-            yield from self._tag(tx, held, network_of({"subnet": prefix}), tag if after is not None else None)
+        if before is not None and before.properties.get("instance_ip_subscriber_tag"):
+            yield from self._tag(tx, before, None)
+        if after is not None and (tag := after.properties.get("instance_ip_subscriber_tag")):
+            yield from self._tag(tx, after, tag)
 
     @staticmethod
-    def _tag(tx: Transaction, held: Object, subnet: Network, tag: str | None) -> Iterable[Change]:
+    def _tag(tx: Transaction, held: Object, tag: str | None) -> Iterable[Change]:
+        """tag: None takes it away, if no address of the subnet is taken."""
+        address = parse(held.properties.get("instance_ip_address"))
         networks = tx.get_many(held.targets("virtual-network"))
         uuids = [*held.targets("network-ipam"), *(uuid for one in networks for uuid in one.targets("network-ipam"))]
-        for ipam in tx.get_many(uuids):
-            source = next((source for source in flat_sources(ipam) if source.subnet.network == subnet), None)
-            if source is None or source.tag == tag or (tag is None and any(tx.taken(name) for name in source.pools)):
+        for source in (source for ipam in tx.get_many(uuids) for source in flat_sources(ipam) if source.subnetting):
+            subnet = source.subnet.network
+            if address not in subnet or source.tag == tag or (tag is None and any(map(tx.taken, source.pools))):
                 continue
-            after = ipam.copy()
+            after = source.owner.copy()
             after.properties["ipam_subnets"] = {
                 "subnets": [
                     entry | {"subscriber_tag": tag} if network_of(entry) == subnet else entry
-                    for entry in ipam_entries(ipam)
+                    for entry in ipam_entries(source.owner)
                 ]
             }
-            yield Update(ipam, after)
+            yield Update(source.owner, after)
 
     def _allocate(self, tx: Transaction, after: Object) -> None:
         properties, references = after.properties, after.references

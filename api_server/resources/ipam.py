@@ -163,7 +163,7 @@ def fill_again(entry: dict[str, Any], stood: dict[str, Any] | None, owner: Objec
     bare = bare or stood.get("default_gateway") == "None"  # once bare, always so: a gateway does not change
     if entry.get("dns_server_address") == "":
         entry = entry | {"dns_server_address": stood.get("dns_server_address")}
-    whole = fill(entry, ":".join(owner.fq_name), bare=bare)
+    whole = fill(entry, ":".join(owner.fq_name), bare=bare, from_start=bool(stood.get("addr_from_start")))
     if whole["default_gateway"] != stood["default_gateway"]:
         raise BadRequest(f"default gateway change is not allowed orig:{stood['default_gateway']}, "
                          f"new: {entry.get('default_gateway')}")  # fmt: skip

@@ -184,14 +184,16 @@ def read(entry: dict[str, Any]) -> Subnet:
     )  # fmt: skip
 
 
-def fill(entry: dict[str, Any], owner: str, *, bare: bool = False) -> dict[str, Any]:
+def fill(entry: dict[str, Any], owner: str, *, bare: bool = False, from_start: bool | None = None) -> dict[str, Any]:
     """An IpamSubnetType with what the server fills in: prefix without host bits, gateway and DNS server.
 
     owner: fq_name of the network or ipam, joined by colons, for refusals. bare: where the client names no gateway or
     DNS server there is none, and the wire says `None` (routed networks, subnetting ipams). `0.0.0.0` (`::`) means none
-    too and stays. Raises Conflict, in Contrail's words: no subnet, or addresses that are none or lie outside of it;
-    BadRequest for what Contrail answers with a 500: pools that overlap, name servers that are no addresses, an
-    alloc_unit that does not divide the pools.
+    too and stays. from_start: at which end they stand; None: as `addr_from_start` says.
+
+    Raises Conflict, in Contrail's words: no subnet, or addresses that are none or lie outside of it; BadRequest for
+    what Contrail answers with a 500: pools that overlap, name servers that are no addresses, an alloc_unit that does
+    not divide the pools.
     """
     network = network_of(entry)
     _check_uuid(entry, network)
@@ -203,8 +205,10 @@ def fill(entry: dict[str, Any], owner: str, *, bare: bool = False) -> dict[str, 
     gateway, dns = _gateway(entry, network), _given(entry, "dns_server_address")
     if dns is not None and parse(dns) is None:
         raise Conflict(f"Invalid Dns Server Ip address:{dns}")
+    if from_start is None:
+        from_start = bool(entry.get("addr_from_start"))
     nothing = "None" if bare else "0.0.0.0" if network.version == 4 else "::"  # noqa: S104 - the wire's word for none
-    others = (None, None) if bare else defaults(network, from_start=bool(entry.get("addr_from_start")))
+    others = (None, None) if bare else defaults(network, from_start=from_start)
     return entry | {
         "subnet": (entry.get("subnet") or {})
         | {"ip_prefix": str(network.network_address), "ip_prefix_len": network.prefixlen},

@@ -277,7 +277,11 @@ async def test_a_subnetting_ipam_gives_each_subscriber_a_subnet(client: Client) 
     assert await tags() == ["x", "y"]
     await client.delete(held[2])
     assert await tags() == [None, "y"]
-    assert address(await subscriber(client, "more", network, "z")) == "11.1.1.2"
+    moved = await subscriber(client, "more", network, "z")
+    assert address(moved) == "11.1.1.2"
+    elsewhere = await client.network(VN, "11.1.1.0/24")
+    await client.update(moved, virtual_network_refs=[to(elsewhere)])
+    assert await tags() == [None, "y"]
 
 
 # --- pools of virtual-routers

@@ -93,6 +93,14 @@ async def test_the_dns_server_may_move_to_a_free_address(client: Client) -> None
     assert stored(network)[0]["dns_server_address"] == "10.9.0.100"
 
 
+async def test_the_order_of_allocation_changes_without_the_gateway(client: Client) -> None:
+    network = await client.network(VN, "10.9.0.0/24")
+    network = await client.update(network, network_ipam_refs=link(subnet("10.9.0.0/24", addr_from_start=True)))
+    (entry,) = stored(network)
+    assert (entry["default_gateway"], entry["dns_server_address"]) == ("10.9.0.254", "10.9.0.253")
+    assert (await client.instance_ip("a", network)).properties["instance_ip_address"] == "10.9.0.1"
+
+
 def pools(*ranges: tuple[int, int], **more: Any) -> list[dict[str, Any]]:
     """Of 10.9.0.0/24."""
     return [{"start": f"10.9.0.{first}", "end": f"10.9.0.{last}", **more} for first, last in ranges]
