@@ -144,12 +144,14 @@ class ProviderNetwork(Hook):
         given = {name: value for name, value in details.items() if value is not None}
         if was_provider:
             if was | given != was:
-                raise BadRequest(f"Update provider_details property of provider VN ({after.uuid}) is not allowed")
+                raise Conflict(f"Update provider_details property of provider VN ({after.uuid}) is not allowed")
             after.properties["provider_properties"] = was
             return
         for name, title in (("segmentation_id", "Segmentation ID"), ("physical_network", "Physical Network")):
             if given.get(name) in (None, ""):
-                raise BadRequest(f"{title} must be configured to {'create' if before is None else 'update'}")
+                if before is None:
+                    raise BadRequest(f"{title} must be configured to create")
+                raise Conflict(f"{title} must be configured to update")
 
     @staticmethod
     def _connected(tx: Transaction, after: Object, *, is_provider: bool) -> None:

@@ -134,7 +134,7 @@ async def test_details_of_the_data_centre_are_complete(client: Client, details: 
     with pytest.raises(BadRequest, match=f"{missing} must be configured to create"):
         await client.create("virtual-network", VN, provider_properties=details)
     network = await client.create("virtual-network", VN)
-    with pytest.raises(BadRequest, match=f"{missing} must be configured to update"):
+    with pytest.raises(Conflict, match=f"{missing} must be configured to update"):
         await client.update(network, provider_properties=details)
 
 
@@ -143,7 +143,7 @@ async def test_details_of_a_network_of_the_data_centre_stay(client: Client) -> N
     network = await client.create("virtual-network", VN, provider_properties=details, is_provider_network=True)
     network = await client.update(network, provider_properties={"segmentation_id": 100})
     assert network.properties["provider_properties"] == details
-    with pytest.raises(BadRequest, match="is not allowed"):
+    with pytest.raises(Conflict, match="is not allowed"):
         await client.update(network, provider_properties=details | {"segmentation_id": 101})
     free = await client.create("virtual-network", (DOMAIN, "p1", "two"), provider_properties=details)
     await client.update(free, provider_properties=details | {"segmentation_id": 101})
