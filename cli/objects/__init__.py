@@ -3,7 +3,7 @@
 A path is `<type>/<name>`; a name is an fq_name joined by colons, its last element where only one object of the type has
 it, or a uuid. Everything goes through REST; what may be said of a type comes from the object model.
 
-    paths, lookup          what a path says, and the object it means
+    paths, lookup, reading what a path says, the object it means, many objects at once
     documents              objects as a file declares them
     values, differences    `key=value` by the schema; what is to be changed, and no more
     listing, printing, tree                  looking

@@ -10,7 +10,7 @@ from typing import Any
 
 import schema
 from api_client import ApiClient
-from cli.objects import plan, removal
+from cli.objects import plan, reading, removal
 from cli.objects.documents import Declared
 from cli.objects.lookup import Found, Key
 from cli.objects.plan import Step
@@ -52,7 +52,7 @@ async def applied(
 async def _left(client: ApiClient, owner: str, keys: Container[Key]) -> list[Found]:
     """The owner's objects that are not in the file."""
     types = schema.load().types.values()
-    lists = await plan.together(types, lambda each: client.list(each.name, fields="annotations"))
+    lists = await reading.together(types, lambda each: client.list(each.name, fields="annotations"))
     return [
         Found(each, row["uuid"], tuple(row["fq_name"]))
         for each, rows in zip(types, lists, strict=True)

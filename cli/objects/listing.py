@@ -6,7 +6,7 @@ from typing import Any
 import schema
 from api_client import ApiClient
 from cli.objects import lookup, paths
-from cli.objects.plan import together
+from cli.objects.reading import together
 from cli.output import ObjectFormat, print_data, print_table
 from schema.model import ResourceType
 

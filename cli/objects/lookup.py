@@ -48,10 +48,9 @@ async def named(client: ApiClient, type: ResourceType, name: str) -> Found:
                 raise Failure(f"{name} is {paths.show(kind, fq_name)}, not a {type.name}")
             return Found(type, name, tuple(fq_name))
     whole = paths.fq_name(type, name)
-    try:
-        return Found(type, await client.fqname_to_id(type.name, whole), tuple(whole))
-    except NotFound:
-        rows = await client.list(type.name)
+    if known := await uuid(client, type.name, whole):
+        return Found(type, known, tuple(whole))
+    rows = await client.list(type.name)
     found = [Found(type, row["uuid"], tuple(row["fq_name"])) for row in rows if paths.matches(name, row["fq_name"])]
     if not found:
         raise Failure(f"there is no {type.name} called {name!r}{_hint(name, [row['fq_name'] for row in rows])}")
@@ -69,7 +68,7 @@ async def parent_type(
     if len(fq_name) == 1 or len(type.parents) + type.is_root < 2:
         return None
     parent = tuple(fq_name[:-1])
-    found = [kind for kind in type.parents if (kind, parent) in known or await _exists(client, kind, parent)]
+    found = [kind for kind in type.parents if (kind, parent) in known or await uuid(client, kind, parent)]
     if not found:
         raise Failure(f"there is no {' or '.join(type.parents)} called {':'.join(parent)!r}")
     if len(found) > 1:
@@ -77,12 +76,12 @@ async def parent_type(
     return found[0]
 
 
-async def _exists(client: ApiClient, type: str, fq_name: Sequence[str]) -> bool:
+async def uuid(client: ApiClient, type: str, fq_name: Sequence[str]) -> str | None:
+    """By a name in full; None if there is no such object."""
     try:
-        await client.fqname_to_id(type, fq_name)
+        return await client.fqname_to_id(type, fq_name)
     except NotFound:
-        return False
-    return True
+        return None
 
 
 def _hint(name: str, fq_names: Sequence[Sequence[str]]) -> str:

@@ -3,25 +3,21 @@
 The order is that of parents and references: an object comes after those it needs, and goes before them.
 """
 
-import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, TypeVar
 
-from api_client import ApiClient, ApiError, NotFound, Operation, etag
-from cli.objects import differences, lookup, paths
+from api_client import ApiClient, ApiError, Operation, etag
+from cli.objects import differences, lookup, paths, reading
 from cli.objects.documents import Declared, dependencies
 from cli.objects.lookup import Key
+from cli.objects.reading import Object
 from cli.output import Failure, ObjectFormat, print_data
 
-AT_ONCE = 16  # requests on their way together
-
 Node = TypeVar("Node", bound=Hashable)
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,37 +53,25 @@ def in_order(declared: Sequence[Declared]) -> list[Declared]:
 
 async def steps(client: ApiClient, declared: Sequence[Declared]) -> list[Step]:
     """What each of them needs; those that stand already are unchanged."""
-    keys = {each.key for each in declared}
-    return await together(in_order(declared), lambda each: _step(client, each, keys))
+    order, keys = in_order(declared), {each.key for each in declared}
+    stored = await reading.named(client, keys)
+    return await reading.together(order, lambda each: _step(client, each, stored.get(each.key), keys))
 
 
-async def _step(client: ApiClient, declared: Declared, keys: Container[Key]) -> Step:
+async def _step(client: ApiClient, declared: Declared, stored: Object | None, keys: Container[Key]) -> Step:
     kind, name = declared.type.name, declared.fq_name
-    try:
-        uuid = await client.fqname_to_id(kind, name)
-        stored = await client.read(kind, uuid, bare=True)
-    except NotFound:
+    if stored is None:
         fields = differences.created(declared.type, name, declared.fields)
         parent = declared.parent_type or await lookup.parent_type(client, declared.type, name, keys)
         whole = {**fields, **declared.identity()} | ({"parent_type": parent} if parent else {})
         return Step("created", kind, name, Operation.create(kind, whole))
-    if declared.uuid not in {None, uuid}:
-        raise Failure(f"{declared.path} has the uuid {uuid}, not {declared.uuid}")
+    if declared.uuid not in {None, stored["uuid"]}:
+        raise Failure(f"{declared.path} has the uuid {stored['uuid']}, not {declared.uuid}")
     changes = differences.changed(declared.type, stored, declared.fields)
     if not changes:
         return Step("unchanged", kind, name)
-    return Step("updated", kind, name, Operation.update(kind, uuid, changes, etag=etag(stored)), tuple(changes))
-
-
-async def together(items: Iterable[Item], work: Callable[[Item], Awaitable[Result]]) -> list[Result]:
-    """What `work` gives of each, in their order, some at a time."""
-    slots = asyncio.Semaphore(AT_ONCE)
-
-    async def one(item: Item) -> Result:
-        async with slots:
-            return await work(item)
-
-    return await asyncio.gather(*(one(item) for item in items))
+    update = Operation.update(kind, stored["uuid"], changes, etag=etag(stored))
+    return Step("updated", kind, name, update, tuple(changes))
 
 
 async def carry_out(client: ApiClient, plan: Sequence[Step], *, dry_run: bool = False) -> None:

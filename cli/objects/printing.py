@@ -6,7 +6,7 @@ from typing import Any
 from api_client import ApiClient
 from cli import notation
 from cli.objects import lookup
-from cli.objects.plan import together
+from cli.objects.reading import together
 from cli.output import ObjectFormat, print_json, print_table
 from schema.model import ResourceType
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import schema
-from api_client import ApiClient, NotFound, Operation
-from cli.objects import lookup
+from api_client import ApiClient, Operation
+from cli.objects import lookup, reading
 from cli.objects.lookup import Found
-from cli.objects.plan import Step, ordered, together
+from cli.objects.plan import Step, ordered
 from cli.output import Failure
 from schema.model import ResourceType
 
@@ -44,17 +44,11 @@ async def closure(client: ApiClient, roots: Sequence[Found], *, others: bool = T
     found = {each.uuid: each for each in roots}
     needs: dict[str, list[str]] = {}
     level = list(found.values())
-
-    async def read(each: Found) -> Mapping[str, Any] | None:
-        try:
-            return await client.read(each.type.name, each.uuid)
-        except NotFound:
-            return None
-
     while level:
-        objects = await together(level, read)
+        objects = await reading.read(client, [(each.type.name, each.uuid) for each in level])
         news: dict[str, Found] = {}
-        for each, stored in zip(level, objects, strict=True):
+        for each in level:
+            stored = objects.get(each.uuid)
             if stored is None or (made_by_driver(each.type.name, stored) and each not in roots):
                 del found[each.uuid]
                 continue

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import schema
-from api_client import ApiClient, NotFound
-from cli.objects import lookup, paths
-from cli.objects.plan import together
+from api_client import ApiClient
+from cli.objects import lookup, paths, reading
+from cli.objects.reading import Object, Place
 from cli.output import ObjectFormat, print_data
 from schema.model import ResourceType
 
@@ -33,9 +33,6 @@ TELLING = {
     "loadbalancer-pool": "{loadbalancer_pool_properties[loadbalancer_method]}",
 }
 """What one wants to know of an object at a glance."""
-
-Key = tuple[str, str]
-"""Type and uuid."""
 
 
 @dataclass(slots=True)
@@ -66,29 +63,25 @@ async def grow(client: ApiClient, path: str, depth: int | None) -> list[Node]:
     return [node for row in rows if (node := _node(read, *row, depth, drawn)) is not None]
 
 
-async def _read_below(client: ApiClient, roots: Sequence[Key], depth: int | None) -> dict[Key, Mapping[str, Any]]:
-    """Every object of the trees, a level at a time. Those that go meanwhile are left out."""
-    read: dict[Key, Mapping[str, Any]] = {}
-
-    async def one(key: Key) -> Mapping[str, Any] | None:
-        try:
-            return await client.read(*key)
-        except NotFound:
-            return None
-
+async def _read_below(client: ApiClient, roots: Sequence[Place], depth: int | None) -> dict[str, Object]:
+    """Every object of the trees by uuid, a level at a time. Those that go meanwhile are left out."""
+    read: dict[str, Object] = {}
     level = list(roots)
     while level:
-        answers = zip(level, await together(level, one), strict=True)
-        read |= {key: answer for key, answer in answers if answer is not None}
+        read |= await reading.read(client, level, _fields)
         if depth is not None and depth <= 0:
             break
         depth = None if depth is None else depth - 1
-        found = {(kind, each["uuid"]): None for key in level for kind, each in below(key[0], read.get(key, {}))}
-        level = [key for key in found if key not in read]
+        found = {(kind, link["uuid"]): None for kind, uuid in level for kind, link in below(kind, read.get(uuid, {}))}
+        level = [(kind, uuid) for kind, uuid in found if uuid not in read]
     return read
 
 
-def below(kind: str, object: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _fields(type: ResourceType) -> Sequence[str]:
+    return [*type.children, *FOLLOWED.get(type.name, ())]
+
+
+def below(kind: str, object: Object) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Type and link of what stands below an object, in the order in which it is drawn."""
     declared = _type(kind)
     fields = {name: child.type for name, child in declared.children.items()}
@@ -103,7 +96,7 @@ def _rank(kind: str) -> tuple[int, str]:
 
 
 def _node(
-    read: Mapping[Key, Mapping[str, Any]],
+    read: Mapping[str, Object],
     kind: str,
     uuid: str,
     fq_name: Sequence[str],
@@ -111,7 +104,7 @@ def _node(
     drawn: set[str],
 ) -> Node | None:
     """drawn: uuids of what the tree has already; None for one of them."""
-    found = read.get((kind, uuid))
+    found = read.get(uuid)
     if found is None or uuid in drawn:
         return None
     drawn.add(uuid)
@@ -123,7 +116,7 @@ def _node(
     return node
 
 
-def _telling(kind: str, object: Mapping[str, Any]) -> str:
+def _telling(kind: str, object: Object) -> str:
     try:
         return TELLING.get(kind, "").format_map(object)
     except (KeyError, TypeError):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import schema
-from api_client import ApiClient, Conflict, NotFound
+from api_client import ApiClient, Conflict
 from cli.objects import apply, lookup, paths, plan
 from cli.objects.lookup import Found
 from cli.objects.plan import Step
@@ -17,8 +17,13 @@ ATTEMPTS = 3  # to take the address that the server would choose, before another
 async def create(client: ApiClient, service: Service) -> tuple[str, list[Step]]:
     """The VIP and what became of each object; those that stood already are unchanged. All or nothing."""
     await _refuse_foreign(client, service)
+    standing = await _standing_vip(client, service)
+    if service.vip and standing and standing != service.vip:
+        raise Failure(
+            f"the VIP of {service.name} is {standing}, and stays so; `vaportrail service delete` takes it away"
+        )
     for attempt in range(1, ATTEMPTS + 1):
-        address = service.vip or await choose(client, service)
+        address = service.vip or standing or await choose(client, service)
         try:
             return address, await apply.applied(client, declared(replace(service, vip=address)), None)
         except Conflict:
@@ -28,26 +33,25 @@ async def create(client: ApiClient, service: Service) -> tuple[str, list[Step]]:
 
 
 async def choose(client: ApiClient, service: Service) -> str:
-    """The VIP that stands, or the one that the server would give: it is asked, and nothing is changed."""
-    _, instance_ip = holder(service)
-    try:
-        uuid = await client.fqname_to_id("instance-ip", instance_ip.fq_name)
-        return str((await client.read("instance-ip", uuid))["instance_ip_address"])
-    except (NotFound, KeyError):
-        steps = await plan.steps(client, holder(service))
-    for change in await plan.rehearsed(client, steps):
-        if change["type"] == "instance-ip" and tuple(change["fq_name"]) == instance_ip.fq_name:
+    """The VIP that the server would give: it is asked, and nothing is changed."""
+    for change in await plan.rehearsed(client, await plan.steps(client, holder(service))):
+        if change["type"] == "instance-ip" and change["object"].get("instance_ip_address"):
             return str(change["object"]["instance_ip_address"])
     raise Failure("the server chose no address for the VIP; say --vip ADDRESS")
 
 
+async def _standing_vip(client: ApiClient, service: Service) -> str | None:
+    _, instance_ip = holder(service)
+    uuid = await lookup.uuid(client, *instance_ip.key)
+    found = await client.read("instance-ip", uuid, bare=True) if uuid else {}
+    return canonical(str(found.get("instance_ip_address")))
+
+
 async def _refuse_foreign(client: ApiClient, service: Service) -> None:
     """A loadbalancer of this name that has another interface is somebody else's."""
-    try:
-        uuid = await client.fqname_to_id("loadbalancer", [*service.project, service.name])
-    except NotFound:
-        return
-    links = (await client.read("loadbalancer", uuid)).get("virtual_machine_interface_refs") or ()
+    uuid = await lookup.uuid(client, "loadbalancer", [*service.project, service.name])
+    found = await client.read("loadbalancer", uuid, bare=True) if uuid else {}
+    links = found.get("virtual_machine_interface_refs") or ()
     if links and [each["to"] for each in links] != [[*service.project, f"{service.name}-vip"]]:
         shown = paths.show("loadbalancer", [*service.project, service.name])
         raise Failure(f"{shown} exists and was not made by `vaportrail service create`")
@@ -95,8 +99,6 @@ async def _interface(client: ApiClient, text: str) -> Found:
 
 async def _interfaces(client: ApiClient, machine: str) -> Sequence[Fields]:
     """Links to the interfaces of a virtual-machine; none if there is no such machine."""
-    try:
-        found = await client.read("virtual-machine", await client.fqname_to_id("virtual-machine", [machine]))
-    except NotFound:
-        return []
+    uuid = await lookup.uuid(client, "virtual-machine", [machine])
+    found = await client.read("virtual-machine", uuid) if uuid else {}
     return found.get("virtual_machine_interface_back_refs") or []

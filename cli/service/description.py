@@ -5,7 +5,7 @@ from typing import Any
 
 import schema
 from api_client import ApiClient
-from cli.objects import lookup, plan
+from cli.objects import lookup, reading
 from cli.service.declaration import Fields, canonical
 
 
@@ -38,7 +38,7 @@ async def describe(client: ApiClient, name: str) -> dict[str, Any]:
 async def _pool(client: ApiClient, uuid: str, interfaces: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     pool = await client.read("loadbalancer-pool", uuid)
     links = pool.get("loadbalancer_members") or ()
-    members = await plan.together(links, lambda link: client.read("loadbalancer-member", link["uuid"], bare=True))
+    members = await reading.together(links, lambda link: client.read("loadbalancer-member", link["uuid"], bare=True))
     return {
         "name": pool["fq_name"][-1],
         "method": (pool.get("loadbalancer_pool_properties") or {}).get("loadbalancer_method"),
@@ -73,5 +73,5 @@ async def _linked(client: ApiClient, balancer: Fields) -> dict[str, list[str]]:
 
 async def _addresses(client: ApiClient, interface: str) -> list[str]:
     links = (await client.read("virtual-machine-interface", interface)).get("instance_ip_back_refs") or ()
-    found = await plan.together(links, lambda link: client.read("instance-ip", link["uuid"], bare=True))
+    found = await reading.together(links, lambda link: client.read("instance-ip", link["uuid"], bare=True))
     return [own for each in found if (own := canonical(str(each.get("instance_ip_address"))))]

@@ -177,6 +177,13 @@ def test_a_whole_project_deleted_and_applied_again(shell: Shell, lab: list[str])
     assert [shell.read(path)["uuid"] for path in paths] == before
 
 
+def test_names_that_no_list_can_ask_for(shell: Shell) -> None:
+    names = [f"type: route-target\nfq_name: target:64513:{shell.short[1:]}\n",
+             f"type: loadbalancer\nfq_name: {shell.name('a,b')}\n"]  # fmt: skip
+    for count in ("2 created, 0 updated, 0 unchanged", "0 created, 0 updated, 2 unchanged"):
+        assert apply(shell, names) == f"{count}, 0 deleted"
+
+
 def test_what_it_did_as_json(shell: Shell, lab: list[str]) -> None:
     rows = json.loads(shell.run("apply", "-f", "-", "-o", "json", given=lab[0]))
     assert rows == [

@@ -74,6 +74,8 @@ def test_a_vip_of_ones_own_and_a_backend_by_its_interface_or_address(shell: Shel
     assert told.endswith(f"VIP {vip}\n")
     shown = json.loads(shell.run("service", "show", shell.name("web"), "-o", "json"))
     assert (shown["vip"], shown["linked"]) == (vip, 2)
+    other = ("service", "create", "web", "--network", shell.name("vn"), "--port", "80", "--vip", f"{vip}1")
+    assert shell.refused(*other).startswith(f"the VIP of web is {vip}, and stays so")
     shell.run("set", f"loadbalancer-member/{shell.name('web-TCP-80', 'a')}",
               "loadbalancer_member_properties.admin_state=false")  # fmt: skip
     table = shell.run("service", "show", shell.name("web"))
