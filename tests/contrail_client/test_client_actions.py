@@ -95,6 +95,23 @@ def test_a_relaxed_reference_blocks_no_delete(vnc: Any, maker: Maker) -> None:
 # --- owners and permissions
 
 
+def test_owners_and_shares(vnc: Any, maker: Maker, project: Any) -> None:
+    made = maker.make("virtual-network")
+    assert json.loads(vnc.chown(made.uuid, project.uuid)) == {}
+    assert maker.read(made).perms2.owner == project.uuid.replace("-", "")
+    vnc.chmod(made.uuid, owner_access=5, share=[(project.uuid, 7)], global_access=4)
+    perms = maker.read(made).perms2
+    assert (perms.owner, perms.owner_access, perms.global_access) == (project.uuid.replace("-", ""), 5, 4)
+    assert [(share.tenant, share.tenant_access) for share in perms.share] == [(project.uuid, 7)]
+    assert maker.read(made).is_shared is True
+    vnc.chmod(made.uuid, owner=NOWHERE, global_access=0)
+    assert maker.read(made).is_shared is False
+    with pytest.raises(vnc_api.BadRequest):
+        vnc.chmod(made.uuid, owner_access=8)
+    with pytest.raises(vnc_api.BadRequest):
+        vnc.chown(made.uuid, "me")
+
+
 def test_everybody_may_do_everything(vnc: Any, project: Any) -> None:
     everything = {
         "token_info": None, "is_cloud_admin_role": False, "is_global_read_only_role": False, "permissions": "RWX",
@@ -171,6 +188,12 @@ def test_addresses_without_objects(vnc: Any, maker: Maker) -> None:
 # --- dumps
 
 
+def test_everything_at_once(vnc: Any, maker: Maker) -> None:
+    made = maker.make("virtual-network")
+    records = [record for records in vnc.fetch_records() for record in records]
+    assert made.uuid in json.dumps(records)
+
+
 def test_a_dumped_object_is_restored(vnc: Any, maker: Maker) -> None:
     made = maker.make("network-policy", display_name="first")
     body = vnc.obj_to_dict(made)
@@ -182,6 +205,26 @@ def test_a_dumped_object_is_restored(vnc: Any, maker: Maker) -> None:
 
 
 # --- what is not for this server
+
+
+def test_fabric_automation_is_told_so(vnc: Any, maker: Maker, project: Any) -> None:
+    """Checked as Contrail checks it, then refused in words and at once: the client repeats only what is 503."""
+    template = maker.make("job-template")
+    with pytest.raises(vnc_api.NoIdError, match="Config-Node list empty"):
+        vnc.execute_job(job_template_id=template.uuid)
+    node = maker.make("config-node")
+    for call in (
+        lambda: vnc.execute_job(job_template_id=template.uuid),
+        lambda: vnc.abort_job(["1"]),
+        lambda: vnc.amqp_publish(exchange="e"),
+        lambda: vnc.amqp_request(exchange="e", response_key="k"),
+    ):
+        with pytest.raises(vnc_api.HttpError) as refused:
+            call()
+        assert refused.value.status_code == 501
+    vnc.config_node_delete(id=node.uuid)
+    with pytest.raises(vnc_api.BadRequest, match="draft mode is not enabled"):
+        vnc.commit_security(project)
 
 
 def test_what_contrail_does_not_route_either(vnc: Any) -> None:
