@@ -169,6 +169,14 @@ def instance_ip_leaving(tx: Transaction, instance_ip: Object) -> Iterator[Change
             yield Delete(floating_ip)
 
 
+def stray(tx: Transaction, floating_ip: Object) -> Iterator[Change]:
+    """The driver's own whose loadbalancer is gone."""
+    if graph.is_own(floating_ip):
+        found = tx.get(keys.annotation(floating_ip, MARK) or "")
+        if found is None or found.type != "loadbalancer":
+            yield Delete(floating_ip)
+
+
 # --- details
 
 

@@ -17,6 +17,7 @@ from api_server.resources.allocation import (
     asked_address,
     choose,
     flat_sources,
+    held,
     ipam_entries,
     is_gateway,
     is_unmanaged,
@@ -24,10 +25,11 @@ from api_server.resources.allocation import (
     suitable,
     take,
 )  # fmt: skip
-from api_server.resources.hooks import Hook
+from api_server.resources.hooks import Held, Hook
 from api_server.resources.subnets import network_of, parse
 from api_server.store.objects import Change, Object, Reference, Update
 from api_server.store.transaction import Transaction
+from api_server.store.view import View
 
 
 class InstanceIp(Hook):
@@ -77,6 +79,18 @@ class InstanceIp(Hook):
                 ]
             }
             yield Update(source.owner, after)
+
+    def holds(self, tx: View, object: Object) -> Iterable[Held]:
+        networks = tx.get_many(object.targets("virtual-network"))
+        if networks and is_unmanaged(networks[0].fq_name):
+            return
+        ipams = object.targets("network-ipam")
+        for router in tx.get_many(object.targets("virtual-router")):
+            ipams += router.targets("network-ipam")
+        own = [source for network in networks for some in network_sources(tx, network) for source in some]
+        found = own or [source for ipam in tx.get_many(ipams) for source in flat_sources(ipam)]
+        whose = ", ".join(f"{one.type} {':'.join(one.fq_name)}" for one in networks or tx.get_many(ipams))
+        yield from held(found, object.properties.get("instance_ip_address"), whose)
 
     def _allocate(self, tx: Transaction, after: Object) -> None:
         properties, references = after.properties, after.references
@@ -195,6 +209,14 @@ class PooledIp(Hook):
         elif not _same(before, after, self.address):
             tx.release_all(after.uuid)
             self._allocate(tx, after)
+
+    def holds(self, tx: View, object: Object) -> Iterable[Held]:
+        pool = tx.get(object.parent_uuid or "") if object.parent_type == self.pool else None
+        network = tx.get(pool.parent_uuid or "") if pool is not None else None
+        if network is not None:
+            own, flat = network_sources(tx, network)
+            whose = f"virtual-network {':'.join(network.fq_name)}"
+            yield from held([*own, *flat], object.properties.get(self.address), whose)
 
     def _allocate(self, tx: Transaction, after: Object) -> None:
         pool = tx.get(after.parent_uuid or "")

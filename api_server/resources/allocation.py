@@ -7,11 +7,12 @@ each allocation pool of a virtual-router (`subnets`), named by the owner (networ
 may choose `subnet_uuid` and could choose one twice.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from api_server.errors import BadRequest, Conflict
+from api_server.resources.hooks import Held
 from api_server.resources.subnets import Address, Range, Subnet, misaligned, parse, read
 from api_server.store.objects import Object
 from api_server.store.transaction import Transaction
@@ -240,6 +241,20 @@ def take_many(tx: Transaction, choice: Choice, holder: str, count: int) -> list[
     if len(taken) < count:
         raise choice.exhausted
     return taken
+
+
+def held(found: Iterable[Source], text: object, whose: str) -> Iterator[Held]:
+    """An address of one of the sources, which an object has. whose: they are, for a person."""
+    address = parse(text)
+    if address is None:
+        return
+    for source in found:
+        number = source.subnet.number(address)
+        pool = source.pool_of(number) if address in source.subnet.network else None
+        if pool is not None:
+            yield Held(*pool, number, f"address {address} of {whose}")
+            return
+    yield Held("", [], int(address), f"address {address}, which no subnet of {whose} gives,")
 
 
 # --- changes of subnets

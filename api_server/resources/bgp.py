@@ -1,14 +1,16 @@
 """bgp-router, bgp-as-a-service and sub-cluster: numbers that BGP and the system allow (contract 5.11)."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from api_server.errors import BadRequest
 from api_server.resources.autonomous_system import FOUR_BYTES, TWO_BYTES, check_asn, global_asn, system_config
-from api_server.resources.hooks import Hook
+from api_server.resources.hooks import Held, Hook
 from api_server.store.objects import Object
 from api_server.store.transaction import Transaction
+from api_server.store.view import View
 
-SUB_CLUSTER_IDS = "sub-cluster-id"
+SUB_CLUSTER_IDS = ("sub-cluster-id", [(1, FOUR_BYTES)])
 
 
 def check_hold_time(seconds: Any) -> None:
@@ -89,9 +91,14 @@ class SubCluster(Hook):
                 f"Requested ID {asked} is out of the range. Two bytes if global ASN uses four bytes, four bytes if "
                 "global ASN uses two bytes. IDs start from 1"
             )
-        number = tx.take(SUB_CLUSTER_IDS, [(1, FOUR_BYTES)], after.uuid, wanted=asked)
+        number = tx.take(*SUB_CLUSTER_IDS, after.uuid, wanted=asked)
         if number is None:
             raise BadRequest(f"Sub-cluster ID '{asked}' is already used, choose another one")
         if was is not None:
-            tx.release(SUB_CLUSTER_IDS, was)
+            tx.release(SUB_CLUSTER_IDS[0], was)
         after.properties["sub_cluster_id"] = number
+
+    def holds(self, tx: View, object: Object) -> Iterable[Held]:
+        number = object.properties.get("sub_cluster_id")
+        if number is not None:
+            yield Held(*SUB_CLUSTER_IDS, number, f"sub-cluster id {number}")

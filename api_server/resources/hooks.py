@@ -17,22 +17,47 @@ can be rolled back and run again, with the same bodies. Objects that go with the
 are released before it goes and have their `further` after it; what else the store removes by itself (a derived child, a
 reference that vanishes with its target) runs no hooks.
 
-`perform` is the one way a change gets into the store.
+`perform` is the one way a change gets into the store. What an object holds of the pools of numbers is said a second
+time, by `holds` and `pools`, as a function of the object alone, and so is what follows from it, by `settle`: with that
+`api_server.care` compares what is stored.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from api_server.resources import sharing, standard
 from api_server.resources.body import Body
 from api_server.store.objects import Change, Create, Delete, Object
 from api_server.store.transaction import Transaction
+from api_server.store.view import View
 
 MAX_DEPTH = 16
 """Changes that ask for changes: more than this is a loop in the hooks."""
 
 
+Ranges = list[tuple[int, int]]
+"""(first, last), inclusive."""
+
+
+class Held(NamedTuple):
+    """A number of a pool that an object has. pool: "" if there is none that could give it. ranges: of the whole pool.
+    what: the number in a person's words. renumber: gives the object another, in place, if it was the server's choice.
+    """
+
+    pool: str
+    ranges: Ranges
+    number: int
+    what: str
+    renumber: Callable[[Object, int], None] | None = None
+
+
 class Hook:
-    """Does nothing; a subclass says what is special."""
+    """Does nothing; a subclass says what is special.
+
+    assigns: properties that only the server sets, to values that a client might not be allowed to set.
+    """
+
+    assigns: Collection[str] = ()
 
     def receive(self, body: Body) -> None:
         """Twice is as once."""
@@ -53,6 +78,22 @@ class Hook:
 
     def further(self, tx: Transaction, before: Object | None, after: Object | None) -> Iterable[Change]:
         """before is None after a create, after is None after a delete."""
+        return ()
+
+    def settle(self, tx: Transaction, object: Object) -> Iterable[Change]:
+        """What has to change so that all stands that follows from an object as it is; nothing, if all is well."""
+        return ()
+
+    def holds(self, tx: View, object: Object) -> Iterable[Held]:
+        """The numbers `prepare` has taken for an object that stands."""
+        return ()
+
+    def reserves(self, tx: View, object: Object) -> Iterable[str]:
+        """Pools of which an object has numbers that only the pools know of."""
+        return ()
+
+    def pools(self, tx: View, object: Object) -> Iterable[tuple[str, Ranges]]:
+        """(name, ranges) of the pools that come and go with an object. Names are `<kind>:<uuid of the object>:...`."""
         return ()
 
 

@@ -17,10 +17,11 @@ from api_server.resources.allocation import (
     own_sources,
     resize,
 )  # fmt: skip
-from api_server.resources.hooks import Hook
+from api_server.resources.hooks import Hook, Ranges
 from api_server.resources.subnets import fill, network_of, overlapping, pools_of, unit_of
 from api_server.store.objects import Change, Object, Reference
 from api_server.store.transaction import Transaction
+from api_server.store.view import View
 
 CONTRAIL_DNS = ("default-dns-server", "virtual-dns-server")
 """Methods by which machines ask the DNS server of their node."""
@@ -125,6 +126,9 @@ class NetworkIpam(Hook):
         if before is not None and after is None:
             forget(tx, flat_sources(before))
         return ()
+
+    def pools(self, tx: View, object: Object) -> Iterable[tuple[str, Ranges]]:
+        return [pool for source in flat_sources(object) for pool in source.pools.items()]
 
     @staticmethod
     def _fill(tx: Transaction, before: Object | None, after: Object) -> None:

@@ -14,6 +14,7 @@ from api_server.store.transaction import Transaction
 Keys = Callable[[Object], Iterable[str]]
 Leaving = Callable[[Transaction, Object], Iterable[Change]]
 Changed = Callable[[Transaction, Object | None, Object | None], Iterable[Change]]
+Settle = Callable[[Transaction, Object], Iterable[Change]]
 
 
 class SearchKeys(Hook):
@@ -27,16 +28,19 @@ class SearchKeys(Hook):
 
 
 class Driver(Hook):
-    """What the native driver does when an object changes, and before it goes."""
+    """What the native driver does when an object changes, before it goes, and if something is amiss."""
 
-    def __init__(self, changed: Changed, leaving: Leaving | None = None) -> None:
-        self._changed, self._leaving = changed, leaving
+    def __init__(self, changed: Changed, leaving: Leaving | None = None, settle: Settle | None = None) -> None:
+        self._changed, self._leaving, self._settle = changed, leaving, settle
 
     def release(self, tx: Transaction, before: Object) -> Iterable[Change]:
         return self._leaving(tx, before) if self._leaving is not None else ()
 
     def further(self, tx: Transaction, before: Object | None, after: Object | None) -> Iterable[Change]:
         return self._changed(tx, before, after)
+
+    def settle(self, tx: Transaction, object: Object) -> Iterable[Change]:
+        return self._settle(tx, object) if self._settle is not None else ()
 
 
 class ServiceApplianceSet(Hook):
@@ -58,11 +62,11 @@ KEYS: dict[str, Sequence[Hook]] = {
 }
 
 NATIVE: dict[str, Sequence[Hook]] = {
-    "loadbalancer": (Driver(native.loadbalancer_changed, native.loadbalancer_leaving),),
+    "loadbalancer": (Driver(native.loadbalancer_changed, native.loadbalancer_leaving, native.evaluate),),
     "loadbalancer-listener": (Driver(native.listener_changed),),
     "loadbalancer-pool": (Driver(native.pool_changed),),
     "loadbalancer-member": (Driver(native.member_changed),),
     "instance-ip": (Driver(native.instance_ip_changed, native.instance_ip_leaving),),
     "virtual-machine-interface": (Driver(native.interface_changed),),
-    "floating-ip": (Driver(native.floating_ip_changed),),
+    "floating-ip": (Driver(native.floating_ip_changed, settle=native.stray),),
 }

@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 
 from api_server.errors import BadRequest, Conflict, Forbidden
-from api_server.resources.allocation import forget, is_unmanaged, own_sources
-from api_server.resources.hooks import Hook
+from api_server.resources.allocation import forget, is_unmanaged, network_sources, own_sources
+from api_server.resources.hooks import Held, Hook, Ranges
 from api_server.resources.ipam import VirtualNetworkSubnets
 from api_server.resources.routing import TARGET_LISTS, check_route_targets
 from api_server.store.objects import Change, Create, Object, Update
 from api_server.store.transaction import Transaction
+from api_server.store.view import View
 
 NETWORK_IDS = ("virtual-network-id", [(1, 2**24 - 1)])
 """One space for network and VXLAN identifiers; its width is that of a VXLAN identifier (RFC 7348)."""
@@ -18,6 +19,8 @@ READ_LINK, READ_WRITE_LINK = 5, 7
 
 class VirtualNetwork(Hook):
     """Identifiers, sharing, and the routing instance that every network has."""
+
+    assigns = ("virtual_network_network_id",)
 
     def prepare(self, tx: Transaction, before: Object | None, after: Object) -> None:
         self._number(tx, before, after)
@@ -39,14 +42,40 @@ class VirtualNetwork(Hook):
             return
         name, translated = (*after.fq_name, after.fq_name[-1]), bool(after.properties.get("fabric_snat"))
         if before is None:
-            properties = {"routing_instance_is_default": True, "routing_instance_fabric_snat": translated}
-            yield Create(Object("routing-instance", tx.new_uuid(), name, after.type, after.uuid, properties))
+            yield self._routing_instance(tx, after)
         elif translated != bool(before.properties.get("fabric_snat")):
             instance = tx.get(tx.find("routing-instance", name) or "")
             if instance is not None:
                 changed = instance.copy()
                 changed.properties["routing_instance_fabric_snat"] = translated
                 yield Update(instance, changed)
+
+    def settle(self, tx: Transaction, object: Object) -> Iterable[Change]:
+        if tx.find("routing-instance", (*object.fq_name, object.fq_name[-1])) is None:
+            yield self._routing_instance(tx, object)
+
+    @staticmethod
+    def _routing_instance(tx: Transaction, network: Object) -> Change:
+        translated = bool(network.properties.get("fabric_snat"))
+        properties = {"routing_instance_is_default": True, "routing_instance_fabric_snat": translated}
+        name = (*network.fq_name, network.fq_name[-1])
+        return Create(Object("routing-instance", tx.new_uuid(), name, network.type, network.uuid, properties))
+
+    def holds(self, tx: View, object: Object) -> Iterable[Held]:
+        pool, ranges = NETWORK_IDS
+        number, vxlan = object.properties.get("virtual_network_network_id"), _vxlan_id(object)
+        if number is not None:
+            yield Held(pool, ranges, number, f"network id {number}", _renumber)
+        if vxlan is not None and vxlan != number:
+            yield Held(pool, ranges, vxlan, f"VXLAN id {vxlan}")
+
+    def reserves(self, tx: View, object: Object) -> Iterable[str]:
+        """Addresses of ip-alloc."""
+        own, flat = network_sources(tx, object)
+        return [name for source in (*own, *flat) for name in source.pools]
+
+    def pools(self, tx: View, object: Object) -> Iterable[tuple[str, Ranges]]:
+        return [pool for source in own_sources(object) for pool in source.pools.items()]
 
     @staticmethod
     def _number(tx: Transaction, before: Object | None, after: Object) -> None:
@@ -175,6 +204,10 @@ class BridgeDomain(Hook):
 
 def _inconsistent(name: str, value: object, access: int) -> BadRequest:
     return BadRequest(f"Inconsistent {name} ({value}) and global_access ({access})")
+
+
+def _renumber(network: Object, number: int) -> None:
+    network.properties["virtual_network_network_id"] = number
 
 
 def _vxlan_id(network: Object | None) -> int | None:

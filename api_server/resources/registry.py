@@ -1,27 +1,27 @@
 """Which types are special, and how: the one list of hooks. A type that is not here is plain create, read, update,
 delete."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from api_server.resources.addresses import FloatingIpPool, InstanceIp, PooledIp
-from api_server.resources.bgp import BgpAsAService, BgpRouter, SubCluster
+from api_server.resources.bgp import SUB_CLUSTER_IDS, BgpAsAService, BgpRouter, SubCluster
 from api_server.resources.bindings import Bindings
 from api_server.resources.devices import PhysicalRouter
 from api_server.resources.dns import VirtualDns, VirtualDnsRecord
 from api_server.resources.firewall import ApplicationPolicySet, FirewallObject, FirewallRule, ServiceGroup
-from api_server.resources.hooks import Hook, Registry
+from api_server.resources.hooks import Hook, Ranges, Registry
 from api_server.resources.interfaces import VirtualMachineInterface
 from api_server.resources.ipam import NetworkIpam
 from api_server.resources.loadbalancing import KEYS, NATIVE, ServiceApplianceSet
 from api_server.resources.logical_router import LogicalRouter
 from api_server.resources.monitoring import Alarm
-from api_server.resources.networking import BridgeDomain, ProviderNetwork, VirtualNetwork
+from api_server.resources.networking import NETWORK_IDS, BridgeDomain, ProviderNetwork, VirtualNetwork
 from api_server.resources.qos import ForwardingClass, QosConfig
 from api_server.resources.routing import RouteTarget, RoutingInstance
-from api_server.resources.security import NetworkPolicy, SecurityGroup
+from api_server.resources.security import GROUP_IDS, NetworkPolicy, SecurityGroup
 from api_server.resources.service_chaining import HostBasedService, RouteAggregate
 from api_server.resources.system import GlobalSystemConfig, GlobalVrouterConfig
-from api_server.resources.tags import Tag, TagType
+from api_server.resources.tags import CHOSEN_IDS, TYPE_IDS, VALUE_IDS, Tag, TagType, value_pools
 from api_server.resources.tenancy import Domain, Project, ServiceTemplate
 from api_server.resources.virtual_router import VirtualRouter
 
@@ -65,6 +65,20 @@ TYPES: dict[str, Sequence[Hook]] = {
     "virtual-network": (VirtualNetwork(), ProviderNetwork()),
     "virtual-router": (VirtualRouter(),),
 }
+
+
+POOLS: Mapping[str, Ranges] = dict(
+    [
+        NETWORK_IDS,
+        GROUP_IDS,
+        SUB_CLUSTER_IDS,
+        TYPE_IDS,
+        (f"{TYPE_IDS[0]}:chosen", CHOSEN_IDS),
+        *zip(value_pools("")[::-1], (CHOSEN_IDS, VALUE_IDS), strict=True),
+    ]
+)
+"""What the pools of numbers are made of that belong to no object, by name; where that ends with a colon, all that begin
+with it."""
 
 
 def registry(*, native_driver: bool = True) -> Registry:

@@ -1,14 +1,16 @@
 """security-group and network-policy: numbers and rules (contract 5.9)."""
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import uuid4
 
 from api_server.errors import BadRequest, Conflict, Forbidden
-from api_server.resources.hooks import Hook
+from api_server.resources.hooks import Held, Hook
 from api_server.resources.protocols import number_of
 from api_server.resources.subnets import parse
 from api_server.store.objects import Object
 from api_server.store.transaction import Transaction
+from api_server.store.view import View
 from schema.quoting import quote
 
 GROUP_IDS = ("security-group-id", [(8_000_001, 2**32 - 1)])
@@ -21,6 +23,8 @@ Rule = dict[str, Any]
 
 class SecurityGroup(Hook):
     """`security_group_id`: the configured one, else the lowest free; rules are checked and get a uuid."""
+
+    assigns = ("security_group_id",)
 
     FIELD = "security_group_entries"
 
@@ -37,6 +41,11 @@ class SecurityGroup(Hook):
                 check_ports(rule)
         self._number(tx, before, after)
 
+    def holds(self, tx: View, object: Object) -> Iterable[Held]:
+        number = object.properties.get("security_group_id")
+        if number is not None and not object.properties.get("configured_security_group_id"):
+            yield Held(*GROUP_IDS, number, f"security group id {number}", _renumber)
+
     @staticmethod
     def _number(tx: Transaction, before: Object | None, after: Object) -> None:
         pool, ranges = GROUP_IDS
@@ -49,6 +58,10 @@ class SecurityGroup(Hook):
         if number is None:
             raise BadRequest("No security group ID is free")
         after.properties["security_group_id"] = number
+
+
+def _renumber(group: Object, number: int) -> None:
+    group.properties["security_group_id"] = number
 
 
 class NetworkPolicy(Hook):

@@ -11,9 +11,10 @@ from collections.abc import Iterable
 
 from api_server.errors import BadRequest
 from api_server.resources.body import Body, read_fq_name
-from api_server.resources.hooks import Hook
+from api_server.resources.hooks import Held, Hook
 from api_server.store.objects import Change, Create, Delete, Object, Reference
 from api_server.store.transaction import Transaction
+from api_server.store.view import View
 from schema.quoting import quote, title
 
 PREDEFINED = {
@@ -112,6 +113,15 @@ class Tag(Hook):
         if tag_type is not None and not any(tx.taken(pool) for pool in value_pools(name)):
             yield Delete(tag_type)
 
+    def holds(self, tx: View, object: Object) -> Iterable[Held]:
+        tag_id = asked(object, "tag_id")
+        if tag_id is not None:
+            number, (given_out, chosen) = tag_id & 0xFFFF, value_pools(type_of(object.fq_name))
+            if is_chosen(number):
+                yield Held(chosen, CHOSEN_IDS, number, f"tag id {hexadecimal(tag_id, 8)}")
+            else:
+                yield Held(given_out, VALUE_IDS, number, f"tag id {hexadecimal(tag_id, 8)}", _renumber)
+
     @staticmethod
     def _number(tx: Transaction, after: Object) -> None:
         tag_type = tx.get(tx.find("tag-type", (type_of(after.fq_name),)) or "")
@@ -151,6 +161,12 @@ class TagType(Hook):
                 tx.drop_pool(pool)
         return ()
 
+    def holds(self, tx: View, object: Object) -> Iterable[Held]:
+        number, (pool, ranges) = asked(object, "tag_type_id"), TYPE_IDS
+        if number is not None and object.fq_name[-1] not in PREDEFINED:
+            found = (f"{pool}:chosen", CHOSEN_IDS) if is_chosen(number) else (pool, ranges)
+            yield Held(*found, number, f"tag type id {hexadecimal(number)}")
+
     @staticmethod
     def _number(tx: Transaction, after: Object) -> int:
         fixed, wanted = PREDEFINED.get(after.fq_name[-1]), asked(after, "tag_type_id")
@@ -165,6 +181,12 @@ class TagType(Hook):
             failed = "Failed to allocate tag type Id" if wanted is None else "Tag Type with same Id already exists"
             raise BadRequest(failed)
         return number
+
+
+def _renumber(tag: Object, number: int) -> None:
+    """Another value of its type."""
+    type_id = str(tag.properties["tag_id"])[:-4]
+    tag.properties["tag_id"] = f"{type_id}{number:04x}"
 
 
 def value_pools(tag_type: str) -> tuple[str, str]:

@@ -43,6 +43,22 @@ def migrate(database: Database) -> bool:
         raise database.explain(error) from error
 
 
+def require(database: Database) -> None:
+    """UnusableDatabase if there is none, or none of this program's version; changes nothing, and makes no file."""
+    if database.sqlite and not database.path.exists():
+        raise UnusableDatabase(f"There is no database {database.path}")
+    try:
+        with database.engine.connect() as connection:
+            version = _version(connection)
+    except sa.exc.DBAPIError as error:
+        raise database.explain(error) from error
+    if version != HEAD:
+        found = "no schema" if version is None else f"schema version {version}"
+        raise UnusableDatabase(
+            f"The database has {found}, this program works with version {HEAD}: see `vaportrail db upgrade`"
+        )
+
+
 def _migrate(database: Database, connection: sa.Connection) -> bool:
     """All of it in one transaction: a crash leaves the old schema, whole."""
     from alembic.config import Config  # noqa: PLC0415

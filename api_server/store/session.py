@@ -5,7 +5,8 @@ driver sends them. What waits is sent before any statement that could see it, an
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
+from itertools import count
 from typing import Any, NamedTuple
 
 import orjson
@@ -19,6 +20,9 @@ from api_server.errors import Unavailable, one_line
 from api_server.store.engine import Database
 
 Row = Sequence[Any]
+
+BATCH = 500
+"""Rows of a stream that are in memory at once."""
 
 
 class Lost(Unavailable):
@@ -95,6 +99,7 @@ class Session:
         self.waiting: dict[Statement, list[dict[str, Any]]] = {statement: [] for statement in order}
         self._connection: Any = None
         self._cursor: Any = None
+        self._streams = count(1)
 
     # --- statements
 
@@ -105,6 +110,16 @@ class Session:
     def all(self, statement: Statement, **values: Any) -> list[Row]:
         """Rows of a statement that cannot see what waits; else call `flush` first."""
         return self._run(statement, values).fetchall()  # type: ignore[no-any-return]
+
+    def stream(self, statement: Statement, **values: Any) -> Iterator[Row]:
+        """The rows of any number, `BATCH` of them at a time; in a transaction, which changes none of them meanwhile."""
+        self.flush()
+        text, order, fixed = statement.on(self.dialect)
+        name = {} if self.sqlite else {"name": f"stream_{next(self._streams)}"}  # one of the server's
+        with closing(self._connection.cursor(**name)) as cursor:
+            cursor.execute(text, _bind(order, fixed, values))
+            while rows := cursor.fetchmany(BATCH):
+                yield from rows
 
     def execute(self, statement: Statement, **values: Any) -> int:
         """Change rows at once, after what waits; returns how many."""

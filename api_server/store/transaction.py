@@ -115,6 +115,12 @@ class Transaction(View):
         after.created = self.now
         self._stamp(after, self.now)
         properties = orjson.dumps(after.properties)
+        self._insert(after, fq_name, properties)
+        self.known.uuids[after.type, fq_name] = after.uuid
+        self._log("create", after, events.encode(after, properties))
+        self._relink(after, {}, _links(after))
+
+    def _insert(self, after: Object, fq_name: str, properties: bytes) -> None:
         self._session.later(
             _INSERT_RESOURCE,
             uuid=after.uuid,
@@ -125,9 +131,6 @@ class Transaction(View):
             created=after.created,
             **self._row(after, properties),
         )
-        self.known.uuids[after.type, fq_name] = after.uuid
-        self._log("create", after, events.encode(after, properties))
-        self._relink(after, {}, _links(after))
 
     def _update(self, before: Object, after: Object) -> None:
         current = self._current(after.uuid)
@@ -173,7 +176,7 @@ class Transaction(View):
         self._stamp(after, max(self.now, _later(current.modified)))
         properties = orjson.dumps(after.properties)
         self._session.later(_UPDATE_RESOURCE, of=after.uuid, **self._row(after, properties))
-        fields = list(_changed(current, after))
+        fields = list(changed_fields(current, after))
         self._log("update", after, events.encode(after, properties), fields, implicit=implicit)
 
     def _stamp(self, after: Object, modified: str) -> None:
@@ -217,6 +220,19 @@ class Transaction(View):
         )
         if operation != "delete":
             self.known.objects[object.uuid] = object.copy()
+
+    # --- objects as they were, from an export: no event, nothing looked up, nothing remembered
+
+    def restore(self, object: Object, keys: Sequence[str]) -> None:
+        """Store an object with its times and its revision, but without its references: their targets come later."""
+        self._insert(object, names.join(object.fq_name), orjson.dumps(object.properties))
+        for key in keys:
+            self._session.later(_INSERT_KEY, key=key, uuid=object.uuid)
+
+    def restore_references(self, object: Object) -> None:
+        """Its own side of them."""
+        for link in _links(object).values():
+            self._session.later(_INSERT_REFERENCE, **_reference_row(object.uuid, object.type, link))
 
     # --- references
 
@@ -378,7 +394,7 @@ def _reference_row(source: str, source_type: str, link: Reference) -> dict[str, 
     }
 
 
-def _changed(before: Object, after: Object) -> Iterator[str]:
+def changed_fields(before: Object, after: Object) -> Iterator[str]:
     """Fields that differ, without the times that always do."""
     for name in sorted(before.properties.keys() | after.properties.keys()):
         old, new = before.properties.get(name), after.properties.get(name)

@@ -153,6 +153,12 @@ class View:
         """How many numbers of a pool are taken."""
         return pools.taken(self._session, [pool])[pool]
 
+    def forget(self) -> None:
+        """Rows have changed in another way than through the transaction: what was read of them holds no longer."""
+        self._session.flush()
+        for read in self.known:
+            read.clear()
+
     def _current(self, uuid: str) -> Object | None:
         """The remembered object itself: not to be changed."""
         objects = self.known.objects
