@@ -9,9 +9,9 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from itertools import count
-from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule, run_state_machine_as_test
@@ -223,15 +223,18 @@ class Allocator(RuleBasedStateMachine):
         assert counted == [subnet.counted for subnet in self.subnets]
 
 
-def test_no_address_is_given_twice_and_none_withheld(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("database", "examples"), [("sqlite_url", 40), ("postgres_url", 8)])
+def test_no_address_is_given_twice_and_none_withheld(
+    request: pytest.FixtureRequest, database: str, examples: int
+) -> None:
     with asyncio.Runner() as runner:
-        store = runner.run(Store.open(f"sqlite:///{tmp_path}/objects.db"))
+        store = runner.run(Store.open(request.getfixturevalue(database)))
         client = Client(store)
         runner.run(client.start("p1"))
         try:
             run_state_machine_as_test(  # type: ignore[no-untyped-call]
                 lambda: Allocator(runner, client),
-                settings=settings(max_examples=40, stateful_step_count=40, deadline=None),
+                settings=settings(max_examples=examples, stateful_step_count=40, deadline=None),
             )
         finally:
             runner.run(store.close())
