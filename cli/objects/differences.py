@@ -51,6 +51,9 @@ ALLOCATED = {"virtual_network_network_id", "security_group_id", "tag_id"}
 """Numbers that the server gives, and takes from no client (contract 5.2, 5.9, 5.10)."""
 
 
+UPDATABLE = ("enable", "description")  # of `id_perms`; the server ignores the rest (contract 2.8)
+
+
 def created(type: ResourceType, fq_name: Sequence[str], declared: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a create. Every reference says its attribute, if only that it has none (contract 2.6); one to a
     child of its own has to wait, for the child comes later."""
@@ -78,6 +81,8 @@ def changed(type: ResourceType, stored: Mapping[str, Any], declared: Mapping[str
             wanted = _references(stored.get(name) or (), value or ())
         elif value is None:
             wanted = None
+        elif name == "id_perms":
+            wanted = merge(stored.get(name), {key: value[key] for key in UPDATABLE if key in value})
         else:
             wanted = _property(type.properties[name], stored.get(name), value)
         before = stored.get(name)

@@ -1,10 +1,12 @@
 """`key=value`, `key.member=value` and `key-`: values by the types of the object model. Pure.
 
-loadbalancer_properties.admin_state=false      a member of a property; the others stay
-annotations.owner=me                           an element of a map property
-network_policy_refs=p1,p2                      references, by paths without their type
-ipam_subnets='{"subnets": [...]}'              JSON, for what has no short form
-display_name-                                  away with it
+    loadbalancer_properties.admin_state=false      a member of a property; the others stay
+    annotations.owner=me                           an element of a map property
+    network_policy_refs=p1,p2                      references, by paths without their type
+    ipam_subnets='{"subnets": [...]}'              JSON, for what has no short form
+    display_name-                                  away with it
+
+What is written is checked as the server would check it, so that a mistake is said before anything is sent.
 """
 
 import json

@@ -1,5 +1,6 @@
 """YAML as people write it, read by the rules of YAML 1.2."""
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -78,3 +79,9 @@ def test_what_is_no_yaml_is_said_in_a_sentence(text: str, says: str) -> None:
 
 def test_a_name_stands_on_one_line() -> None:
     assert notation.dump({"fq_name": ["a", "b"], "x": [{"y": "1"}]}) == "fq_name: [a, b]\nx:\n  - y: '1'\n"
+
+
+@given(st.text() | st.text("[]{}:,-&*!|>'\"#%@?\n ab1.", max_size=40))
+def test_any_text_is_read_or_refused_in_a_sentence(text: str) -> None:
+    with contextlib.suppress(Failure):
+        assert isinstance(notation.load(text, "f"), list)

@@ -37,6 +37,7 @@ SUBNET = {"subnet": {"ip_prefix": "10.0.0.0", "ip_prefix_len": 24}}
 STORED = {
     "display_name": "vn",
     "is_shared": False,
+    "id_perms": {"enable": True, "user_visible": True, "creator": None, "last_modified": "t"},
     "annotations": {"key_value_pair": [{"key": "a", "value": "1"}, {"key": "b", "value": "2"}]},
     "network_ipam_refs": [
         {"to": ["d", "p", "i"], "uuid": "u1", "href": "h",
@@ -59,6 +60,7 @@ STORED = {
         {"network_policy_refs": [{"to": ["d", "p", "b"]}, {"uuid": "pa"}]},
         {"mac_aging_time": None},
         {"route_table_refs": []},
+        {"id_perms": {"enable": True, "user_visible": False, "creator": "me"}},
     ],
 )
 def test_no_difference(declared: dict[str, Any]) -> None:
@@ -71,6 +73,7 @@ def test_no_difference(declared: dict[str, Any]) -> None:
         ({"display_name": "x", "is_shared": False}, {"display_name": "x"}),
         ({"display_name": None}, {"display_name": None}),
         ({"is_shared": True}, {"is_shared": True}),
+        ({"id_perms": {"enable": False}}, {"id_perms": STORED["id_perms"] | {"enable": False}}),
         (
             {"annotations": {"key_value_pair": [{"key": "b", "value": "3"}, {"key": "A", "value": "4"}]}},
             {"annotations": {"key_value_pair": [

@@ -1,12 +1,14 @@
 """Files of objects in all their forms, and the order in which what they declare can be made."""
 
+import contextlib
 import itertools
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.objects import documents, plan
+from cli import notation
+from cli.objects import differences, documents, plan
 from cli.objects.documents import Declared
 from cli.output import Failure
 
@@ -158,3 +160,23 @@ def test_parents_of_which_there_may_be_several_are_all_looked_for() -> None:
     )
     keys = {each.key: each for each in (project, machine, interface)}
     assert documents.dependencies(interface, keys) == [project.key]
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+NAMES = ["type", "fq_name", "uuid", "parent_type", "project", "loadbalancers", "tag_refs", "annotations", "id_perms",
+         "loadbalancer_properties", "virtual_machine_interface_refs", "display_name"]  # fmt: skip
+OBJECTS = st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=5)
+
+
+@given(OBJECTS | st.builds(lambda fields: {**fields, "type": "loadbalancer", "fq_name": "a:b:c"}, OBJECTS))
+def test_whatever_a_file_says_it_is_objects_or_a_sentence(document: object) -> None:
+    declared: list[Declared] = []
+    with contextlib.suppress(Failure):
+        declared = read(notation.dump(document))
+    for each in declared:
+        assert differences.created(each.type, each.fq_name, each.fields).keys() <= each.fields.keys()
+        assert each.key not in documents.dependencies(each, {each.key: each})

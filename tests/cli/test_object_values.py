@@ -1,8 +1,11 @@
 """`key=value` by the types of the object model, and paths."""
 
+import contextlib
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import schema
 from cli.objects import paths, values
@@ -134,3 +137,11 @@ def test_a_type_is_no_object() -> None:
 )
 def test_the_end_of_a_name_means_it(name: str, means: bool) -> None:
     assert paths.matches(name, ["a", "b", "c"]) is means
+
+
+@given(st.sampled_from(["loadbalancer", "virtual-network", "qos-config"]), st.data())
+def test_whatever_is_assigned_it_is_a_change_or_a_sentence(type: str, data: st.DataObject) -> None:
+    key = data.draw(st.sampled_from(sorted(values.keys(TYPES[type]))) | st.text(max_size=5))
+    text = data.draw(st.text(max_size=8) | st.sampled_from(["{}", "[]", "[{}]", "null", "[" * 2000, "1e99", "\ud800"]))
+    with contextlib.suppress(Misuse):
+        assert len(change(type, BALANCER if type == "loadbalancer" else {}, f"{key}={text}")) == 1
