@@ -29,7 +29,7 @@ class GlobalSystemConfig(Hook):
             return
         self._log_statistics(after)
         self._asn(tx, before, after)
-        self._bgp_ports(tx, before, after)
+        self._check_bgp_ports(tx, before, after)
 
     @staticmethod
     def _log_statistics(after: Object) -> None:
@@ -61,17 +61,20 @@ class GlobalSystemConfig(Hook):
             )
 
     @staticmethod
-    def _bgp_ports(tx: Transaction, before: Object, after: Object) -> None:
-        asked = after.properties.get("bgpaas_parameters")
-        was = before.properties.get("bgpaas_parameters")
-        if not asked or asked == was:
+    def _check_bgp_ports(tx: Transaction, before: Object, after: Object) -> None:
+        now, then = _bgp_ports(after), _bgp_ports(before)
+        if now == then:
             return
-        now, then = BGP_PORTS | asked, BGP_PORTS | (was or {})
         if now["port_start"] > now["port_end"]:
             raise BadRequest("Invalid Port range specified")
         shrunk = now["port_start"] > then["port_start"] or now["port_end"] < then["port_end"]
         if shrunk and tx.holding("bgp-as-a-service", ""):
             raise BadRequest("BGP Port range cannot be shrunk")
+
+
+def _bgp_ports(config: Object) -> dict[str, int]:
+    given = config.properties.get("bgpaas_parameters") or {}
+    return BGP_PORTS | {name: port for name, port in given.items() if port is not None}
 
 
 class GlobalVrouterConfig(Hook):
