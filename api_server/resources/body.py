@@ -15,6 +15,9 @@ from schema.model import ReferenceField, ResourceType
 from schema.quoting import quote
 from schema.validation import InvalidValue, check_mandatory, validate_attr, validate_property
 
+ROOT = "config-root"
+"""What Contrail calls the parent of an object that has none."""
+
 # Characters that XML 1.0 cannot carry (Contrail's daemons speak XML), NUL among them.
 ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 

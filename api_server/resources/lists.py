@@ -7,6 +7,7 @@ from uuid import UUID
 
 from api_server.errors import BadRequest, NotFound
 from api_server.resources import filters, sharing
+from api_server.resources.body import ROOT
 from api_server.resources.filters import Filter
 from api_server.resources.standard import NOBODY, Caller
 from schema.model import ObjectModel, ResourceType
@@ -77,7 +78,7 @@ def _parent_name(
     found = model.find(named) if isinstance(named, str) else None
     if found is None:
         raise NotFound(f"Resource type '{quote(named)}' not found")
-    if found.name not in type.parents:
+    if found.name not in type.parents and not (found.name == ROOT and type.is_root):
         raise BadRequest(f"Invalid parent type: {quote(named)}. Allowed types: {list(type.parents)}")
     return tuple(text.split(":")), [found.name]
 

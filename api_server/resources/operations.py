@@ -11,7 +11,7 @@ from typing import Any
 
 from api_server.errors import BadRequest, Conflict, NotFound
 from api_server.resources import standard
-from api_server.resources.body import Body, Link
+from api_server.resources.body import ROOT, Body, Link
 from api_server.resources.hooks import Registry, perform
 from api_server.resources.quotas import Quotas
 from api_server.resources.standard import NOBODY, Caller
@@ -20,9 +20,6 @@ from api_server.store.objects import Change, Create, Delete, Object, Origin, Ref
 from api_server.store.transaction import Transaction
 from schema.model import ObjectModel, ReferenceField, ResourceType
 from schema.quoting import quote
-
-ROOT = "config-root"
-"""What Contrail calls the parent of an object that has none."""
 
 # What a client decides of id_perms (contract 2.4 and 2.8).
 ID_PERMS_CREATE = ("enable", "description", "user_visible", "creator")

@@ -56,6 +56,7 @@ async def test_forms(client: httpx.AsyncClient, lab: dict[str, dict[str, Any]]) 
     assert await get(client, path, **one, exclude_hrefs="x") == {
         "loadbalancer-pools": [{name: value for name, value in plain.items() if name != "href"}]
     }
+    assert await get(client, path, **one, fields="") == {"loadbalancer-pools": [plain | parents]}
     assert await get(client, path, **one, fields="nonsense") == {"loadbalancer-pools": [plain | parents]}
     assert await get(client, path, **one, fields="display_name,loadbalancer_listener_refs,nonsense") == {
         "loadbalancer-pools": [
@@ -90,6 +91,18 @@ async def test_order_and_anchors(client: httpx.AsyncClient, lab: dict[str, dict[
         ("loadbalancer-members", {"parent_fq_name_str": pool_name, "parent_type": "loadbalancer-pool"},
          ["b", "a", "c"]),
         ("loadbalancer-members", {"parent_fq_name_str": "no:such:pool"}, []),
+        ("loadbalancer-members", {"parent_fq_name_str": ""}, []),
+        ("domains", {"parent_fq_name_str": "x", "parent_type": "config-root"}, []),
+        ("loadbalancer-members", {"parent_fq_name_str": pool_name, "parent_id": nobody}, ["b", "a", "c"]),
+        ("loadbalancer-members", {"parent_id": uuid["pool"], "obj_uuids": f"{uuid['a']},{uuid['b']}"}, ["b", "a"]),
+        ("loadbalancer-members", {"parent_id": ""}, []),
+        ("loadbalancer-members", {"obj_uuids": ""}, []),
+        ("loadbalancer-members", {"back_ref_id": ""}, []),
+        ("loadbalancer-members", {"fq_names": f"{pool_name}:c,no:such,{pool_name}:a", "obj_uuids": uuid["b"]},
+         ["b", "c", "a"]),
+        ("loadbalancer-members", {"fq_names": "no:such"}, []),
+        ("loadbalancer-members", {"fq_names": "no:such", "obj_uuids": uuid["b"]}, ["b"]),
+        ("loadbalancer-members", {"filters": ""}, ["a", "b", "c"]),
         ("loadbalancer-members", {"obj_uuids": f"{uuid['c']},{nobody},{uuid['b']}"}, ["c", "b"]),
         ("loadbalancer-members", {"obj_uuids": uuid["lb1"]}, []),
         ("loadbalancer-members", {"fq_names": f"{pool_name}:a,no:such"}, ["a"]),

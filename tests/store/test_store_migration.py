@@ -56,6 +56,27 @@ async def test_a_newer_database_is_refused_in_a_sentence(url: str) -> None:
         await Store.open(url)
 
 
+async def test_what_was_shared_before_is_found_after(url: str) -> None:
+    one, two = "5f7cb6e7-9c1c-4b0e-9f0e-1f3f0d5b8a11", "6f7cb6e7-9c1c-4b0e-9f0e-1f3f0d5b8a12"
+    shares = {
+        "nobody": {"global_access": 0, "share": []},
+        "all": {"global_access": 5, "share": []},
+        "one": {"global_access": 0, "share": [{"tenant": one.replace("-", ""), "tenant_access": 5}]},
+        "two": {"global_access": 7, "share": [{"tenant": f"domain:{two}"}, {"tenant": f"tenant:{one}"}]},
+    }
+    old = {name: make("project", name, perms2=perms2) for name, perms2 in shares.items()}
+    store = await Store.open(url)
+    await create(store, make("domain", "without"), *old.values())
+    await store.close()
+    with Database.at(url).engine.begin() as connection:
+        connection.execute(sa.text("update alembic_version set version_num = '0002'"))
+    store = await Store.open(url)
+    for scope, names in {"global": ["all", "two"], f"tenant:{one}": ["one", "two"], f"domain:{two}": ["two"]}.items():
+        found = await store.read(lambda reader, key=f"shared:project:{scope}": reader.by_keys([key]))
+        assert found == sorted(old[name].uuid for name in names)
+    await store.close()
+
+
 async def test_two_servers_may_start_at_once(postgres_url: str) -> None:
     opened = await asyncio.gather(*[Store.open(postgres_url) for _ in range(3)])
     for number, store in enumerate(opened, 1):
