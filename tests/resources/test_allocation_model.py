@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule, run_state_machine_as_test
 from resource_client import DOMAIN, IPAM, Client
 
+from api_server.care.check import Report, check
 from api_server.errors import ApiError
 from api_server.resources import reservations
 from api_server.resources.allocation import Wanted
@@ -228,7 +229,8 @@ def test_no_address_is_given_twice_and_none_withheld(
     request: pytest.FixtureRequest, database: str, examples: int
 ) -> None:
     with asyncio.Runner() as runner:
-        store = runner.run(Store.open(request.getfixturevalue(database)))
+        url = request.getfixturevalue(database)
+        store = runner.run(Store.open(url))
         client = Client(store)
         runner.run(client.start("p1"))
         try:
@@ -238,3 +240,4 @@ def test_no_address_is_given_twice_and_none_withheld(
             )
         finally:
             runner.run(store.close())
+    assert check(url) == Report()
