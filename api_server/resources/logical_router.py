@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from api_server.errors import BadRequest, Conflict
+from api_server.resources import vpns
 from api_server.resources.hooks import Hook
 from api_server.resources.routing import check_route_targets
 from api_server.store.objects import Change, Create, Delete, Object, Reference, Update
@@ -30,10 +31,7 @@ class LogicalRouter(Hook):
             after.references[NETWORKS] = [*after.references.get(NETWORKS, ()), own]
         check_route_targets(tx, before, after)
         self._interfaces(tx, before, after)
-        for vpn in tx.get_many(after.targets("bgpvpn")):
-            if (vpn.properties.get("bgpvpn_type") or "l3") != "l3":
-                raise BadRequest("Only bgpvpn type 'l3' can be associated to a logical router: "
-                                 f"{':'.join(vpn.fq_name)} is {vpn.properties['bgpvpn_type']}")  # fmt: skip
+        vpns.check_router(tx, before, after)
 
     def further(self, tx: Transaction, before: Object | None, after: Object | None) -> Iterable[Change]:
         if after is None:

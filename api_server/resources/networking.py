@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from api_server.errors import BadRequest, Conflict, Forbidden
+from api_server.resources import vpns
 from api_server.resources.allocation import forget, is_unmanaged, network_sources, own_sources
 from api_server.resources.hooks import Held, Hook, Ranges
 from api_server.resources.ipam import VirtualNetworkSubnets
@@ -27,7 +28,7 @@ class VirtualNetwork(Hook):
         self._share(before, after)
         check_route_targets(tx, before, after)
         self._service_chains(after)
-        self._vpns(tx, after)
+        vpns.check_network(tx, before, after)
         VirtualNetworkSubnets.prepare(tx, before, after)
 
     def release(self, tx: Transaction, before: Object) -> Iterable[Change]:
@@ -137,18 +138,6 @@ class VirtualNetwork(Hook):
             raise Conflict(
                 "Multi policy service chains are not supported, with both import export external route targets"
             )
-
-    @staticmethod
-    def _vpns(tx: Transaction, after: Object) -> None:
-        """A network that forwards on one layer only is in VPNs of that layer."""
-        mode = (after.properties.get("virtual_network_properties") or {}).get("forwarding_mode") or "l2_l3"
-        if mode == "l2_l3":
-            return
-        for vpn in tx.get_many(after.targets("bgpvpn")):
-            if (kind := vpn.properties.get("bgpvpn_type") or "l3") != mode:
-                raise BadRequest(
-                    f"Cannot associate bgpvpn type '{kind}' with a virtual network in forwarding mode '{mode}'"
-                )
 
 
 class ProviderNetwork(Hook):

@@ -184,14 +184,6 @@ async def test_service_chains_of_several_policies_want_targets_apart(client: Cli
             await client.update(network, **change)
 
 
-async def test_a_vpn_is_of_the_layer_that_the_network_forwards_on(client: Client) -> None:
-    vpn = await client.create("bgpvpn", (DOMAIN, "p1", "vpn"), bgpvpn_type="l2")
-    network = await client.create("virtual-network", VN, bgpvpn_refs=[to(vpn)])
-    with pytest.raises(BadRequest, match="Cannot associate bgpvpn type 'l2'"):
-        await client.update(network, virtual_network_properties={"forwarding_mode": "l3"})
-    await client.update(network, virtual_network_properties={"forwarding_mode": "l2"})
-
-
 # --- its routing instance
 
 
