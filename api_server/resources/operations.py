@@ -113,9 +113,8 @@ class Operations:
     def perms2(self, tx: Transaction, after: Object, given: dict[str, Any] | None, owner: str) -> dict[str, Any]:
         """The client's own members, else the owner of the parent object; below a domain, and of what stands alone,
         the owner given (contract 2.4)."""
-        if not (given or {}).get("owner") and after.parent_uuid and after.parent_type != "domain":
-            parent = tx.get(after.parent_uuid)
-            owner = standard.owner(parent) if parent else owner
+        if not (given or {}).get("owner"):
+            owner = standard.inherited_owner(tx, after, owner)
         return merge(standard.perms2(owner), given)
 
     # --- references

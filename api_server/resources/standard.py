@@ -51,6 +51,13 @@ def owner(object: Object) -> str:
     return str((object.properties.get("perms2") or {}).get("owner") or DEFAULT_OWNER)
 
 
+def inherited_owner(tx: Transaction, object: Object, otherwise: str = DEFAULT_OWNER) -> str:
+    """That of the parent; of what stands alone or below a domain, `otherwise`."""
+    below = object.parent_uuid if object.parent_type != "domain" else None
+    parent = tx.get(below) if below is not None else None
+    return owner(parent) if parent is not None else otherwise
+
+
 def complete(tx: Transaction, object: Object) -> None:
     """Fill in what is missing, in place; members of id_perms and perms2 that are there stay."""
     object.uuid = object.uuid or tx.new_uuid()
@@ -58,5 +65,6 @@ def complete(tx: Transaction, object: Object) -> None:
     object.modified = object.modified or tx.now
     properties = object.properties
     properties["id_perms"] = id_perms(object.uuid, object.created) | (properties.get("id_perms") or {})
-    properties["perms2"] = perms2() | (properties.get("perms2") or {})
+    given = properties.get("perms2") or {}
+    properties["perms2"] = perms2(given.get("owner") or inherited_owner(tx, object)) | given
     properties.setdefault("display_name", object.fq_name[-1])

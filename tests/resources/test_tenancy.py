@@ -68,9 +68,13 @@ async def test_a_project_with_an_id_of_its_own_owns_itself(client: Client) -> No
     uuid = "0b5d2c1e-7a3f-4c7e-9f63-0d6a5f1c2b3a"
     project = await client.create("project", (DOMAIN, "mine"), uuid=uuid)
     assert project.properties["perms2"]["owner"] == uuid.replace("-", "")
-    assert (await client.create("virtual-network", (*project.fq_name, "vn"))).properties["perms2"][
-        "owner"
-    ] == uuid.replace("-", "")
+    await client.create("virtual-network", (*project.fq_name, "vn"))
+    for kind, names in (
+        ("virtual-network", ["vn"]), ("routing-instance", ["vn", "vn"]),
+        ("application-policy-set", ["default-application-policy-set"]),
+    ):  # fmt: skip
+        below = await client.find(kind, (*project.fq_name, *names))
+        assert below.properties["perms2"]["owner"] == uuid.replace("-", "")
     assert (await client.find("project", PROJECT)).properties["perms2"]["owner"] == "cloud-admin"
 
 
