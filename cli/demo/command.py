@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cli.demo.stage import Stage
 
 NODE = "demo"
+SERVICE = "ns-user-1-service-web-clusterip"
 SERVER_PORT = 8082  # as INTROSPECT_PORT the default, so that the lines to try need no options
 
 
@@ -145,8 +146,11 @@ def _invite(narrator: "Narrator", url: str, stage: "Stage") -> None:
     if shutil.which("vaportrail") is None:
         narrator.say(f"vaportrail is {Path(sys.executable).with_name('vaportrail')}")
     narrator.command("curl", "-s", f"{url}/loadbalancers?detail=true")
+    api = () if url.endswith(f":{SERVER_PORT}") else ("--api", url)
+    narrator.command("vaportrail", "tree", f"loadbalancer/{SERVICE}", *api)
+    narrator.command("vaportrail", "service", "show", SERVICE, *api)
     option = () if stage.introspect.endswith(f":{INTROSPECT_PORT}") else ("--introspect", stage.introspect)
-    for words in (("rt",), ("nh",), ("vif",), ("flow",), ("why", "ns-user-1-service-web-clusterip"), ("status",)):
+    for words in (("rt",), ("nh",), ("vif",), ("flow",), ("why", SERVICE), ("status",)):
         narrator.command("vaportrail", *words, *option)
     if isinstance(stage, KernelStage):
         narrator.command("vaportrail", "exec", CLIENT, "curl", "-s", "http://10.105.139.153:8888/")
