@@ -1,23 +1,21 @@
 """What the shell is offered at Tab, by the protocol that the completion scripts speak."""
 
 import socket
-import subprocess
 
 import pytest
 from cli_runs import Shell
+from typer.testing import CliRunner
 
-from cli.demo.programs import ENVIRONMENT, VAPORTRAIL
+from cli.main import app
 from cli.objects import completion
 
 
 def offered(api: str, line: str) -> list[str]:
-    words = line.split(" ")
     environment = {
-        **ENVIRONMENT, "VAPORTRAIL_API": api, "_VAPORTRAIL_COMPLETE": "complete_bash",
-        "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1),
+        "VAPORTRAIL_API": api, "_VAPORTRAIL_COMPLETE": "complete_bash",
+        "COMP_WORDS": line, "COMP_CWORD": str(line.count(" ")),
     }  # fmt: skip
-    command = [VAPORTRAIL[0], "-c", "from cli.main import main; import sys; sys.argv[0] = 'vaportrail'; main()"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=60)
+    done = CliRunner().invoke(app, [], prog_name="vaportrail", env=environment)
     assert done.stderr == ""
     return [line for line in done.stdout.splitlines() if line]
 
