@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from contrail_objects import Maker, vnc_api
 
+from api_server import care
 from cli.demo.programs import Program
 
 _NUMBERS = count(1)
@@ -14,10 +15,11 @@ _NUMBERS = count(1)
 
 @pytest.fixture(scope="session")
 def contrail_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One server for all these tests: each works in a project of its own."""
-    database = tmp_path_factory.mktemp("contrail") / "client.db"
-    with Program("serve", "--port", "0", "--database", f"sqlite:///{database}") as server:
+    """One server for all these tests: each works in a project of its own. What they leave needs no repair."""
+    database = f"sqlite:///{tmp_path_factory.mktemp('contrail')}/client.db"
+    with Program("serve", "--port", "0", "--database", database) as server:
         yield server.wait_ready()
+    assert care.check(database) == care.Report()
 
 
 @pytest.fixture

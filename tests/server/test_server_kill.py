@@ -19,6 +19,7 @@ import httpx
 import pytest
 from serverlab import PROJECT
 
+from api_server import care
 from cli.demo.programs import Program
 
 KILLS = 50
@@ -184,3 +185,4 @@ async def test_kill_at_random_points(tmp_path: Path) -> None:
         url = program.wait_ready()
         await check(url, writers)
         await replay(url)
+    assert care.check(f"sqlite:///{tmp_path}/kill.db") == care.Report()
