@@ -177,6 +177,20 @@ async def test_subnets_are_counted_over_all_networks(client: Client) -> None:
     assert refusal.value.text == "quota limit (2) exceeded for resource subnet"
 
 
+async def test_firewall_groups_are_sets_of_policies_that_bear_their_own_tag(client: Client) -> None:
+    await limited(client, firewall_group=1)
+    for number, name in enumerate("ab"):
+        policies = await client.create("application-policy-set", (*PROJECT, name), parent_type="project")
+        tag = await client.create("tag", (*PROJECT, f"neutron_fwaas={policies.uuid}"), parent_type="project",
+                                  tag_type_name="neutron_fwaas", tag_value=policies.uuid)  # fmt: skip
+        if number == 0:
+            await client.ref_update(policies, "ADD", tag)
+        else:
+            with pytest.raises(OverQuota) as refusal:
+                await client.ref_update(policies, "ADD", tag)
+            assert refusal.value.text == "quota limit (1) exceeded for resource firewall_group"
+
+
 # --- at once
 
 
