@@ -30,12 +30,13 @@ USER_DEFINED, FLAT = "user-defined-subnet", "flat-subnet"
 @dataclass(frozen=True, slots=True)
 class Source:
     """owner: the virtual-network, or the network-ipam if flat. uuid: the `subnet_uuid` clients name it by; all flat
-    subnets of an ipam have that of the network's reference to it. tag: of the subscriber a subnetting ipam has given
-    the whole subnet to."""
+    subnets of an ipam have that of the network's reference to it. subnetting: the ipam's subnets go to one subscriber
+    each. tag: of the subscriber who has this one."""
 
     owner: Object
     subnet: Subnet
     uuid: str | None
+    subnetting: bool = False
     tag: str | None = None
 
     @property
@@ -45,11 +46,6 @@ class Source:
     @property
     def flat(self) -> bool:
         return self.owner.type == "network-ipam"
-
-    @property
-    def subnetting(self) -> bool:
-        """Its subnets go to one subscriber each."""
-        return bool(self.owner.properties.get("ipam_subnetting"))
 
     @property
     def automatic(self) -> tuple[str, list[Range]]:
@@ -108,7 +104,11 @@ def ipam_entries(ipam: Object) -> list[dict[str, Any]]:
 
 
 def flat_sources(ipam: Object, uuid: str | None = None) -> list[Source]:
-    return [Source(ipam, read(entry), uuid, entry.get("subscriber_tag") or None) for entry in ipam_entries(ipam)]
+    subnetting = bool(ipam.properties.get("ipam_subnetting"))
+    return [
+        Source(ipam, read(entry), uuid, subnetting, (entry.get("subscriber_tag") or None) if subnetting else None)
+        for entry in ipam_entries(ipam)
+    ]
 
 
 def own_sources(network: Object) -> list[Source]:

@@ -284,6 +284,17 @@ async def test_a_subnetting_ipam_gives_each_subscriber_a_subnet(client: Client) 
     assert await tags() == [None, "y"]
 
 
+async def test_a_tag_means_nothing_where_subnets_are_shared(client: Client) -> None:
+    ipam = await client.create(
+        "network-ipam", (DOMAIN, "p1", "pods"), ipam_subnet_method="flat-subnet",
+        ipam_subnets={"subnets": [subnet("10.32.0.0/24", subscriber_tag="x")]},
+    )  # fmt: skip
+    network = await client.flat_network("pods", ipam)
+    assert address(await client.instance_ip("a", network)) == "10.32.0.252"
+    with pytest.raises(BadRequest):
+        await subscriber(client, "b", network, "x")
+
+
 # --- pools of virtual-routers
 
 
