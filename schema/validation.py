@@ -6,7 +6,8 @@ another exception. Numbers sent as text become numbers, fractions are cut off, h
 equal keys of a map the later wins. Members that are missing are not filled in and null members are kept.
 
 Empty values (null, "", 0, false, [], {}) are not validated, as in Contrail; one that has not even the type of its
-place, as `[]` for a text, becomes null, so that a reader of stored objects can rely on types.
+place, as `[]` for a text, becomes null, so that a reader of stored objects can rely on types. Elements of a list are
+validated, empty or not; null is none.
 
 A type is compiled with pydantic's core when it is first used. Scalars are checked by functions of our own: pydantic's
 idea of a number that may be sent as text is not Contrail's.
@@ -36,6 +37,12 @@ SMALLEST, LARGEST = -(2**63), 2**64 - 1
 """What JSON decoders and encoders carry exactly; the largest are the halves of a uuid."""
 
 JSON_TYPES: Mapping[str, tuple[type, ...]] = {"string": (str,), "integer": (int, float), "boolean": (bool,)}
+
+PATTERNS: Mapping[str, str] = {
+    "CommunityAttribute": "Invalid community format {0}. Change to 'number:number'",
+    "ServiceInterfaceType": "Invalid service interface type {0}. Valid values are: {1}",
+}
+"""Contrail's words for a text that does not have the form of its type, and for that form."""
 
 Check = Callable[[Any], Any]
 
@@ -111,10 +118,8 @@ class _Place:
         """Something inside a value of a complex type."""
         return self.invalid(f"Error validating {self.noun} {self.name} value {quote(value)} {reason}", reason)
 
-    def no_object(self, type: str, value: Any, path: str = "") -> InvalidValue:
-        return self.invalid(
-            f"Error in {self.noun} {self.name}{path} type <class '{CLASS}{type}'> value of {quote(value)}"
-        )
+    def no_object(self, type: str, value: Any) -> InvalidValue:
+        return self.invalid(f"Error in {self.noun} {self.name} type <class '{CLASS}{type}'> value of {quote(value)}")
 
     def validate(self, type: str, value: Any, shown: Any = None) -> Any:
         try:
@@ -128,16 +133,17 @@ class _Place:
         if kind in {"extra_forbidden", "invalid_key"}:
             where = f"class <class '{CLASS}{_type_at(type, loc[:-1])}'>"
             return self.invalid_member(shown, f"{where} does not have field {quote(loc[-1])}")
-        if kind == "dict_type":
-            path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in loc)
-            return self.no_object(_type_at(type, loc), error["input"], path)
+        if kind == "dict_type" and not loc:
+            return self.no_object(type, value)
         member = next((step for step in reversed(loc) if isinstance(step, str)), self.name)
+        if kind == "dict_type":
+            return self.invalid_member(shown, f"{member}: object expected instead of {quote(error['input'])}")
         if kind == "list_type":
             return self.invalid_member(shown, f"Field {member} must be a list. Received value: {quote(error['input'])}")
         if kind == WHOLE:
             return self.invalid_member(shown, error["msg"])
         reason = f"{member}: {error['msg']}"
-        if not isinstance(value, dict):
+        if type not in load().complex_types:
             return self.invalid(f"Error validating {self.noun} {reason}", reason)
         return self.invalid_member(shown, reason)
 
@@ -178,7 +184,7 @@ def _validator(type: str) -> SchemaValidator:
 
 
 def _schema(type: str) -> core_schema.CoreSchema:
-    """What is not empty: one value of a type."""
+    """One value of a type, empty or not: `_optional` lets empty ones pass, and elements of a list are none of its."""
     model = load()
     complex_type = model.complex_types.get(type)
     if complex_type is None:
@@ -199,12 +205,14 @@ def _member(member: Member) -> core_schema.CoreSchema:
 
 
 def _optional(types: tuple[type, ...], schema: core_schema.CoreSchema) -> core_schema.CoreSchema:
-    return core_schema.no_info_before_validator_function(partial(_or_null, types), core_schema.nullable_schema(schema))
+    return core_schema.no_info_wrap_validator_function(partial(_unless_empty, types), schema)
 
 
-def _or_null(types: tuple[type, ...], value: Any) -> Any:
+def _unless_empty(types: tuple[type, ...], value: Any, check: Check) -> Any:
     """Not isinstance: false is no number here."""
-    return value if value or type(value) in types else None
+    if value:
+        return check(value)
+    return value if type(value) in types else None
 
 
 def _json_types(type: str) -> tuple[type, ...]:
@@ -241,7 +249,7 @@ def _integer(simple: SimpleType | None, value: Any) -> int:
     least, most = SMALLEST, LARGEST
     if simple is not None and simple.minimum is not None and simple.maximum is not None:
         least, most = simple.minimum, simple.maximum
-    if value and not least <= number <= most:
+    if not least <= number <= most:
         _refuse(f"value must be between {least} and {most}")
     return number
 
@@ -265,11 +273,13 @@ def _string(simple: SimpleType | None, value: Any) -> str:
         _refuse("text must not contain NUL")
     if not value.isascii() and not _encodable(value):
         _refuse("text must be Unicode, without surrogates")
-    if simple is not None and value:
+    if simple is not None:
         if simple.enum and value not in simple.enum:
             _refuse(f"value must be one of {list(simple.enum)}")
         if simple.pattern is not None and not re.fullmatch(simple.pattern, value):
-            _refuse(f"value must match {simple.pattern}, not {quote(value)}")
+            _refuse(
+                PATTERNS.get(simple.name, "value must match {1}, not {0}").format(quote(value), simple.pattern), WHOLE
+            )
     return value
 
 
@@ -287,14 +297,13 @@ def _encodable(text: str) -> bool:
 def _clear_host_bits(subnet: dict[str, Any]) -> dict[str, Any]:
     """10.1.1.5/24 is stored as 10.1.1.0/24."""
     for name in ("ip_prefix", "ip_prefix_len"):
-        if subnet and subnet.get(name) is None:
+        if subnet.get(name) is None:
             _refuse(f"Subnet type needs its {name}", WHOLE)
-    if subnet:
-        text = f"{subnet['ip_prefix']}/{subnet['ip_prefix_len']}"
-        try:
-            subnet["ip_prefix"] = str(ipaddress.ip_network(text, strict=False).network_address)
-        except ValueError:
-            _refuse(f"Subnet type '{quote(text)}' is invalid", WHOLE)
+    text = f"{subnet['ip_prefix']}/{subnet['ip_prefix_len']}"
+    try:
+        subnet["ip_prefix"] = str(ipaddress.ip_network(text, strict=False).network_address)
+    except ValueError:
+        _refuse(f"Subnet type '{quote(text)}' is invalid", WHOLE)
     return subnet
 
 

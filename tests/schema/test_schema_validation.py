@@ -20,6 +20,10 @@ from schema.validation import (
 
 NETWORK = MODEL.types["virtual-network"]
 INTERFACE = MODEL.types["virtual-machine-interface"]
+SYSTEM = ResourceType(
+    "x", "x", "xs", "", "", (), True, {"autonomous_systems": Property("autonomous_systems", "AutonomousSystemsType")},
+    references={}, children={}, back_references={},
+)  # fmt: skip
 LISTENER = MODEL.types["loadbalancer-listener"]
 MEMBER = MODEL.types["loadbalancer-member"]
 MONITOR = MODEL.types["loadbalancer-healthmonitor"]
@@ -60,7 +64,7 @@ A_PAIR = "Error validating property annotations value {'key_value_pair': [{'k': 
         (NETWORK, KIND, "x", "value must be one of ['infra', 'tenant', 'internal', 'routed']"),
         (NETWORK, "annotations", [1], f"Error in property annotations type <class '{XSD}KeyValuePairs'> value of [1]"),
         (NETWORK, "annotations", pairs({"k": 1}), f"{A_PAIR}'{XSD}KeyValuePair'> does not have field k"),
-        (NETWORK, "annotations", pairs(None), "annotations.key_value_pair[0] type <class"),
+        (NETWORK, "annotations", pairs(None), "[None]} key_value_pair: object expected instead of None"),
         (NETWORK, "annotations", pairs({"key": 5}), "[{'key': 5}]} key: string value expected instead of 5"),
         (NETWORK, "annotations", pairs({"value": "v"}), "{'value': 'v'} an element needs its key"),
         (NETWORK, "id_perms", {"foo": 1}, f"class <class '{XSD}IdPermsType'> does not have field foo"),
@@ -79,6 +83,15 @@ A_PAIR = "Error validating property annotations value {'key_value_pair': [{'k': 
             " vxlan_network_identifier: value must be between 1 and 16777215",
         ),
         (MONITOR, MANDATORY, {}, f"{MANDATORY} property is missing"),
+        (NETWORK, "display_name", {"a": 1}, "property display_name: string value expected instead of {'a': 1}"),
+        (
+            INTERFACE,
+            "virtual_machine_interface_properties",
+            {"service_interface_type": "x"},
+            "} Invalid service interface type x. Valid values are: management|left|right|other[0-9]*",
+        ),
+        (SYSTEM, "autonomous_systems", {"asn": [0]}, "{'asn': [0]} asn: value must be between 1 and 4294967295"),
+        (SYSTEM, "autonomous_systems", {"asn": [None]}, " asn: integer value expected instead of None"),
     ],
 )
 def test_refusals_name_what_is_wrong(resource_type: ResourceType, name: str, value: Any, text: str) -> None:

@@ -50,15 +50,14 @@ async def test_display_name_is_the_name_unless_given(client: httpx.AsyncClient, 
         ("policy-management", ["x"], {}, None),
         ("policy-management", ["x"], {"parent_type": "config-root"}, None),
         ("policy-management", [*PROJECT, "x"], {"parent_type": "project"}, "project"),
-        ("alarm", [*PROJECT, "x"], {"parent_type": "project"}, "project"),
-        ("alarm", ["default-global-system-config", "x"], {"parent_type": "global-system-config"},
-         "global-system-config"),
+        ("api-access-list", [*PROJECT, "x"], {"parent_type": "project"}, "project"),
+        ("api-access-list", ["default-domain", "x"], {"parent_type": "domain"}, "domain"),
     ],
 )  # fmt: skip
 async def test_a_parent_is_found_by_the_name(
     client: httpx.AsyncClient, kind: str, fq_name: list[str], given: dict[str, Any], parent: str | None
 ) -> None:
-    found = await post(client, kind, {"fq_name": fq_name, "alarm_severity": 1, "alarm_rules": {}, **given})
+    found = await post(client, kind, {"fq_name": fq_name, **given})
     assert found.get("parent_type") == parent
     if parent:
         above = await read(client, parent, found["parent_uuid"])

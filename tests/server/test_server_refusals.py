@@ -104,7 +104,7 @@ async def test_create_is_refused(
         ({"loadbalancer": {"loadbalancer_properties": {"x": 1}}}, 400, "Bad property in http_put: "),
         ({"loadbalancer": {"perms2": {"owner_access": 7}}}, 400, "owner in perms2 must be present"),
         ({"loadbalancer": {"virtual_machine_interface_refs": [{"uuid": UUID}]}}, 400,
-         "Unknown reference in resource update {'virtual_machine_interface_refs': [{'uuid': '8ecb"),
+         "Unknown reference in resource update loadbalancer {'virtual_machine_interface_refs': [{'uuid': '8ecb"),
         ({"loadbalancer": {"virtual_machine_interface_refs": [{}]}}, 400, "Bad reference in http_put: "),
         ({"loadbalancer": 5}, 400, "Bad Request, no 'loadbalancer' object in PUT body"),
     ],
