@@ -1,5 +1,6 @@
 """The actions of contract section 4 that are not lists and not the watch: each a few lines around an operation."""
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter
@@ -7,11 +8,13 @@ from orjson import dumps
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api_server.errors import BadRequest, NotFound, NotImplementedHere
+from api_server.care.check import check
+from api_server.errors import BadRequest, NotFound, NotImplementedHere, Unavailable
 from api_server.resources import elements, permissions, references, rendering, tagging
 from api_server.routes.middleware import Exchange
 from api_server.routes.plans import Plan, perform, planned, write
 from api_server.routes.service import Service, json, mapped, mapping, named, nothing, service
+from api_server.store import UnusableDatabase
 from api_server.store.objects import Object
 from api_server.store.reader import Reader
 from schema.quoting import quote
@@ -195,9 +198,16 @@ async def obj_cache(request: Request) -> Response:
 
 @router.post("/db-check")
 async def db_check(request: Request) -> Response:
-    """The foreign keys leave nothing to find."""
+    """What `vaportrail db check` finds, looked for beside the server's own work (contract 4.15)."""
     named(request, "db-check")
-    return json({"results": []})
+    settings = service(request).settings
+    try:
+        report = await asyncio.to_thread(check, settings.database, native_driver=settings.native_driver)
+    except UnusableDatabase as error:
+        raise Unavailable(str(error)) from error
+    return json({"results": [
+        {"kind": finding.kind, "subject": finding.subject, "error": finding.text} for finding in report.left
+    ]})  # fmt: skip
 
 
 @router.post("/fetch-records")
