@@ -1,4 +1,4 @@
-"""virtual-network; its subnets are in test_ipam."""
+"""virtual-network; its subnets are in test_network_subnets."""
 
 from typing import Any
 
