@@ -53,10 +53,11 @@ class VirtualDns(Hook):
             raise BadRequest("Invalid value for TTL")
         self._check_next(tx, after, data.get("next_virtual_DNS"))
 
-    def release(self, tx: Transaction, before: Object) -> Iterable[Change]:
+    def further(self, tx: Transaction, before: Object | None, after: Object | None) -> Iterable[Change]:
+        if before is None or after is not None:
+            return ()
         name = ":".join(before.fq_name)
-        servers = tx.children(before.parent_uuid or "", before.type)
-        if any(_next(server) == name for server in servers if server.uuid != before.uuid):
+        if any(_next(server) == name for server in tx.children(before.parent_uuid or "", before.type)):
             raise Forbidden("Virtual DNS server is referred by other virtual DNS servers")
         return ()
 

@@ -8,7 +8,8 @@ All hooks run inside the write transaction, in the order
     keys      the search keys by which the object is found from now on (`Transaction.by_key`), beside those of
               `sharing`, which all types have
     release   before the store applies a delete: check it; what has to change first (a child the server made, say)
-    further   after the store has applied the change: what else must change because of it
+    further   after the store has applied the change: what else must change because of it; the place, too, to refuse a
+              delete that the store would have refused for a better known reason (contract 2.9)
 
 What `require`, `release` and `further` ask for has hooks in its turn, and is done before they are asked for more, so
 a generator sees its own effects. A hook reads through the transaction and takes numbers and addresses from its pools;

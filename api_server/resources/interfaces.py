@@ -43,7 +43,9 @@ class VirtualMachineInterface(Hook):
         self._port_security(after)
         self._health_checks(tx, before, after)
 
-    def release(self, tx: Transaction, before: Object) -> Iterable[Change]:
+    def further(self, tx: Transaction, before: Object | None, after: Object | None) -> Iterable[Change]:
+        if before is None or after is not None:
+            return ()
         if not vlan_tag(before) and any(map(vlan_tag, tx.get_many(before.targets("virtual-machine-interface")))):
             raise Conflict("Cannot delete vmi with existing ref to sub interface")
         return ()

@@ -93,9 +93,14 @@ async def test_sub_interfaces(client: Client, network: Object) -> None:
     later = await client.update(later, **tagged(100))
     with pytest.raises(BadRequest, match="can't have same Vlan tag"):
         await client.update(later, virtual_machine_interface_refs=[to(primary)])
+    address = await client.instance_ip("a", network, primary)
+    with pytest.raises(Conflict, match="Delete when resource still referred"):
+        await client.delete(primary)
+    await client.delete(address)
     with pytest.raises(Conflict) as conflict:
         await client.delete(primary)
     assert conflict.value.text == "Cannot delete vmi with existing ref to sub interface"
+    assert await client.get(primary) is not None
     await client.delete(sub)
     await client.delete(primary)
 
