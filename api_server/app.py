@@ -16,6 +16,8 @@ from starlette.requests import Request
 
 import schema
 from api_server.errors import ApiError, MethodNotAllowed, NotFound
+from api_server.notify.address import addresses as brokers
+from api_server.notify.progress import NotifyFigures
 from api_server.resources.defaults import ensure_defaults
 from api_server.resources.operations import Operations
 from api_server.resources.quotas import Quotas
@@ -46,6 +48,23 @@ def refuse(request: Request, error: Exception) -> NoReturn:
 
 
 @asynccontextmanager
+async def notifications(service: Service, store: Store) -> AsyncIterator[None]:
+    """Published from here on, if there is a broker to publish to."""
+    if not service.settings.notify:
+        yield
+        return
+    from api_server.notify.publisher import publishing  # noqa: PLC0415 - needs an extra
+
+    async with publishing(store, brokers(service.settings.notify)) as progress:
+        figures = NotifyFigures(progress, lambda: store.feed.revision)
+        service.metrics.registry.register(figures)
+        try:
+            yield
+        finally:
+            service.metrics.registry.unregister(figures)
+
+
+@asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """UnusableDatabase if the store cannot be opened."""
     service: Service = app.state.service
@@ -58,7 +77,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         gc.collect()
         gc.freeze()
         service.opened = store
-        yield
+        async with notifications(service, store):
+            yield
     finally:
         service.opened = None
         await store.close()

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, Json, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from api_server.notify.address import addresses
 from api_server.resources import quotas
 
 
@@ -46,6 +47,18 @@ class Settings(BaseSettings):
         validate_default=False,
         description='What a project may hold if it does not say so itself: {"virtual_network": 10, "defaults": 100}.',
     )
+
+    notify: str = Field(
+        "",
+        repr=False,
+        description="amqp://USER:PASSWORD@HOST:PORT/VHOST (or amqps): publish every change there, as Contrail does; "
+        "several brokers, separated by commas, are tried in turn.",
+    )
+
+    @field_validator("notify")
+    @classmethod
+    def _brokers(cls, notify: str) -> str:
+        return ",".join(addresses(notify))
 
     @field_validator("quota")
     @classmethod

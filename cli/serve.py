@@ -52,6 +52,15 @@ def serve(
             show_default="{}, no limits",
         ),
     ] = None,
+    notify: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="amqp://USER:PASSWORD@HOST:PORT/VHOST (or amqps): publish every change there, as Contrail does; "
+            "several brokers, separated by commas, are tried in turn.",
+            show_default="nowhere",
+        ),
+    ] = None,
     log_format: log.FormatOption = log.LogFormat.text,
     log_level: log.LevelOption = log.LogLevel.info,
 ) -> None:

@@ -1,4 +1,4 @@
-"""Fixtures for all tests: databases to write to. With VAPORTRAIL_NO_SKIPS=1 a skipped test is a failure."""
+"""Fixtures for all tests: databases, a broker. With VAPORTRAIL_NO_SKIPS=1 a skipped test is a failure."""
 
 import os
 from collections.abc import Generator, Iterator
@@ -9,6 +9,8 @@ from typing import TypeVar
 import psycopg
 import pytest
 from postgres_server import PostgresServer, Unavailable
+from rabbitmq_server import RabbitmqServer
+from rabbitmq_server import Unavailable as NoRabbitmq
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
@@ -60,3 +62,16 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
 def sqlite_url(tmp_path: Path) -> str:
     """A new SQLite database."""
     return f"sqlite:///{tmp_path}/objects.db"
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[RabbitmqServer]:
+    """A private broker, one per session; skips with the reason if this machine has none."""
+    try:
+        server = RabbitmqServer()
+    except NoRabbitmq as reason:
+        pytest.skip(str(reason))
+    try:
+        yield server
+    finally:
+        server.stop()

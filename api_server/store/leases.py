@@ -60,16 +60,19 @@ class Lease(NamedTuple):
     cursor: int
 
 
-def begin(session: Session, name: str, cursor: int) -> None:
-    """Nobody's lease, with this cursor, unless there is one."""
-    if not session.all(_CURSOR, of=name):
-        session.execute(_BEGIN, name=name, owner="", term=0, expires=0, cursor=cursor)
-
-
 def cursor(session: Session, name: str) -> int | None:
     """None if the lease was never begun."""
     rows = session.all(_CURSOR, of=name)
     return int(rows[0][0]) if rows else None
+
+
+def begin(session: Session, name: str, first: int) -> int:
+    """Its cursor; a lease there was none of is nobody's and has the first."""
+    present = cursor(session, name)
+    if present is not None:
+        return present
+    session.execute(_BEGIN, name=name, owner="", term=0, expires=0, cursor=first)
+    return first
 
 
 def take(session: Session, name: str, owner: str, seconds: float, *, alone: bool) -> Lease | None:

@@ -349,9 +349,9 @@ class Transaction(View):
 
     # --- work that one process does at a time; no event, no revision
 
-    def begin_lease(self, name: str) -> None:
-        """There is such work from now on: its cursor is the present revision, unless it has begun before."""
-        leases.begin(self._session, name, self.revision - 1)
+    def begin_lease(self, name: str) -> int:
+        """There is such work from now on: its cursor, which is the present revision if it has not begun before."""
+        return leases.begin(self._session, name, self.revision - 1)
 
     def take_lease(self, name: str, owner: str, seconds: float) -> Lease | None:
         """See `leases.take`."""

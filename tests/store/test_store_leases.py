@@ -40,8 +40,8 @@ def session(url: str) -> Iterator[Session]:
 def test_only_the_last_who_took_it_moves_the_cursor(session: Session, steps: list[tuple[str, int, int]]) -> None:
     """Whatever three processes do, in whatever order, each believing what it was told last."""
     name = f"lease-{next(NAMES)}"
-    leases.begin(session, name, 7)
-    leases.begin(session, name, 99)
+    assert leases.begin(session, name, 7) == 7
+    assert leases.begin(session, name, 99) == 7
     term, cursor, free = 0, 7, True
     believed: dict[int, Lease] = {}
     for what, who, further in steps:
