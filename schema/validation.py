@@ -294,16 +294,20 @@ def _encodable(text: str) -> bool:
 # --- rules that join members of one type
 
 
+FIRST_BYTES = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){0,2}")
+
+
 def _clear_host_bits(subnet: dict[str, Any]) -> dict[str, Any]:
-    """10.1.1.5/24 is stored as 10.1.1.0/24."""
+    """10.1.1.5/24 is stored as 10.1.1.0/24, and so is 10.1.1/24: what is left out of an IPv4 prefix is zero."""
     for name in ("ip_prefix", "ip_prefix_len"):
         if subnet.get(name) is None:
             _refuse(f"Subnet type needs its {name}", WHOLE)
-    text = f"{subnet['ip_prefix']}/{subnet['ip_prefix_len']}"
+    prefix, length = subnet["ip_prefix"], subnet["ip_prefix_len"]
+    whole = prefix + ".0" * (3 - prefix.count(".")) if FIRST_BYTES.fullmatch(prefix) else prefix
     try:
-        subnet["ip_prefix"] = str(ipaddress.ip_network(text, strict=False).network_address)
+        subnet["ip_prefix"] = str(ipaddress.ip_network(f"{whole}/{length}", strict=False).network_address)
     except ValueError:
-        _refuse(f"Subnet type '{quote(text)}' is invalid", WHOLE)
+        _refuse(f"Subnet type '{quote(f'{prefix}/{length}')}' is invalid", WHOLE)
     return subnet
 
 

@@ -206,9 +206,26 @@ def test_active_standby_pairs_are_small(prefix: str, length: int, mode: str, acc
 
 
 @pytest.mark.parametrize(
+    ("prefix", "length", "stored"),
+    [
+        ("10.1.1.5", 24, "10.1.1.0"),
+        ("10.1", 16, "10.1.0.0"),
+        ("0", 0, "0.0.0.0"),
+        ("fd00::7", 64, "fd00::"),
+        ("dead::beef", "96", "dead::"),
+    ],
+)
+def test_prefixes_are_written_out_without_host_bits(prefix: str, length: int | str, stored: str) -> None:
+    attr = {"ipam_subnets": [{"subnet": {"ip_prefix": prefix, "ip_prefix_len": length}}]}
+    (entry,) = validate_attr(NETWORK, "network_ipam_refs", attr)["ipam_subnets"]
+    assert entry["subnet"] == {"ip_prefix": stored, "ip_prefix_len": int(length)}
+
+
+@pytest.mark.parametrize(
     ("prefix", "length", "reason"),
     [
         ("x", 8, "Subnet type 'x/8' is invalid"),
+        ("300.1", 8, "Subnet type '300.1/8' is invalid"),
         ("10.0.0.0", 33, "Subnet type '10.0.0.0/33' is invalid"),
         ("10.0.0.0/8", 8, "Subnet type '10.0.0.0/8/8' is invalid"),
         ("fd00::", 129, "Subnet type 'fd00::/129' is invalid"),
