@@ -41,13 +41,14 @@ class Body:
     """One object in a request.
 
     properties: known ones, None where the client wants it removed (or never set). references: by field, where given.
-    parent_type and uuid are as sent: they are judged where the contract's order of checks has them. empty: nothing was
+    parent_type, parent_uuid and uuid are as sent: they are judged where the contract's order of checks has them. empty: nothing was
     sent at all; a body of unknown fields alone is an update like any other.
     """
 
     type: ResourceType
     fq_name: tuple[str, ...] = ()
     parent_type: Any = None
+    parent_uuid: Any = None
     uuid: Any = None
     properties: dict[str, Any] = field(default_factory=dict)
     references: dict[str, list[Link]] = field(default_factory=dict)
@@ -148,7 +149,8 @@ def read_create(type: ResourceType, document: Any) -> Body:
     value = unwrap(type, document, "POST")
     fq_name = read_fq_name(type, value.get("fq_name"))
     body = read(type, value, "create")
-    body.fq_name, body.parent_type, body.uuid = fq_name, value.get("parent_type"), value.get("uuid")
+    body.fq_name, body.uuid = fq_name, value.get("uuid")
+    body.parent_type, body.parent_uuid = value.get("parent_type"), value.get("parent_uuid")
     return body
 
 

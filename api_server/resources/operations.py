@@ -89,10 +89,17 @@ class Operations:
         return parent
 
     def parent_uuid(self, tx: Transaction, body: Body, parent_type: str) -> str:
-        name = body.fq_name[:-1]
+        """By name, whatever uuid the client gives; but one that nothing has is told, where the owner would be looked
+        up by it (contract 2.3)."""
+        name, given = body.fq_name[:-1], body.parent_uuid
+        owned = (body.properties.get("perms2") or {}).get("owner")
+        if given is not None and not owned and parent_type != "domain":
+            known = tx.identify(given) if isinstance(given, str) else None
+            if known is None or known[0] != parent_type:
+                raise NotFound(f"Parent {parent_type.replace('-', '_')} cannot be found: Unknown id: {quote(given)}")
         if found := tx.named(parent_type, name):
             return found.uuid
-        if (body.properties.get("perms2") or {}).get("owner"):
+        if owned:
             raise BadRequest(f"Parent {list(name)} type {parent_type} does not exist")
         raise NotFound(f"Name {list(name)} not found")
 

@@ -44,7 +44,8 @@ async def test_display_name_is_the_name_unless_given(client: httpx.AsyncClient, 
     [
         ("loadbalancer", [*PROJECT, "x"], {}, "project"),
         ("loadbalancer", [*PROJECT, "x"], {"parent_type": None}, "project"),
-        ("loadbalancer", [*PROJECT, "x"], {"parent_type": "project", "parent_uuid": UUID, "href": 5}, "project"),
+        ("loadbalancer", [*PROJECT, "x"], {"parent_type": "project", "parent_uuid": None, "href": 5}, "project"),
+        ("loadbalancer", [*PROJECT, "x"], {"parent_uuid": UUID, "perms2": {"owner": "x"}}, "project"),
         ("virtual-machine", ["x"], {}, None),
         ("virtual-machine", ["x"], {"parent_type": "config-root"}, None),
         ("policy-management", ["x"], {}, None),
@@ -65,6 +66,16 @@ async def test_a_parent_is_found_by_the_name(
         assert found["parent_href"] == above["href"]
     else:
         assert not {"parent_uuid", "parent_href"} & found.keys()
+
+
+async def test_the_name_of_a_parent_counts_and_its_uuid_must_be_one(client: httpx.AsyncClient) -> None:
+    other = await create(client, "project", ["default-domain", "other"])
+    found = await post(client, "loadbalancer", {"fq_name": [*PROJECT, "lb"], "parent_uuid": other["uuid"]})
+    assert (await read(client, "project", found["parent_uuid"]))["fq_name"] == PROJECT
+    for uuid in (UUID, found["uuid"], 5):
+        body = {"loadbalancer": {"fq_name": [*PROJECT, "x"], "parent_uuid": uuid}}
+        refused = await client.post("/loadbalancers", json=body)
+        assert (refused.status_code, refused.text) == (404, f"Parent project cannot be found: Unknown id: {uuid}")
 
 
 @pytest.mark.parametrize(
