@@ -41,8 +41,8 @@ class Body:
     """One object in a request.
 
     properties: known ones, None where the client wants it removed (or never set). references: by field, where given.
-    parent_type, parent_uuid and uuid are as sent: they are judged where the contract's order of checks has them. empty: nothing was
-    sent at all; a body of unknown fields alone is an update like any other.
+    parent_type, parent_uuid and uuid are as sent: they are judged where the contract's order of checks has them.
+    empty: nothing was sent at all; a body of unknown fields alone is an update like any other.
     """
 
     type: ResourceType
