@@ -90,7 +90,14 @@ class InstanceIp(Hook):
         own = [source for network in networks for some in network_sources(tx, network) for source in some]
         found = own or [source for ipam in tx.get_many(ipams) for source in flat_sources(ipam)]
         whose = ", ".join(f"{one.type} {':'.join(one.fq_name)}" for one in networks or tx.get_many(ipams))
-        yield from held(found, object.properties.get("instance_ip_address"), whose)
+        if whose:
+            yield from held(found, object.properties.get("instance_ip_address"), whose)
+
+    def reserves(self, tx: View, object: Object) -> Iterable[str]:
+        """One whose network was taken from it keeps its address until it goes."""
+        if object.targets("virtual-network") or object.targets("network-ipam") or object.targets("virtual-router"):
+            return ()
+        return [pool for pool, _ in tx.held(object.uuid)]
 
     def _allocate(self, tx: Transaction, after: Object) -> None:
         properties, references = after.properties, after.references

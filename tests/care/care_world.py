@@ -46,6 +46,8 @@ async def _build(url: str) -> None:
             (*PROJECT, "sub"), network, virtual_machine_interface_refs=[to(vip)],
             virtual_machine_interface_properties={"sub_interface_vlan_tag": 7},
         )  # fmt: skip
+        left = await client.instance_ip("left", network)
+        await client.ref_update(left, "DELETE", network)
         await client.instance_ip("in-flat", flat, instance_ip_address="10.3.0.100")
         pool = await client.create("floating-ip-pool", (*PROJECT, "other", "pool"))
         await client.create("floating-ip", (*pool.fq_name, "fip"), parent_type="floating-ip-pool")

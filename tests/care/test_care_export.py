@@ -170,7 +170,7 @@ def test_any_graph_goes_round(postgres: PostgresServer, migrated_postgres: str, 
 
 @pytest.mark.slow
 @given(graphs())
-@settings(max_examples=100, **PATIENT)  # type: ignore[arg-type]
+@settings(max_examples=40, **PATIENT)  # type: ignore[arg-type]
 @pytest.mark.timeout(600)
 def test_many_graphs_go_round(postgres: PostgresServer, migrated_postgres: str, steps: Steps) -> None:
     goes_round(postgres, migrated_postgres, steps)
