@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from api_server.routes.unbuilt import UNBUILT
 from cli.main import app
 
 ROOT = Path(__file__).parent.parent
@@ -71,6 +72,11 @@ def test_every_section_of_compatibility_names_its_tests() -> None:
         head for head, text in zip(sections[::2], sections[1::2], strict=True) if "|---|" in text and ".py" not in text
     ]
     assert set(empty) <= {"### 6.1 RabbitMQ"}
+
+
+def test_what_is_not_built_is_listed() -> None:
+    section = (ROOT / "docs/api.md").read_text().split("## Not built yet")[1].split("\n## ")[0]
+    assert set(re.findall(r"`([\w-]+)`", section)) == {*UNBUILT, "aaa-mode"}
 
 
 def test_make_targets_named_in_the_readme_exist() -> None:
