@@ -104,8 +104,8 @@ Registry = Mapping[str, Sequence[Hook]]
 def perform(tx: Transaction, registry: Registry, change: Change, *, depth: int = 0) -> None:
     """Apply a change with all that follows from it.
 
-    The objects of `change` are complete (operations made them so from a request); one that a hook asks for gets its
-    server-set fields here. Raises ApiError: refused, by a hook or by the store.
+    The objects of `change` are complete (operations made them so from a request). Raises ApiError: refused, by a hook
+    or by the store.
     """
     if depth > MAX_DEPTH:
         raise RuntimeError(f"hooks ask for changes without end: {change!r:.200}")
@@ -115,10 +115,7 @@ def perform(tx: Transaction, registry: Registry, change: Change, *, depth: int =
     assert subject is not None
 
     def follow(changes: Iterable[Change]) -> None:
-        for more in changes:
-            if isinstance(more, Create):
-                standard.complete(tx, more.after)
-            perform(tx, registry, more, depth=depth + 1)
+        carry_out(tx, registry, changes, depth=depth + 1)
 
     if after is None:
         going = [subject, *tx.implied(subject)]
@@ -141,3 +138,11 @@ def perform(tx: Transaction, registry: Registry, change: Change, *, depth: int =
     tx.apply(change, sorted({key for some in keys for key in some}) if keys else None)
     for hook in hooks:
         follow(hook.further(tx, before, after))
+
+
+def carry_out(tx: Transaction, registry: Registry, changes: Iterable[Change], *, depth: int = 0) -> None:
+    """Perform what hooks ask for, one after the other; an object they make gets its server-set fields here."""
+    for change in changes:
+        if isinstance(change, Create):
+            standard.complete(tx, change.after)
+        perform(tx, registry, change, depth=depth)

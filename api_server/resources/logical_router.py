@@ -45,6 +45,10 @@ class LogicalRouter(Hook):
         else:
             yield from self._change_network(tx, before, after)
 
+    def settle(self, tx: Transaction, object: Object) -> Iterable[Change]:
+        if object.properties.get("logical_router_type") == VXLAN and _own_network(object) is None:
+            yield from self._make_network(tx, object)
+
     @staticmethod
     def _kind(before: Object | None, after: Object) -> None:
         was = before.properties.get("logical_router_type") if before is not None else None

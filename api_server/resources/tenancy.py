@@ -55,15 +55,28 @@ class Project(Hook):
             after.references[POLICY_SETS] = kept + lost
 
     def further(self, tx: Transaction, before: Object | None, after: Object | None) -> Iterable[Change]:
-        if before is not None or after is None:
-            return
-        name = (*after.fq_name, DEFAULT_APPLICATION_POLICY_SET)
+        return self._make(tx, after) if before is None and after is not None else ()
+
+    def settle(self, tx: Transaction, object: Object) -> Iterable[Change]:
+        name = (*object.fq_name, DEFAULT_APPLICATION_POLICY_SET)
+        policies = tx.find(APPLICATION_POLICY_SET, name)
+        if policies is None:
+            yield from self._make(tx, object)
+        elif policies not in object.targets(APPLICATION_POLICY_SET):
+            yield self._link(object, policies, name)
+
+    def _make(self, tx: Transaction, project: Object) -> Iterable[Change]:
+        name = (*project.fq_name, DEFAULT_APPLICATION_POLICY_SET)
         policies = Object(
-            APPLICATION_POLICY_SET, tx.new_uuid(), name, after.type, after.uuid, {"all_applications": True}
+            APPLICATION_POLICY_SET, tx.new_uuid(), name, project.type, project.uuid, {"all_applications": True}
         )
         yield Create(policies)
-        linked = after.copy()
+        yield self._link(project, policies.uuid, name)
+
+    @staticmethod
+    def _link(project: Object, policies: str, name: tuple[str, ...]) -> Change:
+        linked = project.copy()
         linked.references[POLICY_SETS] = [
-            *linked.references.get(POLICY_SETS, ()), Reference(APPLICATION_POLICY_SET, policies.uuid, name)
+            *linked.references.get(POLICY_SETS, ()), Reference(APPLICATION_POLICY_SET, policies, name)
         ]  # fmt: skip
-        yield Update(after, linked)
+        return Update(project, linked)

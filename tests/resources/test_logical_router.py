@@ -6,7 +6,10 @@ import pytest
 from resource_client import DOMAIN, Client, to
 
 from api_server.errors import BadRequest, Conflict
-from api_server.store.objects import Object
+from api_server.resources.hooks import carry_out
+from api_server.resources.logical_router import LogicalRouter
+from api_server.store.objects import Delete, Object, Update
+from api_server.store.transaction import Transaction
 
 NAME = (DOMAIN, "p1", "r")
 VXLAN = {"logical_router_type": "vxlan-routing"}
@@ -59,6 +62,25 @@ async def test_a_router_over_vxlan_has_a_network(client: Client, network: Object
     await client.delete(router)
     assert await client.get(own) is None
     await client.create("virtual-network", NAME, virtual_network_properties={"vxlan_network_identifier": 500})
+
+
+async def test_a_network_that_was_lost_is_made_again(client: Client) -> None:
+    """As `db check --fix` does it."""
+    router = await client.create("logical-router", NAME, **VXLAN)
+    lost = await own_network(client, router)
+    assert await client.call(lambda tx: list(LogicalRouter().settle(tx, router))) == []
+
+    def work(tx: Transaction) -> None:
+        bare = router.copy()
+        del bare.references["virtual_network_refs"]
+        tx.apply(Update(router, bare))
+        tx.apply(Delete(lost))
+        carry_out(tx, client.operations.registry, LogicalRouter().settle(tx, bare))
+
+    await client.call(work)
+    found = await client.get(router)
+    assert found is not None
+    assert (await own_network(client, found)).uuid != lost.uuid
 
 
 async def test_the_network_follows_its_router(client: Client) -> None:

@@ -5,6 +5,10 @@ from resource_client import DOMAIN, Client, to
 
 from api_server.errors import BadRequest, Conflict, NotImplementedHere
 from api_server.resources.defaults import defaults, ensure_defaults
+from api_server.resources.hooks import carry_out
+from api_server.resources.tenancy import Project
+from api_server.store.objects import Delete, Update
+from api_server.store.transaction import Transaction
 
 SYSTEM = "default-global-system-config"
 PROJECT = (DOMAIN, "p1")
@@ -52,6 +56,28 @@ async def test_there_are_no_drafts(client: Client, kind: str) -> None:
         await client.update(holder, enable_security_policy_draft=True)
     with pytest.raises(NotImplementedHere):
         await client.create("project", (DOMAIN, "drafting"), enable_security_policy_draft=True)
+
+
+async def test_a_policy_set_that_was_lost_is_made_again(client: Client) -> None:
+    """As `db check --fix` does it."""
+    project = await client.find("project", PROJECT)
+    (policies,) = project.targets("application-policy-set")
+
+    def work(tx: Transaction) -> None:
+        bare = project.copy()
+        del bare.references["application_policy_set_refs"]
+        tx.apply(Update(project, bare))
+        (link,) = Project().settle(tx, bare)
+        assert isinstance(link, Update)
+        assert link.after.targets("application-policy-set") == [policies]
+        tx.apply(Delete(tx.get_many([policies])[0]))
+        carry_out(tx, client.operations.registry, Project().settle(tx, bare))
+
+    await client.call(work)
+    again = await client.find("project", PROJECT)
+    made = await client.find("application-policy-set", (*PROJECT, "default-application-policy-set"))
+    assert again.targets("application-policy-set") == [made.uuid]
+    assert made.properties["id_perms"]["enable"] is True
 
 
 async def test_default_children_go_with_their_project(client: Client) -> None:

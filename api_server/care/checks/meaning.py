@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from api_server.care.holdings import keys_of
 from api_server.care.survey import Check, Finding, Mend, Survey, listed, named
 from api_server.resources.defaults import defaults, ensure_defaults
-from api_server.resources.hooks import perform
+from api_server.resources.hooks import carry_out
 from api_server.store import names
 from api_server.store.objects import Change, Create, Delete, Object
 from api_server.store.session import Row, Statement
@@ -89,8 +89,7 @@ def _settle(uuid: str, survey: Survey) -> None:
     found = survey.tx.get(uuid)
     if found is not None:
         for hook in survey.registry[found.type]:
-            for change in hook.settle(survey.tx, found):
-                perform(survey.tx, survey.registry, change)
+            carry_out(survey.tx, survey.registry, hook.settle(survey.tx, found))
 
 
 def _said(change: Change) -> str:
