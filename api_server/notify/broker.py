@@ -19,6 +19,7 @@ from yarl import URL
 from api_server.errors import one_line
 from api_server.notify.address import shown, with_heartbeat
 from api_server.notify.messages import EXCHANGE, Message
+from api_server.store.changes import ENTRIES
 
 log = structlog.get_logger()
 logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # what it tells of a lost connection is told here, in one line
@@ -37,6 +38,12 @@ class Away(Exception):
 
 class Unheard(Exception):
     """Nobody has bound a queue to the exchange: the message is gone."""
+
+
+class _Connection(aiormq.Connection):
+    """Takes what is published at once in one turn of the loop; a busy server has few of them."""
+
+    FRAME_BUFFER_SIZE = 2 * ENTRIES
 
 
 class _Transport(TransportFactory):
@@ -118,7 +125,7 @@ async def connect(addresses: Sequence[str]) -> AsyncIterator[Link]:
     reasons = []
     for address in addresses:
         transport = _Transport()
-        connection = aiormq.Connection(with_heartbeat(address, HEARTBEAT_SECONDS), transport_factory=transport)
+        connection = _Connection(with_heartbeat(address, HEARTBEAT_SECONDS), transport_factory=transport)
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await connection.connect({"product": "Vaportrail"})

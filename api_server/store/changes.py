@@ -15,7 +15,7 @@ from api_server.store.tables import change, counter
 PAGE = 500
 """Revisions per read of the log: a few milliseconds of one connection's time."""
 
-ENTRIES = 100
+ENTRIES = 200
 """Changes per read of entries: an object may have a megabyte."""
 
 _c, _arg = change.c, sa.bindparam

@@ -245,13 +245,13 @@ async def test_a_write_of_many_changes_is_published_whole(
     """More than one read of the log; the cursor does not stop within it."""
 
     def many(number: int) -> list[Object]:
-        uuids = [f"{number:08x}-0000-4000-8000-{each:012x}" for each in range(250)]
+        uuids = [f"{number:08x}-0000-4000-8000-{each:012x}" for each in range(450)]
         return [Object("domain", uuid, (f"{number}-{uuid[-4:]}",)) for uuid in uuids]
 
     async with publishing(store, [rabbitmq.url], QUICK) as progress:
         for number in (1, 2):
             await store.write(lambda tx, number=number: [tx.apply(Create(one)) for one in many(number)])  # type: ignore[misc]
-        heard = await listener.until(lambda heard: heard[-1:] != [] and heard[-1].place == (2, 249))
+        heard = await listener.until(lambda heard: heard[-1:] != [] and heard[-1].place == (2, 449))
         await until(lambda: progress.confirmed == 2)
-    assert len(heard) == 500
+    assert len(heard) == 900
     assert all(one.place < following.place for one, following in pairwise(heard))
