@@ -6,9 +6,17 @@ import httpx
 import pytest
 from serverlab import PROJECT, create
 
+from api_server.settings import Settings
+
 OTHER = "5f7cb6e7-9c1c-4b0e-9f0e-1f3f0d5b8a11"
 DOMAIN = "6f7cb6e7-9c1c-4b0e-9f0e-1f3f0d5b8a12"
 NOBODY = "7f7cb6e7-9c1c-4b0e-9f0e-1f3f0d5b8a13"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def settings(request: pytest.FixtureRequest) -> Settings:
+    """Order and paging are the database's: both agree."""
+    return Settings(database=request.getfixturevalue(f"{request.param}_url"))
 
 
 async def ask(client: httpx.AsyncClient, bulk: bool, headers: dict[str, str] | None = None, **query: Any) -> Any:
