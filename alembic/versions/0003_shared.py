@@ -23,7 +23,7 @@ def scopes(perms2: dict) -> set[str]:
         kind, colon, identity = str(entry.get("tenant") or "").partition(":")
         if not colon:
             kind, identity = "tenant", kind
-        if identity:
+        if identity and len(identity) <= 128:
             with suppress(ValueError):
                 identity = str(UUID(identity))
             found.add(f"{kind}:{identity}")

@@ -15,6 +15,8 @@ from api_server.store.objects import Object
 
 GLOBAL = "global"
 KINDS = ("tenant", "domain")
+LONGEST = 128
+"""Characters of a tenant that a list can ask for: it stands in an index, and in a header."""
 
 
 def split(tenant: str) -> tuple[str, str]:
@@ -33,7 +35,8 @@ def scope(kind: str, identity: str) -> str:
 def scopes(object: Object) -> Iterator[str]:
     perms2 = object.properties.get("perms2") or {}
     for entry in perms2.get("share") or ():
-        if tenant := entry.get("tenant"):
+        tenant = entry.get("tenant")
+        if tenant and len(tenant) <= LONGEST:
             yield scope(*split(tenant))
     if perms2.get("global_access"):
         yield GLOBAL

@@ -171,6 +171,13 @@ async def test_pages_go_on_among_shared_objects(client: httpx.AsyncClient, proje
         assert sorted(seen[:5]) == list("abcde")
 
 
+async def test_a_tenant_of_any_length_is_kept(client: httpx.AsyncClient) -> None:
+    share = [{"tenant": "é" * 5000, "tenant_access": 5}]
+    await create(client, "virtual-network", "n", perms2={"share": share})
+    (item,) = (await ask(client, False, fq_names=":".join([*PROJECT, "n"]), detail="true"))["virtual-networks"]
+    assert item["virtual-network"]["perms2"]["share"] == share
+
+
 async def test_sharing_ends_with_the_share(client: httpx.AsyncClient) -> None:
     network = await create(client, "virtual-network", "n", perms2={"global_access": 5})
     path, query = f"/virtual-network/{network['uuid']}", {"parent_id": NOBODY, "shared": "true"}
