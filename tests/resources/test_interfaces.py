@@ -105,7 +105,7 @@ async def test_sub_interfaces(client: Client, network: Object) -> None:
     await client.delete(primary)
 
 
-@pytest.mark.parametrize("prefix", ["10.9.0", "nothing", None])
+@pytest.mark.parametrize("prefix", ["10.9.0.300", "nothing", None])
 async def test_address_pairs_have_addresses(client: Client, network: Object, prefix: str | None) -> None:
     pairs = {"allowed_address_pair": [{"ip": {"ip_prefix": prefix, "ip_prefix_len": 32}}]}
     with pytest.raises(BadRequest):
