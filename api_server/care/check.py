@@ -51,7 +51,16 @@ def check(url: str, *, fix: bool = False, native_driver: bool = True) -> Report:
 def _look(survey: Survey, report: Report, mend: Callable[[Survey, list[Finding]], None]) -> None:
     report.left, report.skipped = [], []
     for number, check in enumerate(CHECKS):
-        found = list(check.find(survey))
+        found: list[Finding] = []
+        try:
+            for finding in check.find(survey):
+                found.append(finding)  # noqa: PERF402 - it keeps what it has when it stumbles
+        except survey.session.database.driver.Error:
+            raise
+        except Exception:
+            if not report.left and not found:
+                raise
+            report.skipped += check.kinds  # a value that has been found malformed is one it cannot read
         mend(survey, found)
         if survey.tx.events:
             finish(survey.session, survey.tx)
@@ -59,7 +68,7 @@ def _look(survey: Survey, report: Report, mend: Callable[[Survey, list[Finding]]
             survey.tx = request(survey.session, survey.tx.request_id)
         report.left += found
         if found and check.blocking:
-            report.skipped = [kind for other in CHECKS[number + 1 :] for kind in other.kinds]
+            report.skipped += [kind for other in CHECKS[number + 1 :] for kind in other.kinds]
             return
 
 
@@ -74,11 +83,12 @@ def _mend(survey: Survey, report: Report, found: list[Finding]) -> None:
                 finding.mend(survey)
         except Unavailable:
             raise
-        except (ApiError, survey.session.database.driver.Error) as error:
+        except Exception as error:  # noqa: BLE001 - what is in the way of one repair is not in that of others
             del survey.tx.events[events:]
             del survey.tx.fields[events:]
             survey.tx.forget()
-            report.refused[finding] = one_line(error)
+            known = isinstance(error, ApiError | survey.session.database.driver.Error)
+            report.refused[finding] = one_line(error) if known else f"it cannot be: {error!r}"
         else:
             report.mended.append(finding)
             report.refused.pop(finding, None)

@@ -23,6 +23,7 @@ from api_server.store.writer import CHANNEL, Clock
 _LOCK = Statement(counter.update().values(revision=counter.c.revision).returning(counter.c.revision))
 _LOOK = Statement(sa.select(counter.c.revision))
 _SET_REVISION = Statement(counter.update().where(counter.c.id == 1), ("revision",))
+_PATIENT = Statement(sa.text("set local idle_in_transaction_session_timeout=0"))  # what reads it may take its time
 _NOTIFY = Statement(sa.select(sa.func.pg_notify(CHANNEL, sa.bindparam("payload"))))
 
 
@@ -60,6 +61,8 @@ def _transaction(database: Database, begin: str, first: Statement) -> Iterator[S
     session = Session(database, WAITING)
     try:
         with session.transaction(begin, first):
+            if not session.sqlite:
+                session.execute(_PATIENT)
             yield session
     except (Unavailable, database.driver.Error) as error:
         raise database.explain(error) from error

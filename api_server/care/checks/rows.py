@@ -1,5 +1,6 @@
 """The file and its rows: whether they can be read at all."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +16,11 @@ _r, _f, _arg = resource.c, reference.c, sa.bindparam
 
 _INTEGRITY = Statement(sa.text("pragma integrity_check(100)"))
 _REINDEX = Statement(sa.text("reindex"))
-_ROWS = Statement(sa.select(_r.uuid, _r.type, _r.fq_name, _r.properties, _r.positions, _r.owner).order_by(_r.uuid))
+_ROWS = Statement(
+    sa.select(
+        _r.uuid, _r.type, _r.fq_name, _r.properties, _r.positions, _r.owner, _r.created, _r.modified
+    ).order_by(_r.uuid)
+)  # fmt: skip
 _ATTRS = Statement(
     sa.select(_f.from_uuid, _f.from_type, _f.to_uuid, _f.to_type, _f.attr)
     .where(_f.attr.is_not(None))
@@ -23,8 +28,12 @@ _ATTRS = Statement(
 )
 _SET_PROPERTIES = Statement(resource.update().where(_r.uuid == _arg("of")), ("properties",))
 _SET_POSITIONS = Statement(resource.update().where(_r.uuid == _arg("of")), ("positions",))
+_SET_TIMES = Statement(resource.update().where(_r.uuid == _arg("of")), ("created", "modified"))
 _SET_OWNER = Statement(resource.update().where(_r.uuid == _arg("of")), ("owner",))
 _SET_ATTR = Statement(reference.update().where(_f.from_uuid == _arg("source"), _f.to_uuid == _arg("target")), ("attr",))
+
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}")
+"""Naive UTC."""
 
 INDEX_WORDS = ("missing from index", "wrong # of entries in index", "non-unique entry in index")
 
@@ -45,11 +54,14 @@ def integrity(survey: Survey) -> Iterator[Finding]:
 
 
 def readable(survey: Survey) -> Iterator[Finding]:
-    for uuid, kind, fq_name, properties, positions, _ in survey.session.stream(_ROWS):
+    for uuid, kind, fq_name, properties, positions, _, created, modified in survey.session.stream(_ROWS):
         of = subject(kind, fq_name, uuid)
         found = _mapping(properties)
         if found is None:
             yield _unreadable_properties(survey, of, uuid, kind)
+        if not TIME.fullmatch(created) or not TIME.fullmatch(modified):
+            text = f"its times are {created!r:.40} and {modified!r:.40}"
+            yield Finding("readable", of, text, "takes those of id_perms", _timing(uuid, found or {}))
         if positions is not None and _mapping(positions) is None:
             yield Finding(
                 "readable", of, "its positions are not a JSON object", "forgets them: elements stay in order",
@@ -63,7 +75,7 @@ def readable(survey: Survey) -> Iterator[Finding]:
 
 
 def owners(survey: Survey) -> Iterator[Finding]:
-    for uuid, kind, fq_name, properties, _, owner in survey.session.stream(_ROWS):
+    for uuid, kind, fq_name, properties, _, owner, *_ in survey.session.stream(_ROWS):
         perms2 = orjson.loads(properties).get("perms2")
         expected = perms2.get("owner") if isinstance(perms2, dict) else None
         if owner != expected:
@@ -107,6 +119,18 @@ def _mapping(text: Any) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+def _timing(uuid: str, properties: dict[str, Any]) -> Mend:
+    """The present where id_perms has no time."""
+    id_perms = properties.get("id_perms")
+    logged = [str(id_perms.get(name)) if isinstance(id_perms, dict) else "" for name in ("created", "last_modified")]
+
+    def mend(survey: Survey) -> None:
+        created, modified = (at if TIME.fullmatch(at) else survey.tx.now for at in logged)
+        survey.session.execute(_SET_TIMES, of=uuid, created=created, modified=modified)
+
+    return mend
+
+
 def _setting(statement: Statement, **values: Any) -> Mend:
     return lambda survey: _ignore(survey.session.execute(statement, **values))
 
@@ -118,7 +142,7 @@ def _ignore(count: int) -> None:
 CHECKS = (
     Check({"integrity": "The file is whole: pages, indexes, constraints (SQLite's own integrity_check)."}, integrity,
           blocking=True),
-    Check({"readable": "Properties, positions and attributes are JSON; a row that is not stops every list it is in."},
+    Check({"readable": "Properties, positions and attributes are JSON, times are times; else lists fail."},
           readable, blocking=True),
     Check({"owner": "Each row has the owner that perms2 has."}, owners),
 )  # fmt: skip

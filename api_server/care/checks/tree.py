@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 
+from api_server.care.holdings import is_uuid
 from api_server.care.survey import Check, Finding, Mend, Survey, subject
 from api_server.errors import Conflict
 from api_server.store import names
@@ -32,6 +33,8 @@ _SET_NAME = Statement(resource.update().where(_r.uuid == _arg("of")), ("fq_name"
 def parents(survey: Survey) -> Iterator[Finding]:
     for row in survey.session.stream(_TREE):
         kind = survey.model.types.get(row[1])
+        if not is_uuid(row[0]):
+            yield Finding("type", subject(row[1], row[2], row[0]), "its uuid is none", "delete it")
         if kind is None:
             yield Finding(
                 "type", subject(row[1], row[2], row[0]), f"the model has no type {row[1]}",
@@ -117,7 +120,7 @@ def _remove(survey: Survey, uuid: str) -> None:
 
 CHECKS = (
     Check({
-        "type": "The model has the type of each object.",
+        "type": "The model has the type of each object, and its uuid is one.",
         "parent": "Each object stands below the one its name continues, which may have it as a child.",
         "orphan": "The parent of each object is there; nobody finds an orphan from above, and nothing deletes it.",
     }, parents),
