@@ -47,4 +47,6 @@ async def list_bulk_collection(request: Request) -> Response:
     body: dict[str, Any] = await mapping(request)
     kind = find_type(server.model, body.get("type"))
     body.pop("fq_names", None)
+    if not body.get("fields"):
+        body.pop("fields", None)
     return await listed(server, current, lists.read(server.model, kind, body, current.caller))

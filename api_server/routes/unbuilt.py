@@ -13,7 +13,7 @@ from api_server.resources.body import names
 from api_server.resources.drafts import REASON, check_draft, read_draft
 from api_server.resources.permissions import is_uuid
 from api_server.routes.middleware import Exchange
-from api_server.routes.service import Service, mapping, named, service
+from api_server.routes.service import Service, document, mapped, named, service
 from api_server.store.reader import Reader
 from schema.quoting import quote
 
@@ -37,7 +37,8 @@ NO_TEMPLATE = "Either job_template_id or job_template_fq_name required in reques
 
 
 async def opened(request: Request) -> tuple[Exchange, dict[str, Any], Service]:
-    return named(request, "unbuilt"), await mapping(request), service(request)
+    """No body is an empty one."""
+    return named(request, "unbuilt"), mapped(await document(request) or {}), service(request)
 
 
 def refuse(request: Request, action: str) -> Response:

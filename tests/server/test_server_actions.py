@@ -322,3 +322,5 @@ async def test_what_is_not_done_is_checked_and_says_why(
     refused = await client.post(f"/{action}", json=body)
     assert (refused.status_code, refused.text[: len(text)]) == (status, text)
     assert (await client.get("/domains")).headers["x-revision"] == revision
+    if not body:
+        assert (await client.post(f"/{action}")).text == refused.text

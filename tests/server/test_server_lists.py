@@ -73,6 +73,8 @@ async def test_forms(client: httpx.AsyncClient, lab: dict[str, dict[str, Any]]) 
     (item,) = (await get(client, "/loadbalancers", fields="loadbalancer_listener_back_refs", detail="true",
                          obj_uuids=lab["lb2"]["uuid"]))["loadbalancers"]  # fmt: skip
     assert item["loadbalancer"]["loadbalancer_listener_back_refs"] == [to_listener]
+    answer = await client.post("/list-bulk-collection", json={"type": "loadbalancer-pool", **one, "fields": ""})
+    assert answer.json() == {"loadbalancer-pools": [plain]}
     assert await get(client, path, count="true") == {"loadbalancer-pools": {"count": 2}}
 
 
