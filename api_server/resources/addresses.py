@@ -31,6 +31,9 @@ from api_server.store.objects import Change, Object, Reference, Update
 from api_server.store.transaction import Transaction
 from api_server.store.view import View
 
+SOURCES = ("virtual-network", "virtual-router", "network-ipam")
+"""What an instance-ip refers to for its address. It keeps the address without any of them, but no longer holds it."""
+
 
 class InstanceIp(Hook):
     """Allocates `instance_ip_address`: of a network, or for a virtual-router from the allocation pools set aside for
@@ -45,11 +48,13 @@ class InstanceIp(Hook):
             return
         if not _same(before, after, "instance_ip_address"):
             raise BadRequest("Instance IP Address can not be changed")
-        if before.targets("virtual-network") != after.targets("virtual-network") and after.targets("virtual-network"):
+        moved = before.targets("virtual-network") != after.targets("virtual-network")
+        if moved or not any(map(after.targets, SOURCES)):
             tx.release_all(after.uuid)
             for name in ("subnet_uuid", "instance_ip_subnet"):
                 after.properties.pop(name, None)
-            self._allocate(tx, after)
+            if after.targets("virtual-network"):
+                self._allocate(tx, after)
         elif before.targets("virtual-machine-interface") != after.targets("virtual-machine-interface"):
             for reference in networks:
                 self._check_gateway(tx, reference.uuid, after)

@@ -380,3 +380,16 @@ async def test_moved_to_another_network_its_address_is_taken_there(client: Clien
     await client.update(held, virtual_network_refs=[to(two)])
     assert address(await client.instance_ip("b", one)) == "10.9.0.252"
     assert address(await client.instance_ip("c", two)) == "10.9.0.251"
+
+
+async def test_without_a_network_its_address_is_anybodys(client: Client) -> None:
+    network = await client.network(VN, "10.9.0.0/24")
+    held = await client.instance_ip("a", network)
+    left = await client.update(held, virtual_network_refs=[])
+    assert address(left) == "10.9.0.252"
+    other = await client.instance_ip("b", network)
+    assert address(other) == "10.9.0.252"
+    with pytest.raises(Conflict):
+        await client.update(left, virtual_network_refs=[to(network)])
+    await client.delete(other)
+    assert address(await client.update(left, virtual_network_refs=[to(network)])) == "10.9.0.252"
