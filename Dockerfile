@@ -5,7 +5,7 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 
 COPY . /src
-RUN pip install --no-cache-dir /src && rm -rf /src
+RUN pip install --no-cache-dir "/src[amqp]" && rm -rf /src
 
 WORKDIR /var/lib/vaportrail
 ENTRYPOINT ["vaportrail"]

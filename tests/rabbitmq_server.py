@@ -90,6 +90,13 @@ class RabbitmqServer:
     def proceed(self) -> None:
         os.killpg(self._broker.pid, signal.SIGCONT)
 
+    def control(self, *words: str) -> None:
+        """`rabbitmqctl`; takes seconds."""
+        subprocess.run(
+            [SCRIPT.with_name("rabbitmqctl"), *words], stdin=subprocess.DEVNULL, capture_output=True, check=True,
+            cwd=self.directory, env=self._environment,
+        )  # fmt: skip
+
     def stop(self) -> None:
         for process in (getattr(self, "_broker", None), self._names):
             if process is not None:

@@ -17,6 +17,7 @@ from rabbitmq_server import RabbitmqServer
 
 from api_server.notify.publisher import LEASE, Pace, publishing
 from api_server.store import Create, Object, Position, Store
+from api_server.store.changes import ENTRIES
 from cli.demo.programs import Program
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
@@ -186,6 +187,30 @@ async def test_another_server_takes_over(fault: str, postgres_url: str, rabbitmq
             assert listener.first_arrivals() == await log_of(store, begun)
         finally:
             await store.close()
+
+
+async def test_a_broker_short_of_memory_is_waited_for(sqlite_url: str, rabbitmq: RabbitmqServer) -> None:
+    """It blocks publishers and keeps their connections (flow control)."""
+    store = await Store.open(sqlite_url)
+
+    async def write(name: str) -> None:
+        made = Object("domain", str(uuid4()), (name,))
+        await store.write(lambda tx: tx.apply(Create(made)))
+
+    try:
+        async with steadfast(rabbitmq.url) as listener, publishing(store, [rabbitmq.url], EAGER) as progress:
+            async with Writing(write) as writing:
+                await writing.until(listener.more(100))
+                await asyncio.to_thread(rabbitmq.control, "set_vm_memory_high_watermark", "absolute", "1MB")
+                published, revision = progress.published, store.feed.revision
+                await writing.until(store.feed.beyond(revision + 2000))
+                assert progress.published - published <= 2 * ENTRIES, "blocked, but for what was on its way"
+                assert sum("basic_publish" in repr(task) for task in asyncio.all_tasks()) <= ENTRIES
+                await asyncio.to_thread(rabbitmq.control, "set_vm_memory_high_watermark", "absolute", "512MB")
+            await listener.up_to(store.feed.revision)
+            assert listener.first_arrivals() == await log_of(store, 0)
+    finally:
+        await store.close()
 
 
 async def test_the_broker_and_the_server_are_killed_at_once(tmp_path: Path, rabbitmq: RabbitmqServer) -> None:

@@ -12,6 +12,7 @@ from rabbitmq_server import RabbitmqServer, free_ports
 
 from api_server.notify.publisher import LEASE, Pace, publishing
 from api_server.store import Create, Limits, Object, Store
+from api_server.store.changes import ENTRIES
 
 QUICK = Pace(lease=2.0, margin=0.5, ask=0.05, store=0.01, listener=20.0, retry=(0.02, 0.1))
 
@@ -147,12 +148,13 @@ async def test_writes_do_not_wait_for_a_broker_that_does_not_read(
         await listener.up_to(await write(store, "first"))
         rabbitmq.pause()
         try:
-            await asyncio.gather(*[write(store, f"d{number}") for number in range(400)])
+            await asyncio.gather(*[write(store, f"d{number}") for number in range(900)])
             assert progress.published <= 1
+            assert sum("basic_publish" in repr(task) for task in asyncio.all_tasks()) <= ENTRIES
         finally:
             rabbitmq.proceed()
-        await listener.up_to(401)
-    assert listener.first_arrivals() == [(revision, 0) for revision in range(1, 402)]
+        await listener.up_to(901)
+    assert listener.first_arrivals() == [(revision, 0) for revision in range(1, 902)]
 
 
 async def test_an_end_while_the_broker_hangs_is_an_end(

@@ -131,3 +131,10 @@ def test_names_it_goes_by(tmp_path: Path, words: tuple[str, ...], environment: d
             for name in ("a.example", "b.example", "c.example")
         }
         assert asked == {"a.example": 200, "b.example": 200, "c.example": 403}
+
+
+def test_a_broker_without_an_address_is_a_usage_error() -> None:
+    told = run("serve", "--notify", "http://user:secret@host/")
+    assert told.returncode == 2
+    assert "no address of a broker" in told.stderr
+    assert "secret" not in told.stderr
