@@ -1,5 +1,6 @@
 """`vaportrail db`: care for the database."""
 
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -182,6 +183,8 @@ def _written(path: Path | None) -> Iterator[IO[bytes]]:
         except BaseException:
             partial.unlink()
             raise
+        target.flush()
+        os.fsync(target.fileno())
     partial.replace(path)
 
 

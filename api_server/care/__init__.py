@@ -17,15 +17,15 @@ import schema
 from api_server.care.backup import Backup, backup
 from api_server.care.check import Report, check, explanations
 from api_server.care.document import BadDocument
-from api_server.care.export import Exported
+from api_server.care.export import Exported, export_part
 from api_server.care.export import export as _export
 from api_server.care.graft import Graft
-from api_server.care.opening import reading, writing
+from api_server.care.opening import newest, reading, writing
 from api_server.care.reading import Reading
 from api_server.care.restore import Refused, restore
 from api_server.care.survey import Finding
 from api_server.resources.registry import registry
-from api_server.store import UnusableDatabase, changes, loading
+from api_server.store import UnusableDatabase, loading
 from api_server.store.session import Session
 
 __all__ = [
@@ -62,7 +62,9 @@ class Imported:
 def export(url: str, write: Callable[[bytes], Any], path: str | None = None) -> Exported:
     """path: `<type>/<fq:name>` or `<type>/<uuid>` of the object with which a part begins."""
     with reading(url) as session:
-        return _export(session, registry(), write, None if path is None else find(session, path))
+        if path is None:
+            return _export(session, write)
+        return export_part(session, registry(), write, find(session, path))
 
 
 def load(url: str, file: IO[bytes], *, native_driver: bool = True) -> Imported:
@@ -72,8 +74,8 @@ def load(url: str, file: IO[bytes], *, native_driver: bool = True) -> Imported:
     with writing(url, make=not part) as session:
         if part:
             grafted = Graft(session, document).run()
-            return Imported(grafted.objects, changes.bounds(session).newest, grafted.renumbered)
-        return Imported(restore(session, document), changes.bounds(session).newest)
+            return Imported(grafted.objects, newest(session), grafted.renumbered)
+        return Imported(restore(session, document), newest(session))
 
 
 def find(session: Session, path: str) -> str:

@@ -45,6 +45,7 @@ def check(url: str, *, fix: bool = False, native_driver: bool = True) -> Report:
             _look(survey, report, lambda survey, found: _mend(survey, report, found))
             if len(report.mended) == before:
                 break
+    report.refused = {finding: reason for finding, reason in report.refused.items() if finding in report.left}
     return report
 
 

@@ -4,9 +4,9 @@ The same database gives the same bytes. Memory does not grow with the database. 
 objects (search keys) and the past (the change log).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import orjson
@@ -14,9 +14,9 @@ import sqlalchemy as sa
 
 from api_server.care import document
 from api_server.care.holdings import reserves_of
-from api_server.care.opening import request
+from api_server.care.opening import newest, request
 from api_server.resources.hooks import Registry
-from api_server.store import changes, loading, names
+from api_server.store import loading, names
 from api_server.store.engine import UnusableDatabase
 from api_server.store.objects import Object, Reference
 from api_server.store.session import Session, Statement
@@ -53,39 +53,41 @@ class Exported:
     leaving: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
-def export(session: Session, registry: Registry, write: Callable[[bytes], Any], root: str | None = None) -> Exported:
-    """root: uuid of the object with which a part begins; None: everything. UnusableDatabase: a row is unreadable."""
-    result, lines = Exported(), 1
-    head: dict[str, Any] = {document.HEAD: document.FORMAT}
-    if root is None:
-        head["revision"] = changes.bounds(session).newest
-    else:
-        named = loading.identify(session, root)
-        assert named is not None
-        head["of"] = named
-    write(document.write(head))
-    tx, reserved = request(session, "db export"), dict[str, set[str]]()
-    inside = set() if root is None else {row[0] for row in session.all(_BELOW, uuid=root)}
-    for found in _objects(session, _BY_NAME if root is None else _BELOW, {} if root is None else {"uuid": root}):
-        write(document.write(_object(found)))
-        result.objects += 1
-        lines += 1
-        if root is not None:
+def export(session: Session, write: Callable[[bytes], Any]) -> Exported:
+    """Everything. UnusableDatabase: a row is unreadable."""
+    lines = [{document.HEAD: document.FORMAT, "revision": newest(session)}]
+    return _write(write, chain(lines, map(_line, _objects(session, _BY_NAME)), _rest(session)), Exported())
+
+
+def export_part(session: Session, registry: Registry, write: Callable[[bytes], Any], root: str) -> Exported:
+    """An object, by uuid, with all below it."""
+    result, reserved, tx = Exported(), dict[str, set[str]](), request(session, "db export")
+    inside = {row[0] for row in session.all(_BELOW, uuid=root)}
+
+    def objects() -> Iterator[dict[str, Any]]:
+        for found in _objects(session, _BELOW, uuid=root):
             for reference in _references(found):
                 if reference.uuid not in inside:
                     target = reference.type, names.join(reference.fq_name)
                     result.leaving[target] = result.leaving.get(target, 0) + 1
-            if pools := reserves_of(tx, registry, found):
-                reserved[found.uuid] = pools
-                tx.forget()
-    for row in _rest(session) if root is None else _reserved(session, reserved):
-        write(document.write(row))
-        lines += 1
-    write(document.write({"end": lines}))
+            reserved[found.uuid] = reserves_of(tx, registry, found)
+            yield _line(found)
+
+    lines = [{document.HEAD: document.FORMAT, "of": loading.identify(session, root)}]
+    return _write(write, chain(lines, objects(), _reserved(session, reserved)), result)
+
+
+def _write(write: Callable[[bytes], Any], lines: Iterable[dict[str, Any]], result: Exported) -> Exported:
+    count = 0
+    for line in lines:
+        write(document.write(line))
+        result.objects += "type" in line
+        count += 1
+    write(document.write({"end": count}))
     return result
 
 
-def _objects(session: Session, statement: Statement, values: dict[str, Any]) -> Iterator[Object]:
+def _objects(session: Session, statement: Statement, **values: Any) -> Iterator[Object]:
     uuids = (row[0] for row in session.stream(statement, **values))
     while page := list(islice(uuids, PAGE)):
         try:
@@ -95,7 +97,7 @@ def _objects(session: Session, statement: Statement, values: dict[str, Any]) -> 
         yield from (found[uuid] for uuid in page)
 
 
-def _object(object: Object) -> dict[str, Any]:
+def _line(object: Object) -> dict[str, Any]:
     line: dict[str, Any] = {"type": object.type, "fq_name": object.fq_name, "uuid": object.uuid}
     if object.parent_uuid:
         line |= {"parent_type": object.parent_type, "parent_uuid": object.parent_uuid}

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 
 from api_server.errors import Unavailable
-from api_server.store.engine import Database
+from api_server.store.engine import Database, UnusableDatabase
 from api_server.store.migration import migrate, require
 from api_server.store.session import Session, Statement
 from api_server.store.tables import counter
@@ -70,11 +70,19 @@ def _transaction(database: Database, begin: str, first: Statement) -> Iterator[S
         session.close()
 
 
+def newest(session: Session) -> int:
+    """The revision of the last write. UnusableDatabase: nothing says so."""
+    rows = session.all(_LOOK)
+    if not rows:
+        raise UnusableDatabase("The database has lost its counter: see `vaportrail db check --fix`")
+    return int(rows[0][0])
+
+
 def request(session: Session, request_id: str) -> Transaction:
     """A request of the next revision in a `writing` session, to be ended by `finish`."""
     rows = session.all(_LOOK)
-    newest = rows[0][0] if rows else 0
-    return Transaction(session, Known.nothing(), revision=newest + 1, now=Clock()(), request_id=request_id)
+    last = rows[0][0] if rows else 0
+    return Transaction(session, Known.nothing(), revision=last + 1, now=Clock()(), request_id=request_id)
 
 
 def finish(session: Session, tx: Transaction) -> None:

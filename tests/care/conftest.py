@@ -25,21 +25,22 @@ def built_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def built_postgres(postgres: PostgresServer) -> str:
     """Name of the database."""
-    name = "care_world"
-    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"create database {name}".encode())
-    build(postgres.url(name))
-    return name
+    build(made(postgres, "care_world"))
+    return "care_world"
 
 
 @pytest.fixture(scope="session")
 def migrated_postgres(postgres: PostgresServer) -> str:
     """Name of a database without objects, to make others from."""
-    name = "care_empty"
+    upgrade(made(postgres, "care_empty"))
+    return "care_empty"
+
+
+def made(postgres: PostgresServer, name: str) -> str:
+    """URL of a new database."""
     with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
         connection.execute(f"create database {name}".encode())
-    upgrade(postgres.url(name))
-    return name
+    return postgres.url(name)
 
 
 @pytest.fixture

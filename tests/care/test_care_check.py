@@ -1,5 +1,6 @@
 """Every kind of damage is found, named, and mended without touching anything else."""
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -12,6 +13,7 @@ from care_world import Damage, content, exported, untouched
 
 from api_server import care
 from api_server.care.check import explanations
+from api_server.store import Store
 
 GHOST = "0badc0de-0000-4000-8000-000000000000"
 
@@ -412,6 +414,22 @@ def test_watchers_hear_of_repairs(url: str, damage: Damage) -> None:
     assert rows
     assert set(rows) == {(newest + 1, "db check", "virtual-network", "update")}
     assert damage.run("select revision from counter") == [(newest + 1,)]
+
+
+async def test_watchers_of_a_running_server_hear_of_repairs(postgres_world: str) -> None:
+    """On PostgreSQL it goes on serving."""
+    store = await Store.open(postgres_world)
+    try:
+        subscription = await store.feed.subscribe(["virtual-network"])
+        a_reference_to_nothing(Damage(postgres_world))
+        report = await asyncio.to_thread(care.check, postgres_world, fix=True)
+        assert [finding.kind for finding in report.mended] == ["dangling"]
+        (event,) = (await anext(subscription)).events
+        assert (event.operation, event.type) == ("update", "virtual-network")
+        _, revision = await store.write(lambda tx: tx.store_value("a", "b"))
+        assert revision == event.revision
+    finally:
+        await store.close()
 
 
 def test_what_cannot_be_read_stops_the_rest(url: str, damage: Damage) -> None:

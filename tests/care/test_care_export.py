@@ -388,6 +388,14 @@ def test_a_document_that_is_wrong_is_refused_by_its_line(sqlite_world: str, empt
         assert not any(rows(empty).values())
 
 
+def test_a_database_without_its_counter_is_not_exported(url: str) -> None:
+    Damage(url).run("delete from counter")
+    with pytest.raises(care.UnusableDatabase, match="lost its counter"):
+        exported(url)
+    care.check(url, fix=True)
+    assert exported(url)
+
+
 @pytest.mark.parametrize("path", ["spaceship/x", "project", "project/", "project/default-domain:nobody", "/"])
 def test_what_is_not_there_cannot_be_exported(sqlite_world: str, path: str) -> None:
     with pytest.raises(care.NotThere, match=r"There is no project default-domain:nobody|names no object"):
