@@ -36,8 +36,7 @@ class Graft:
         self.reading = reading
         self.registry = reading.registry
         self.tx = request(session, "db import")
-        self.lines = list(reading.objects())
-        self.objects = [found for _, found in self.lines]
+        self.objects = [found for _, found in reading.objects()]
 
     def run(self) -> Grafted:
         """BadDocument, Refused: nothing of it may be kept."""
@@ -51,12 +50,7 @@ class Graft:
             if "type" not in line.value:
                 self._take_line(line)
         for found in self.objects:
-            for hook in self.registry.get(found.type, ()):
-                if isinstance(
-                    hook, Driver
-                ):  # what other hooks make is in the document, the links to what is here is not
-                    for change in hook.further(self.tx, None, found):
-                        perform(self.tx, self.registry, change)
+            self._link(found)
         finish(self.session, self.tx)
         return result
 
@@ -142,3 +136,10 @@ class Graft:
         number, ranges = int(number_of(line, "number"), 16), ranges_of(self.tx, self.registry, pool)
         if ranges is None or not self._took(pool, ranges, holder, number):
             raise line.bad(f"number {number} is not to be had")
+
+    def _link(self, found: Object) -> None:
+        """Load balancers to what is here. What other hooks make of a new object is in the document."""
+        for hook in self.registry.get(found.type, ()):
+            if isinstance(hook, Driver):
+                for change in hook.further(self.tx, None, found):
+                    perform(self.tx, self.registry, change)
