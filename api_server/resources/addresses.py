@@ -253,11 +253,12 @@ class PooledIp(Hook):
 
 
 def _same(before: Object, after: Object, name: str) -> bool:
-    """Whether an address is still that address; if so, it is still written as the server writes it."""
+    """Whether an address is still that address, or none is asked for; if so, it stays as the server writes it."""
     was, now = before.properties.get(name), after.properties.get(name)
-    if was != now and canonical(was) == canonical(now):
+    same = not now or canonical(was) == canonical(now)
+    if same and was is not None:
         after.properties[name] = was
-    return canonical(was) == canonical(now)
+    return same
 
 
 def _preferred(choice: Choice) -> Choice:

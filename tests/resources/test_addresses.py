@@ -118,6 +118,8 @@ async def test_the_address_stays(client: Client) -> None:
     with pytest.raises(BadRequest) as refusal:
         await client.update(held, instance_ip_address="10.9.0.5")
     assert refusal.value.text == "Instance IP Address can not be changed"
+    for nothing in (None, ""):
+        assert address(await client.update(held, instance_ip_address=nothing)) == "10.9.0.252"
     assert address(await client.update(held, instance_ip_address="10.9.0.252", display_name="x")) == "10.9.0.252"
 
 

@@ -60,6 +60,8 @@ async def test_a_floating_ip_that_changes_its_address_takes_it(client: Client) -
         await client.update(held, floating_ip_address="10.9.0.9")
     await client.update(held, floating_ip_address="10.9.0.8")
     assert address(await client.instance_ip("b", network)) == "10.9.0.252"
+    held = await client.update(held, floating_ip_address=None)
+    assert held.properties["floating_ip_address"] == "10.9.0.8"
     with pytest.raises(Conflict):
         await client.instance_ip("c", network, instance_ip_address="10.9.0.8")
 
