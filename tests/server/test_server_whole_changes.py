@@ -140,7 +140,7 @@ WRONG = [
     ("x", 400, "operation 2: Bad Request, an operation must be an object with method, path and body: x"),
     (post("/transaction", {"operations": []}), 400, "operation 2: Bad Request, a transaction cannot be an operation"),
     (post("/useragent-kv", {"operation": "RETRIEVE", "key": "k"}), 400, "operation 2: Error: RETRIEVE changes nothing"),
-    (post("/chown", {"uuid": "x"}), 400, "operation 2: Bad Request, invalid resource UUID"),
+    (post("/chown", {"uuid": "x", "owner": "x"}), 400, "operation 2: Bad Request, invalid resource UUID"),
 ]
 
 
