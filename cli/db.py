@@ -42,8 +42,11 @@ def check(
     output: Output = Format.table,
     database: DatabaseOption = None,
 ) -> None:
-    """Look for what is dangling, orphaned, unlinked, double or lost, and say what --fix would do about it. Changes
-    nothing without --fix, and may run beside a server. Exit status: 0 all is well, 1 something is left, 2 no look."""
+    """What is dangling, orphaned, unlinked, double or lost, and what --fix does about it.
+
+    Changes nothing without --fix, and may run beside a server. Exit status: 0 all is well, 1 something is left, 2 the
+    database cannot be looked at.
+    """
     with _caring(database, failure=2) as settings:
         from api_server import care
 
@@ -110,7 +113,10 @@ def export(
     file: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Else: standard output.")] = None,
     database: DatabaseOption = None,
 ) -> None:
-    """Everything, or a part, as JSON Lines: an object a line, by name. Beside a running server, too."""
+    """Everything, or a part, as JSON Lines: an object a line, by name.
+
+    May run beside a server.
+    """
     with _caring(database) as settings:
         from api_server import care
 
@@ -126,8 +132,11 @@ def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Of `vaportrail db export`; - is standard input.")],
     database: DatabaseOption = None,
 ) -> None:
-    """All of an export, or nothing: everything into a new database, which is made; a part into one that is in use
-    (with SQLite while no server runs)."""
+    """Read an export back, all of it or nothing.
+
+    Everything goes into a new database, which is made; a part into one that has other objects (SQLite: while no server
+    runs).
+    """
     with _caring(database) as settings:
         from api_server import care
 
@@ -144,7 +153,10 @@ def backup(
     force: Annotated[bool, typer.Option("--force", help="Also if the file is there.")] = False,
     database: DatabaseOption = None,
 ) -> None:
-    """A copy of the SQLite database, which a server may be writing to: whole, checked, on disk when it has its name."""
+    """Copy the SQLite database of a running server to a file.
+
+    The copy has all that was acknowledged before; it is whole, checked and on disk when it has its name.
+    """
     with _caring(database) as settings:
         from api_server import care
 

@@ -188,7 +188,7 @@ def no_perms2(damage: Damage) -> None:
     damage.properties(damage.uuid("loadbalancer", "lb"), lambda found: found.pop("perms2"))
 
 
-@case(number="which is not taken: it could be given again", pool="make")
+@case(number="which is not taken: it could be given again", pool="not 10.1.0.1-10.1.0.12 ")
 def an_address_that_is_not_taken(damage: Damage) -> None:
     damage.run(f"delete from allocation where holder='{damage.uuid('instance-ip', 'web-0')}'")
 

@@ -3,6 +3,8 @@ is free is all the rest (docs/design/pools.md)."""
 
 import heapq
 from collections.abc import Iterator
+from contextlib import suppress
+from ipaddress import ip_network
 from itertools import groupby
 
 import sqlalchemy as sa
@@ -71,15 +73,15 @@ def unheld(survey: Survey) -> Iterator[Finding]:
             number = int(text, 16)
             if (pool, number) not in has and pool not in reserved:
                 whose = f"{named(found)}, which does not have it" if found else f"{holder}, which is not there"
-                yield Finding("unheld", f"number {number} of {pool}", f"it is taken for {whose}", "frees it",
-                              _freeing(pool, number))  # fmt: skip
+                of = f"{_number(pool, number)} of {pool}"
+                yield Finding("unheld", of, f"it is taken for {whose}", "frees it", _freeing(pool, number))
 
 
 def pools(survey: Survey) -> Iterator[Finding]:
     rows = heapq.merge(survey.session.stream(_TAKEN), survey.session.stream(_FREE), key=lambda row: (row[0], row[1]))
     for pool, group in groupby(rows, key=lambda row: row[0]):
         survey.tx.forget()
-        wrong, stand = _walk((int(first, 16), int(last, 16), taken) for _, first, last, taken in group)
+        wrong, stand = _walk(pool, ((int(first, 16), int(last, 16), taken) for _, first, last, taken in group))
         ranges = ranges_of(survey.tx, survey.registry, pool)
         if ranges is None and owner(pool) is not None:
             yield Finding("pool", pool, "the subnet it belongs to is not there", "drops it", _dropping(pool))
@@ -87,22 +89,23 @@ def pools(survey: Survey) -> Iterator[Finding]:
             if wrong:
                 yield Finding("pool", pool, wrong, "nothing says what it is made of: restore a backup")
         elif wrong or stand != merged(ranges):
-            text = wrong or f"what is free and what is taken make {_written(stand)}, not {_written(merged(ranges))}"
+            made = f"{_written(pool, stand)}, not {_written(pool, merged(ranges))}"
+            text = wrong or f"what is free and what is taken make {made}"
             yield Finding("pool", pool, text, "makes its free ranges anew", _resizing(pool, ranges))
 
 
-def _walk(rows: Iterator[tuple[int, int, int]]) -> tuple[str, Ranges]:
+def _walk(pool: str, rows: Iterator[tuple[int, int, int]]) -> tuple[str, Ranges]:
     """What is wrong with (first, last, taken or free) in order, and what they cover together."""
     wrong, cover = "", Ranges()
     last_free = None
     for first, last, taken in rows:
         if last < first:
-            wrong = wrong or f"the free range {first}-{last} ends before it begins"
+            wrong = wrong or f"the free range from {_number(pool, first)} ends before it begins"
             continue
         if cover and first <= cover[-1][1]:
-            wrong = wrong or f"{first} is free twice, or free and taken"
+            wrong = wrong or f"{_number(pool, first)} is free twice, or free and taken"
         if not taken and last_free == first - 1:
-            wrong = wrong or f"free ranges touch at {first}"
+            wrong = wrong or f"free ranges touch at {_number(pool, first)}"
         last_free = None if taken else last
         if cover and first <= cover[-1][1] + 1:
             cover[-1] = (cover[-1][0], max(cover[-1][1], last))
@@ -111,9 +114,20 @@ def _walk(rows: Iterator[tuple[int, int, int]]) -> tuple[str, Ranges]:
     return wrong, cover
 
 
-def _written(ranges: Ranges) -> str:
-    text = ", ".join(f"{first}-{last}" for first, last in ranges[:4])
+def _written(pool: str, ranges: Ranges) -> str:
+    text = ", ".join(f"{_number(pool, first)}-{_number(pool, last)}" for first, last in ranges[:4])
     return (text or "nothing") + (", ..." if len(ranges) > 4 else "")
+
+
+def _number(pool: str, number: int) -> str:
+    """As an address, where the pool's name ends with a prefix that has it."""
+    rest = pool.split(":", 2)[-1]
+    for prefix in (rest, rest.rpartition(":")[0]):
+        with suppress(ValueError):
+            network = ip_network(prefix)
+            address = network.network_address + (number - int(network.network_address))
+            return str(address) if address in network else str(number)
+    return str(number)
 
 
 def _freeing(pool: str, number: int) -> Mend:
