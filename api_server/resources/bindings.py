@@ -46,16 +46,18 @@ class Bindings(Hook):
         was, now = read(before), read(after)
         if not now or now == was:
             return
-        now.setdefault("vnic_type", was.get("vnic_type", NORMAL))
+        if before is None:
+            now.setdefault("vnic_type", NORMAL)
+        kind = now.get("vnic_type", was.get("vnic_type", NORMAL))  # an update that leaves it out does not store it
         if before is not None:
-            self._check_kind(tx, before, was, now)
-        self._plug(tx, after, now, new=before is None)
+            self._check_kind(tx, before, was, kind)
+        self._plug(tx, after, now, kind, new=before is None)
         after.properties[FIELD] = {"key_value_pair": [{"key": key, "value": now[key]} for key in sorted(now)]}
 
     @staticmethod
-    def _check_kind(tx: Transaction, before: Object, was: dict[str, Any], now: dict[str, Any]) -> None:
+    def _check_kind(tx: Transaction, before: Object, was: dict[str, Any], kind: Any) -> None:
         old = was.get("vnic_type", NORMAL)
-        if now["vnic_type"] in (old, BAREMETAL):
+        if kind in (old, BAREMETAL):
             return
         if old == BAREMETAL:
             bound = bool(has_links(was) and was.get("host_id"))
@@ -64,9 +66,9 @@ class Bindings(Hook):
         if bound:
             raise Conflict("Vnic_type can not be modified when port is linked to Vrouter or VM.")
 
-    def _plug(self, tx: Transaction, after: Object, now: dict[str, Any], *, new: bool) -> None:
+    def _plug(self, tx: Transaction, after: Object, now: dict[str, Any], kind: Any, *, new: bool) -> None:
         """In place."""
-        kind, host = now["vnic_type"], now.get("host_id")
+        host = now.get("host_id")
         plugged: tuple[str, dict[str, Any]] | None = None
         socket = SOCKETS + f"tap{after.uuid}"[:DEVICE_NAME]
         if kind == NORMAL:
