@@ -120,7 +120,7 @@ def header(name: str, description: str) -> Json:
     return {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
 
 
-PRETTY = query("pretty", "Indented JSON.", "boolean")
+PRETTY = query("pretty", "Indented JSON, whatever its value but `false`.")
 DRY_RUN = query("dry_run", "Do everything, say what would change, and undo it.", "boolean")
 IF_MATCH = header("If-Match", "ETag of the version that is meant: 412 if there is a newer one.")
 
