@@ -108,7 +108,7 @@ def _verdict(report: "Report", fix: bool) -> str:
 def export(
     path: Annotated[
         str | None,
-        typer.Argument(metavar="[TYPE/NAME]", help="An object, by fq:name or uuid: it, and all below it."),
+        typer.Argument(metavar="TYPE/NAME", help="An object, by fq:name or uuid: it, and all below it."),
     ] = None,
     file: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Else: standard output.")] = None,
     database: DatabaseOption = None,

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import NamedTuple
 
 from api_server.store.engine import BUSY_SECONDS, Database, UnusableDatabase
@@ -38,22 +39,24 @@ def backup(url: str, target: Path, *, force: bool = False) -> Backup:
     if not database.sqlite:
         plain = database.engine.url.set(drivername="postgresql").render_as_string(hide_password=True)
         raise UnusableDatabase(
-            f"PostgreSQL is backed up by its own tools: pg_dump --format=custom --file={target} '{plain}' "
-            "(and restored by pg_restore)"
+            "PostgreSQL has its own tools, and this is the one for a backup: "
+            f"pg_dump --format=custom --file={quote(str(target))} {quote(plain)}"
         )
     require(database)
     target = target.absolute()
-    if target.exists() and (not force or target.samefile(database.path)):
-        raise FileExistsError(f"{target} exists" if not force else f"{target} is the database itself")
+    if target.exists():
+        if target.samefile(database.path):
+            raise UnusableDatabase(f"{target} is the database itself")
+        if not force:
+            raise FileExistsError(f"{target} exists")
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:
         revision = _copy(database.path, partial)
         _sync(partial)
-        if force:
-            partial.replace(target)
-        else:
-            os.link(partial, target)  # unlike a rename, never over what has come meanwhile
+        if not force:
+            os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # nothing has come there meanwhile
+        partial.replace(target)
         _sync(target.parent)
     finally:
         partial.unlink(missing_ok=True)

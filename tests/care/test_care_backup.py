@@ -1,13 +1,16 @@
 """A backup of a server that is being written to is one revision of it, whole, and a server goes on from it."""
 
 import asyncio
+import shlex
 import stat
+import subprocess
 from pathlib import Path
 from uuid import UUID, uuid5
 
 import httpx
 import pytest
 from care_world import exported
+from postgres_server import programs
 
 from api_server import care
 from cli.demo.programs import Program
@@ -106,7 +109,7 @@ def test_what_stands_is_replaced_only_if_asked(sqlite_world: str, tmp_path: Path
     assert target.read_text() == "precious"
     care.backup(sqlite_world, target, force=True)
     assert exported(f"sqlite:///{target}") == exported(sqlite_world)
-    with pytest.raises(FileExistsError, match="is the database itself"):
+    with pytest.raises(care.UnusableDatabase, match="is the database itself"):
         care.backup(sqlite_world, Path(sqlite_world.removeprefix("sqlite:///")), force=True)
 
 
@@ -121,8 +124,13 @@ def test_a_damaged_database_gives_no_backup(sqlite_world: str, tmp_path: Path) -
     assert not list(tmp_path.glob("*.partial"))
 
 
-def test_postgresql_has_its_own_tool(postgres_world: str, tmp_path: Path) -> None:
+def test_postgresql_has_its_own_tool(postgres_world: str, postgres_url: str, tmp_path: Path) -> None:
+    """The command that is named makes a dump, from which a new database is the same."""
+    dump = tmp_path / "a copy.dump"
     with pytest.raises(care.UnusableDatabase) as refused:
-        care.backup(postgres_world, tmp_path / "copy.dump")
-    command = str(refused.value)
-    assert f"pg_dump --format=custom --file={tmp_path}/copy.dump 'postgresql://vaportrail@/" in command
+        care.backup(postgres_world, dump)
+    program, *words = shlex.split(str(refused.value).partition("backup: ")[2])
+    subprocess.run([programs() / program, *words], check=True)
+    subprocess.run([programs() / "pg_restore", f"--dbname={postgres_url}", dump], check=True)
+    assert exported(postgres_url) == exported(postgres_world)
+    assert care.check(postgres_url) == care.Report()
