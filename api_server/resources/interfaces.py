@@ -104,7 +104,8 @@ class VirtualMachineInterface(Hook):
 
     @staticmethod
     def _sub_interface(tx: Transaction, before: Object | None, after: Object) -> None:
-        """One bears a VLAN tag and refers to its primary interface; a later change of the tag is beyond vRouter."""
+        """One bears a VLAN tag and refers to its primary interface, perhaps later (kube-manager refers to it after the
+        create, for a pod in a virtual-machine); a change of the tag after that is beyond vRouter."""
         tag, was = vlan_tag(after), vlan_tag(before) if before is not None else 0
         others = after.targets("virtual-machine-interface")
         if tag not in VLAN_TAGS:
@@ -115,8 +116,6 @@ class VirtualMachineInterface(Hook):
                 raise BadRequest("Cannot change sub-interface VLAN tag ID")
             if related == others and tag == was:
                 return
-        elif tag and len(others) != 1:
-            raise BadRequest("A sub-interface must reference its primary virtual-machine-interface")
         for primary in tx.get_many(others) if tag else ():
             if vlan_tag(primary):
                 raise BadRequest("sub interface can't have another sub interface as it's primary port")
