@@ -18,6 +18,7 @@ from api_server.resources.monitoring import Alarm
 from api_server.resources.networking import NETWORK_IDS, BridgeDomain, ProviderNetwork, VirtualNetwork
 from api_server.resources.qos import ForwardingClass, QosConfig
 from api_server.resources.routing import RouteTarget, RoutingInstance
+from api_server.resources.routing_policy import RoutingPolicy
 from api_server.resources.security import GROUP_IDS, NetworkPolicy, SecurityGroup
 from api_server.resources.service_chaining import HostBasedService, RouteAggregate
 from api_server.resources.system import GlobalSystemConfig, GlobalVrouterConfig
@@ -52,6 +53,7 @@ TYPES: dict[str, Sequence[Hook]] = {
     "route-aggregate": (RouteAggregate(),),
     "route-target": (RouteTarget(),),
     "routing-instance": (RoutingInstance(),),
+    "routing-policy": (RoutingPolicy(),),
     "security-group": (SecurityGroup(),),
     "service-appliance-set": (ServiceApplianceSet(),),
     "service-group": (ServiceGroup(),),

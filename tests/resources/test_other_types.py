@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from resource_client import DOMAIN, Client, to
 
-from api_server.errors import BadRequest, Conflict
+from api_server.errors import BadRequest, Conflict, Forbidden, NotFound
 from api_server.resources.elements import collection_update
 from api_server.store.objects import Object
 
@@ -205,3 +205,72 @@ async def test_a_service_template_in_use_stays(client: Client) -> None:
     await client.create("service-instance", (*PROJECT, "s"), service_template_refs=[to(template)])
     with pytest.raises(Conflict, match="still referred"):
         await client.delete(template)
+
+
+# --- routing policies
+
+
+def terms(*conditions: dict[str, Any], **actions: Any) -> dict[str, Any]:
+    return {"term": [{"term_match_condition": condition, "term_action_list": actions} for condition in conditions]}
+
+
+def filtered(**wanted: Any) -> dict[str, Any]:
+    return {"route_filter": {"route_filter_properties": [wanted]}}
+
+
+@pytest.mark.parametrize(
+    ("entries", "text"),
+    [
+        (terms({"protocol": ["xmpp"]}), "xmpp protocol value is not valid value for network-device term"),
+        (terms({}, {"nlri_route_type": [11]}), "11 nlri-route-type is not valid value"),
+        (terms(filtered(route_type="exact")), "route_filter must have non-empty route value"),
+        (terms(filtered(route="10.0.0.0/8")), "route_filter must have valid route_type"),
+        (terms(filtered(route="10.0.0.0/x", route_type="exact")), "invalid route in route_filter"),
+        (terms(filtered(route="10.0.0.0/8", route_type="upto", route_type_value="/33")), "'/33' is invalid"),
+        (terms(filtered(route="10.0.0.0/8", route_type="through")), "should be non-empty string"),
+        (
+            terms(filtered(route="10.0.0.0/8", route_type="prefix-length-range", route_type_value="/8")),
+            "value /8 invalid. prefix-length-range should be in format '/minlength-/maxlength'",
+        ),
+        (terms({}, as_path_prepend="64513,64514"), "as_path_prepend has invalid value 64513,64514"),
+    ],
+)
+async def test_what_a_network_device_could_not_be_told(client: Client, entries: dict[str, Any], text: str) -> None:
+    fields = {"term_type": "network-device", "routing_policy_entries": entries}
+    await refused(client, "routing-policy", (*PROJECT, "r"), text, **fields)
+    policy = await client.create("routing-policy", (*PROJECT, "r"), term_type="network-device")
+    with pytest.raises(BadRequest, match=text):
+        await client.update(policy, routing_policy_entries=entries)
+    await client.create("routing-policy", (*PROJECT, "v"), routing_policy_entries=entries)  # a vRouter's are not its
+
+
+async def test_a_routing_policy_is_for_vrouters_or_for_devices(client: Client) -> None:
+    policy = await client.create("routing-policy", (*PROJECT, "r"), term_type="network-device")
+    with pytest.raises(Forbidden, match="Cannot change term_type of routing policy!"):
+        await client.update(policy, term_type="vrouter")
+
+
+async def test_the_systems_own_number_does_not_go_into_a_path(client: Client) -> None:
+    entries = terms({}, update={"as_path": {"expand": {"asn_list": [64512]}}})
+    text = "ASN can't be same as global system config asn"
+    await refused(client, "routing-policy", (*PROJECT, "r"), text, routing_policy_entries=entries)
+
+
+async def test_tables_that_a_prefix_list_names_are_referred_to(client: Client) -> None:
+    tables = [await client.create("interface-route-table", (*PROJECT, name)) for name in "ab"]
+
+    def named(*uuids: str) -> dict[str, Any]:
+        return terms({"prefix_list": [{"interface_route_table_uuid": list(uuids)}]})
+
+    fields = {"term_type": "network-device", "routing_policy_entries": named(*(table.uuid for table in tables))}
+    policy = await client.create("routing-policy", (*PROJECT, "r"), **fields)
+    assert set(policy.targets("interface-route-table")) == {table.uuid for table in tables}
+    policy = await client.update(policy, display_name="the same")
+    assert len(policy.targets("interface-route-table")) == 2
+    with pytest.raises(Conflict):
+        await client.delete(tables[0])
+    policy = await client.update(policy, routing_policy_entries=named(tables[1].uuid))
+    assert policy.targets("interface-route-table") == [tables[1].uuid]
+    await client.delete(tables[0])
+    with pytest.raises(NotFound):
+        await client.update(policy, routing_policy_entries=named(tables[0].uuid))
