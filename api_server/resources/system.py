@@ -3,7 +3,7 @@
 import re
 
 from api_server.errors import BadRequest
-from api_server.resources.autonomous_system import check_asn, system_config
+from api_server.resources.autonomous_system import TWO_BYTES, check_asn, system_config
 from api_server.resources.drafts import refuse_drafts
 from api_server.resources.hooks import Hook
 from api_server.resources.routing import TARGET_LISTS, automatic_targets
@@ -46,8 +46,15 @@ class GlobalSystemConfig(Hook):
     def _asn(tx: Transaction, before: Object, after: Object) -> None:
         asn = after.properties.get("autonomous_system")
         check_asn(after, asn)
-        if not asn or asn == before.properties.get("autonomous_system"):
+        was = before.properties.get("autonomous_system")
+        if not asn or asn == was:
             return
+        if asn > TWO_BYTES >= (was or 0):  # sub-clusters have the bytes that it leaves
+            for cluster in tx.holding("sub-cluster", '"sub_cluster_id"'):
+                if cluster.properties["sub_cluster_id"] > TWO_BYTES:
+                    raise BadRequest("Cannot reduce Sub-Cluster ID to 2 bytes, some IDs are bigger than 2 bytes: "
+                                     f"{':'.join(cluster.fq_name)} has {cluster.properties['sub_cluster_id']}"
+                                     )  # fmt: skip
         clashes = [
             clash
             for kind in TARGET_LISTS

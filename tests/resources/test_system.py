@@ -40,6 +40,17 @@ async def test_autonomous_systems_have_two_bytes_or_four(client: Client, config:
                 await change
 
 
+async def test_sub_clusters_have_the_bytes_that_the_autonomous_system_leaves(client: Client, config: Object) -> None:
+    cluster = await client.create("sub-cluster", ["s"], sub_cluster_id=70000)
+    four_bytes = {"enable_4byte_as": True, "autonomous_system": 70000}
+    with pytest.raises(BadRequest, match="Cannot reduce Sub-Cluster ID to 2 bytes"):
+        await client.update(config, **four_bytes)
+    await client.update(cluster, sub_cluster_id=7)
+    await client.update(config, **four_bytes)
+    with pytest.raises(BadRequest, match="out of the range"):
+        await client.update(cluster, sub_cluster_id=70000)
+
+
 @pytest.mark.parametrize(
     ("kind", "field"),
     [("virtual-network", "import_route_target_list"), ("logical-router", "configured_route_target_list")],
