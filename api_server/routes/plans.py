@@ -106,6 +106,11 @@ def wants_rehearsal(query: Mapping[str, str]) -> bool:
             raise BadRequest(f"Bad Request, dry_run must be true or false: {quote(other)}")
 
 
+def versions(header: str) -> set[str]:
+    """The ETags in If-Match or If-None-Match, quoted or not, strong or weak."""
+    return {quoted or bare for quoted, bare in ETAG.findall(header)}
+
+
 def matching(plan: Plan[Result], if_match: Any) -> Callable[[Transaction], Result]:
     """The plan's call, refused unless its object still is of a version that the client has seen (RFC 9110, 13.1.1).
 
@@ -115,13 +120,13 @@ def matching(plan: Plan[Result], if_match: Any) -> Callable[[Transaction], Resul
         return plan.call
     if not isinstance(if_match, str):
         raise BadRequest(f"Bad Request, if_match must be an ETag: {quote(if_match)}")
-    subject, versions = plan.subject, {quoted or bare for quoted, bare in ETAG.findall(if_match)}
+    subject, named = plan.subject, versions(if_match)
     if subject is None:
         raise BadRequest("Bad Request, If-Match goes with a request about one object that exists")
 
     def call(tx: Transaction) -> Result:
         found = tx.get(subject)
-        if found is not None and ANY not in versions and found.modified not in versions:
+        if found is not None and ANY not in named and found.modified not in named:
             raise PreconditionFailed(f'{found.type} {subject} has changed: its version is now "{found.modified}"')
         return plan.call(tx)
 
