@@ -94,7 +94,8 @@ def ref_update(operations: Operations, tx: Transaction, request: RefUpdate) -> N
 
 
 def relax(operations: Operations, tx: Transaction, uuid: str, target: str) -> None:
-    """From now on the reference uuid -> target does not block the delete of target. NotFound if there is none."""
+    """From now on the reference uuid -> target does not block the delete of target, also if it is yet to be made: as
+    Contrail's provisioning of BGP routers asks for it. NotFound: neither object may be missing."""
     before = tx.get(uuid)
     if before is None:
         raise NotFound(f"uuid {uuid} not found")
@@ -106,9 +107,12 @@ def relax(operations: Operations, tx: Transaction, uuid: str, target: str) -> No
             else reference
             for reference in references
         ]
-    if not any(reference.uuid == target for references in after.references.values() for reference in references):
+    if any(reference.uuid == target for references in after.references.values() for reference in references):
+        operations.apply(tx, Update(before, after))
+    elif tx.get(target) is None:
         raise NotFound(f"uuid {target} not found")
-    operations.apply(tx, Update(before, after))
+    else:
+        tx.relax(uuid, target)
 
 
 def read_relax(document: Any) -> tuple[str, str]:

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from api_server.errors import Conflict
 from api_server.store import names
 from api_server.store.objects import Origin
-from api_server.store.session import Session, Statement
-from api_server.store.tables import reference, resource
+from api_server.store.session import Session, Statement, any_of
+from api_server.store.tables import reference, relaxation, resource
 
 _r, _f = resource.c, reference.c
 _USERS = Statement(
@@ -28,6 +28,9 @@ _USERS = Statement(
             _f.to_uuid == sa.bindparam("uuid")
         ),
     )
+)
+_RELAXED = Statement(
+    sa.select(relaxation.c.from_uuid, relaxation.c.to_uuid).where(any_of(relaxation.c.to_uuid, "uuids"))
 )
 
 
@@ -45,15 +48,15 @@ def plan(session: Session, type: str, uuid: str, base_url: str) -> Removal:
     gone = {uuid: type}
     derived: set[str] = set()  # of those: the system's own, and what is below them
     staying: list[tuple[str, str]] = []  # (type, uuid)
-    blocking: list[tuple[str, str]] = []
+    blocking: list[tuple[str, str, str]] = []  # (type, uuid, what it refers to)
     bereft: dict[str, None] = {}
     todo = [uuid]
-    users: list[tuple[str, str, str, int]] = []  # (from_uuid, from_type, to_type, origin)
+    users: list[tuple[str, str, str, int, str]] = []  # (from_uuid, from_type, to_type, origin, to_uuid)
     while todo:
         uuid = todo.pop(0)
         for kind, user, user_type, fq_name, origin in session.all(_USERS, uuid=uuid):
             if kind == 1:
-                users.append((user, user_type, gone[uuid], Origin.DERIVED if uuid in derived else origin))
+                users.append((user, user_type, gone[uuid], Origin.DERIVED if uuid in derived else origin, uuid))
                 continue
             if uuid in derived or names.derived_child(gone[uuid], user_type):
                 derived.add(user)
@@ -62,16 +65,19 @@ def plan(session: Session, type: str, uuid: str, base_url: str) -> Removal:
                 continue
             gone[user] = user_type
             todo.append(user)
-    for user, user_type, to_type, origin in sorted(users):
+    for user, user_type, to_type, origin, target in sorted(users):
         if user in gone:
             continue
         bereft[user] = None
         if origin == Origin.CLIENT and user_type != to_type and not names.derived_reference(user_type, to_type):
-            blocking.append((user_type, user))
+            blocking.append((user_type, user, target))
     if staying:
         raise Conflict(f"Delete when children still present: {_hrefs(staying, base_url)}")
     if blocking:
-        raise Conflict(f"Delete when resource still referred: {_hrefs(blocking, base_url)}")
+        relaxed = {tuple(row) for row in session.all(_RELAXED, uuids=session.array([one[2] for one in blocking]))}
+        blocking = [one for one in blocking if one[1:] not in relaxed]
+    if blocking:
+        raise Conflict(f"Delete when resource still referred: {_hrefs((one[:2] for one in blocking), base_url)}")
     return Removal(list(gone), list(bereft))
 
 

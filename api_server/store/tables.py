@@ -47,6 +47,19 @@ reference = sa.Table(
     sqlite_with_rowid=False,
 )  # fmt: skip
 
+# References that do not block the delete of their target, asked for before they were there (contract 4.5). One that is
+# there says so itself, by its origin.
+relaxation = sa.Table(
+    "relaxation",
+    metadata,
+    sa.Column("to_uuid", TEXT, sa.ForeignKey("resource.uuid", name="relaxation_to", ondelete="CASCADE"),
+              primary_key=True),
+    sa.Column("from_uuid", TEXT, sa.ForeignKey("resource.uuid", name="relaxation_from", ondelete="CASCADE"),
+              primary_key=True),
+    sa.Index("relaxation_from_uuid", "from_uuid"),
+    sqlite_with_rowid=False,
+)  # fmt: skip
+
 # object: the object after the write, before it for a delete (JSON, as in a watch event). fields: what an update
 # changed, joined by commas. implicit: 1 for an update that is only the other side of a same-type reference.
 change = sa.Table(

@@ -18,7 +18,7 @@ from api_server.store.leases import Lease
 from api_server.store.objects import Change, Create, Delete, Object, Reference, Update
 from api_server.store.session import Session, Statement, any_of
 from api_server.store.tables import change as change_table
-from api_server.store.tables import key_value, reference, resource, search_key
+from api_server.store.tables import key_value, reference, relaxation, resource, search_key
 from api_server.store.view import Known, View
 
 _r, _f, _k, _arg = resource.c, reference.c, search_key.c, sa.bindparam
@@ -41,6 +41,11 @@ _INSERT_KEY = Statement(search_key.insert(), search_key.columns.keys())
 _DELETE_KEY = Statement(search_key.delete().where(_k.key == _arg("key"), _k.uuid == _arg("uuid")))
 
 _INSERT_CHANGE = Statement(change_table.insert(), change_table.columns.keys())
+
+_INSERT_RELAXATION = Statement(relaxation.insert(), relaxation.columns.keys())
+_DELETE_RELAXATION = Statement(
+    relaxation.delete().where(relaxation.c.from_uuid == _arg("source"), relaxation.c.to_uuid == _arg("target"))
+)
 
 _INSERT_VALUE = Statement(key_value.insert(), key_value.columns.keys())
 _DELETE_VALUE = Statement(key_value.delete().where(key_value.c.key == _arg("key")))
@@ -346,6 +351,12 @@ class Transaction(View):
     def delete_value(self, key: str) -> None:
         if names.storable(key):
             self._session.execute(_DELETE_VALUE, key=key)
+
+    def relax(self, source: str, target: str) -> None:
+        """A reference from one object to another, once there is one, does not block the delete of its target. No event:
+        neither object changes."""
+        self._session.execute(_DELETE_RELAXATION, source=source, target=target)
+        self._session.execute(_INSERT_RELAXATION, from_uuid=source, to_uuid=target)
 
     # --- work that one process does at a time; no event, no revision
 

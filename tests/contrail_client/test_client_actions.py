@@ -121,6 +121,9 @@ def test_everybody_may_do_everything(vnc: Any, project: Any) -> None:
     assert vnc.is_cloud_admin_role() is False
     assert vnc.is_global_read_only_role() is False
     assert vnc.get_aaa_mode() == {"aaa-mode": "no-auth"}
+    assert vnc.set_aaa_mode("no-auth") == {"aaa-mode": "no-auth"}
+    with pytest.raises(vnc_api.HttpError, match="no authentication to switch"):
+        vnc.set_aaa_mode("rbac")
 
 
 # --- tags

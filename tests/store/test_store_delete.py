@@ -77,6 +77,26 @@ async def test_relaxed_and_derived_references_vanish_with_their_target(store: St
     assert body(events[1])["fq_name"] == list(gone.fq_name)
 
 
+async def test_a_reference_may_be_relaxed_before_it_is_there(store: Store) -> None:
+    _, project = await small(store)
+    gone, kept = make("virtual-network", "n", project), make("virtual-network", "m", project)
+    ports = [make("virtual-machine-interface", name, project) for name in "ij"]
+    await create(store, gone, kept, *ports)
+    for _ in range(2):
+        await store.write(lambda tx: tx.relax(ports[0].uuid, gone.uuid))
+    await store.write(updating(ports[0].uuid, lambda one: link(one, gone)))
+    await store.write(updating(ports[1].uuid, lambda one: link(one, gone)))
+    with pytest.raises(Conflict) as refused:
+        await store.write(deleting(gone.uuid), base_url=BASE)
+    assert refused.value.text.count("/virtual-machine-interface/") == refused.value.text.count(ports[1].uuid) == 1
+    await store.write(deleting(ports[1].uuid))
+    await store.write(deleting(gone.uuid))
+    assert (await get(store, ports[0].uuid)).references == {}  # type: ignore[union-attr]
+    await store.write(updating(ports[0].uuid, lambda one: link(one, kept)))
+    with pytest.raises(Conflict):
+        await store.write(deleting(kept.uuid))
+
+
 async def test_references_the_model_calls_derived_vanish(store: Store) -> None:
     _, project = await small(store)
     instance = make("service-instance", "s", project)
