@@ -6,11 +6,12 @@ This is the cluster: its networks, its namespaces, its pods.
 
 import json
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from kube_firewall import ANYWHERE, Firewall, tagged
+from kube_firewall import Firewall
 from kube_names import CLUSTER, DOMAIN, MANAGEMENT, annotate
 from vnc_api import vnc_api
 
@@ -27,7 +28,8 @@ class Pod:
 
 class Cluster:
     def __init__(self, vnc: Any) -> None:
-        """What a cluster stands on: projects, flat ipams, two networks and their policies, the firewall policies."""
+        """What a cluster stands on: projects, flat ipams, two networks and their policies, the firewall policies. They
+        may stand already: kube-manager has been restarted."""
         self.vnc = vnc
         self.vnc.domain_read([DOMAIN])
         project = self.project("default")
@@ -55,8 +57,9 @@ class Cluster:
     def project(self, namespace: str) -> Any:
         project = vnc_api.Project(f"{CLUSTER}-{namespace}", vnc_api.Domain(DOMAIN))
         annotate(project, "Namespace", namespace, isolated="False")
-        self.vnc.project_create(project)
-        return project
+        with suppress(vnc_api.RefsExistError):
+            self.vnc.project_create(project)
+        return self.vnc.project_read(project.get_fq_name())
 
     def translate_ports(self) -> None:
         config = self.vnc.global_vrouter_config_read(["default-global-system-config", "default-global-vrouter-config"])
@@ -72,19 +75,21 @@ class Cluster:
         ipam = vnc_api.NetworkIpam(
             f"{CLUSTER}-{name}", project, ipam_subnet_method="flat-subnet", ipam_subnets=vnc_api.IpamSubnets([subnet])
         )
-        self.vnc.network_ipam_create(ipam)
-        return ipam
+        with suppress(vnc_api.RefsExistError):
+            self.vnc.network_ipam_create(ipam)
+        return self.vnc.network_ipam_read(ipam.get_fq_name())
 
     def flat_network(self, project: Any, name: str, ipam: Any) -> Any:
-        network = vnc_api.VirtualNetwork(
-            f"{CLUSTER}-{name}",
-            project,
-            virtual_network_properties=vnc_api.VirtualNetworkType(forwarding_mode="l3"),
-            address_allocation_mode="flat-subnet-only",
-        )
-        network.add_network_ipam(ipam, vnc_api.VnSubnetsType([]))
+        network = vnc_api.VirtualNetwork(f"{CLUSTER}-{name}", project, address_allocation_mode="flat-subnet-only")
+        try:
+            network = self.vnc.virtual_network_read(network.get_fq_name())
+            store = self.vnc.virtual_network_update
+        except vnc_api.NoIdError:
+            network.add_network_ipam(ipam, vnc_api.VnSubnetsType([]))
+            store = self.vnc.virtual_network_create
+        network.set_virtual_network_properties(vnc_api.VirtualNetworkType(forwarding_mode="l3"))
         network.set_fabric_snat(False)
-        self.vnc.virtual_network_create(network)
+        store(network)
         return self.vnc.virtual_network_read(network.get_fq_name())
 
     def subnet(self, network: Any) -> str:
@@ -106,9 +111,14 @@ class Cluster:
             dst_addresses=[vnc_api.AddressType(virtual_network=target.get_fq_name_str())],
             dst_ports=[vnc_api.PortType(-1, -1)],
         )
-        policy.set_network_policy_entries(vnc_api.PolicyEntriesType([rule]))
-        self.vnc.network_policy_create(policy)
-        return policy
+        try:
+            found = self.vnc.network_policy_read(policy.get_fq_name())
+        except vnc_api.NoIdError:
+            policy.set_network_policy_entries(vnc_api.PolicyEntriesType([rule]))
+            self.vnc.network_policy_create(policy)
+            return policy
+        self.vnc.network_policy_update(policy)  # of an object that has nothing but its name
+        return found
 
     def attach(self, network: Any, *policies: Any) -> None:
         for policy in policies:
@@ -122,12 +132,7 @@ class Cluster:
         project = self.project(name)
         self.share(project.uuid, add=True)
         self.default_group(project, name, open_rules())
-        self.namespace_rules = [
-            self.firewall.rule(f"{CLUSTER}-Namespace-{name}-ingress", ANYWHERE, tagged({"namespace": name})),
-            self.firewall.rule(f"{CLUSTER}-Namespace-{name}-egress", tagged({"namespace": name}), ANYWHERE),
-        ]
-        for rule in self.namespace_rules:
-            self.firewall.add_rule(self.firewall.allow, rule)
+        self.namespace_rules = self.firewall.open_namespace(name)
 
     def share(self, project: str, *, add: bool) -> None:
         """Of the cluster's two networks with a namespace's project."""
@@ -147,8 +152,9 @@ class Cluster:
             id_perms=vnc_api.IdPermsType(enable=True, description="Default security group"),
             security_group_entries=vnc_api.PolicyEntriesType(rules),
         )
-        self.vnc.security_group_create(group)
-        self.vnc.chown(group.uuid, project.uuid)
+        with suppress(vnc_api.RefsExistError):
+            self.vnc.security_group_create(group)
+            self.vnc.chown(group.uuid, project.uuid)
 
     def delete_namespace(self, name: str) -> None:
         for rule in self.namespace_rules:
@@ -164,11 +170,12 @@ class Cluster:
         self.vnc.project_delete(fq_name=project.fq_name)
         self.firewall.delete_tag("namespace", name)
 
-    def pod(self, namespace: str, name: str, node: str, labels: dict[str, str]) -> Pod:
+    def pod(self, namespace: str, name: str, node: str, labels: dict[str, str], network: Any = None) -> Pod:
+        """In the cluster's network of pods, or in another of the flat ones."""
         tags = labels | {"namespace": namespace}
         for kind, value in tags.items():
             self.firewall.tag(kind, value)
-        network = self.vnc.virtual_network_read(self.pods.get_fq_name())
+        network = self.vnc.virtual_network_read((network or self.pods).get_fq_name())
         project = self.vnc.project_read([DOMAIN, f"{CLUSTER}-{namespace}"])
         owner = vnc_api.PermType2(owner=project.uuid, owner_access=7)
         uid = str(uuid.uuid4())

@@ -16,7 +16,10 @@ class Firewall:
         self.vnc = vnc
         self.management = vnc.policy_management_read(MANAGEMENT)
         self.policy_set = vnc_api.ApplicationPolicySet(CLUSTER, self.management)
-        vnc.application_policy_set_create(self.policy_set)
+        try:
+            vnc.application_policy_set_create(self.policy_set)
+        except vnc_api.RefsExistError:
+            vnc.application_policy_set_update(self.policy_set)
         self.deny = self.policy("denyall", tail="True")
         self.allow = self.policy("allowall", after_tail="True")
         self.ingress = self.policy("Ingress")
@@ -44,8 +47,9 @@ class Firewall:
         for number, rule in enumerate(rules or []):
             policy.add_firewall_rule(rule, sequence(number))
         annotate(policy, "VncSecurityPolicy", None, name=name, **annotations)
-        self.vnc.firewall_policy_create(policy)
-        return self.vnc.firewall_policy_read(id=policy.uuid)
+        with suppress(vnc_api.RefsExistError):
+            self.vnc.firewall_policy_create(policy)
+        return self.vnc.firewall_policy_read(policy.get_fq_name())
 
     def add_to_set(self, policy: Any, number: int) -> None:
         """To the cluster's application-policy-set; again with another number moves it there."""
@@ -71,6 +75,16 @@ class Firewall:
         found = self.vnc.firewall_policy_read(id=policy.uuid)
         found.add_firewall_rule(rule, sequence(1 + len(found.get_firewall_rule_refs() or [])))
         self.vnc.firewall_policy_update(found)
+
+    def open_namespace(self, name: str) -> list[Any]:
+        """Its pods reach and are reached unless a network policy says otherwise."""
+        rules = [
+            self.rule(f"{CLUSTER}-Namespace-{name}-ingress", ANYWHERE, tagged({"namespace": name})),
+            self.rule(f"{CLUSTER}-Namespace-{name}-egress", tagged({"namespace": name}), ANYWHERE),
+        ]
+        for rule in rules:
+            self.add_rule(self.allow, rule)
+        return rules
 
     def delete_rule(self, policy: Any, rule: Any) -> None:
         found, rule = self.vnc.firewall_policy_read(id=policy.uuid), self.vnc.firewall_rule_read(id=rule.uuid)

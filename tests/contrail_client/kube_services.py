@@ -32,9 +32,12 @@ class Services:
         self.vnc = vnc
         self.cluster = cluster
 
-    def service(self, namespace: str, name: str, address: str, ports: list[tuple[str, int]]) -> Balancer:
+    def service(
+        self, namespace: str, name: str, address: str, ports: list[tuple[str, int]], network: Any = None
+    ) -> Balancer:
+        """In the cluster's network of services, or in another of the flat ones."""
         self.cluster.firewall.tag(f"{CLUSTER}-svc", name)
-        made = self.balancer("Service", "native", namespace, name, self.cluster.services, address)
+        made = self.balancer("Service", "native", namespace, name, network or self.cluster.services, address)
         for number, (protocol, port) in enumerate(ports):
             self.listener(made, namespace, protocol, port, portName=f"port-{number}")
         return made
@@ -82,6 +85,25 @@ class Services:
         annotate(loadbalancer, kind, namespace, name=name)
         self.vnc.loadbalancer_create(loadbalancer)
         return Balancer(loadbalancer, interface, instance_ip)
+
+    def external_address(self, made: Balancer, namespace: str, pool: Any, address: str | None = None) -> Any:
+        """A floating-ip of an operator's pool for a service of type LoadBalancer, or one with external addresses."""
+        floating_ip = vnc_api.FloatingIp(f"{made.loadbalancer.name}{address}-externalIP", pool)
+        interface = self.vnc.virtual_machine_interface_read(id=made.interface.uuid)
+        floating_ip.set_virtual_machine_interface(interface)
+        floating_ip.set_project(self.vnc.project_read([DOMAIN, f"{CLUSTER}-{namespace}"]))
+        if address:
+            floating_ip.set_floating_ip_address(address)
+        self.vnc.floating_ip_create(floating_ip)
+        return self.vnc.floating_ip_read(id=floating_ip.uuid)
+
+    def external_addresses(self, made: Balancer) -> dict[str, str]:
+        """Address -> uuid, as kube-manager finds out what a service has: by its interface."""
+        interface = self.vnc.virtual_machine_interface_read(id=made.interface.uuid)
+        found = [
+            self.vnc.floating_ip_read(id=reference["uuid"]) for reference in interface.get_floating_ip_back_refs() or []
+        ]
+        return {floating_ip.floating_ip_address: floating_ip.uuid for floating_ip in found}
 
     def listener(self, made: Balancer, namespace: str, protocol: str, port: int | str, **annotations: str) -> None:
         """With its pool, which has the same name."""
@@ -161,6 +183,8 @@ class Services:
         self.cluster.firewall.delete_tag("ingress", f"{CLUSTER}-{namespace}-{name}")
 
     def delete_service(self, name: str, made: Balancer) -> None:
+        for external in self.external_addresses(made).values():
+            self.vnc.floating_ip_delete(id=external)
         self.delete_balancer(made)
         self.cluster.firewall.delete_tag(f"{CLUSTER}-svc", name)
 
