@@ -141,3 +141,10 @@ def test_what_cannot_be_done_leaves_no_file(sqlite_world: str, tmp_path: Path) -
 def test_every_kind_of_finding_is_in_the_manual() -> None:
     manual = (Path(__file__).parents[2] / "docs/operations.md").read_text()
     assert set(re.findall(r"^\| `([a-z-]+)` \|", manual, re.MULTILINE)) == explanations().keys()
+
+
+def test_without_the_native_driver_nothing_is_unlinked(sqlite_world: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Damage(sqlite_world).run("delete from reference where from_type='floating-ip' and to_type like '%interface'")
+    assert "unlinked" in run("check", "--database", sqlite_world)[1]
+    monkeypatch.setenv("VAPORTRAIL_NATIVE_DRIVER", "false")
+    assert run("check", "--database", sqlite_world) == (0, "", "vaportrail: all is well\n")
