@@ -2,6 +2,7 @@
 
     {"vaportrail-export": 1, "revision": 42}                     first; of a part, "of": [type, fq_name] instead
     {"type": "project", "fq_name": [...], "uuid": ..., ...}      objects by name, parents before their children
+    {"relaxed": uuid, "to": uuid}                                a reference to come that blocks no delete
     {"key": ..., "value": ...}                                   strings by name
     {"pool": ..., "number": "167772165", "holder": ...}          what is taken of a pool of numbers
     {"pool": ..., "first": "1", "last": "7"}                     what is not
@@ -41,7 +42,7 @@ class Line:
         value = self.value
         if isinstance(value.get("fq_name"), list):
             return f"{value.get('type')} {':'.join(map(str, value['fq_name']))}"
-        return next((f"{name} {value[name]}" for name in ("pool", "key") if name in value), "unknown")
+        return next((f"{name} {value[name]}" for name in ("pool", "key", "relaxed") if name in value), "unknown")
 
 
 def write(value: Any) -> bytes:

@@ -20,7 +20,7 @@ from api_server.store import loading, names
 from api_server.store.engine import UnusableDatabase
 from api_server.store.objects import Object, Reference
 from api_server.store.session import Session, Statement
-from api_server.store.tables import allocation, free_range, key_value, resource
+from api_server.store.tables import allocation, free_range, key_value, relaxation, resource
 
 _r, _a, _f, _k, _arg = resource.c, allocation.c, free_range.c, key_value.c, sa.bindparam
 
@@ -36,6 +36,9 @@ _below = _below.union(
     sa.select(_child.c.uuid, _child.c.type, _child.c.fq_name).join(_below, _child.c.parent_uuid == _below.c.uuid)
 )
 _BELOW = Statement(sa.select(_below.c.uuid).order_by(_below.c.fq_name, _below.c.type))
+_RELAXED = Statement(
+    sa.select(relaxation.c.from_uuid, relaxation.c.to_uuid).order_by(relaxation.c.from_uuid, relaxation.c.to_uuid)
+)
 _VALUES = Statement(sa.select(_k.key, _k.value).order_by(_k.key))
 _TAKEN = Statement(sa.select(_a.pool, _a.number, _a.holder).order_by(_a.pool, _a.number))
 _FREE = Statement(sa.select(_f.pool, _f.first, _f.last).order_by(_f.pool, _f.first))
@@ -119,6 +122,8 @@ def _references(object: Object) -> list[Reference]:
 
 
 def _rest(session: Session) -> Iterator[dict[str, Any]]:
+    for source, target in session.stream(_RELAXED):
+        yield {"relaxed": source, "to": target}
     for key, value in session.stream(_VALUES):
         yield {"key": key, "value": value}
     for row in session.stream(_TAKEN):

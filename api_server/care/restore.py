@@ -19,6 +19,7 @@ from api_server.store import names
 from api_server.store.objects import Object
 from api_server.store.session import Session, Statement, any_of
 from api_server.store.tables import allocation, counter, free_range, key_value, resource
+from api_server.store.transaction import Transaction
 
 PAGE = 500
 """Lines in memory at once."""
@@ -63,7 +64,7 @@ def restore(session: Session, reading: Reading) -> int:
         _send(session, page)
         for line in page:
             if "type" not in line.value:
-                _restore_row(session, line)
+                _restore_row(session, tx, line)
     for pairs in _pages(reading.objects()):
         _check_targets(session, pairs)
         for _, found in pairs:
@@ -115,10 +116,12 @@ def _identities(session: Session, uuids: Iterable[str]) -> dict[str, Identity]:
     return {uuid: (kind, names.split(kind, name)) for uuid, kind, name in rows}
 
 
-def _restore_row(session: Session, line: Line) -> None:
+def _restore_row(session: Session, tx: Transaction, line: Line) -> None:
     value = line.value
     try:
-        if "key" in value:
+        if "relaxed" in value:
+            tx.relax(text_of(line, value, "relaxed"), text_of(line, value, "to"))
+        elif "key" in value:
             session.execute(_VALUE, key=text_of(line, value, "key"), value=text_of(line, value, "value"))
         elif "holder" in value:
             holder = text_of(line, value, "holder")
@@ -129,4 +132,4 @@ def _restore_row(session: Session, line: Line) -> None:
         else:
             raise line.bad("an object (type), a string (key) or a number (pool) expected")
     except session.database.driver.IntegrityError as error:
-        raise line.bad("it is there twice") from error
+        raise line.bad("it is there twice, or an object it names is not there") from error

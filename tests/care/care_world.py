@@ -62,6 +62,7 @@ async def _build(url: str) -> None:
         await client.call(lambda tx: reservations.alloc(tx, asked))
         await client.create("sub-cluster", ("cluster",))
         await client.create("route-target", ("target:64512:5",))
+        await client.call(lambda tx: tx.relax(network.uuid, flat.uuid))
         await client.call(lambda tx: tx.store_value("a:key", "its value \N{SNOWMAN}"))
     finally:
         await store.close()

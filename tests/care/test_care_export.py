@@ -25,7 +25,7 @@ from api_server.errors import ApiError
 from api_server.store import Store
 
 _NUMBERS = count(1)
-TABLES = ("resource", "reference", "allocation", "free_range", "search_key", "key_value")
+TABLES = ("resource", "reference", "relaxation", "allocation", "free_range", "search_key", "key_value")
 
 
 def load(url: str, document: bytes) -> care.Imported:
@@ -369,6 +369,10 @@ BAD = {
     "a number": (
         lambda lines: [*lines[:-1], b'{"pool":"p","number":"-1","holder":"h"}', b'{"end":%d}' % len(lines)],
         "(pool p): number must be a number up to 128 bits, as text, not '-1'",
+    ),
+    "a relaxation of nothing": (
+        lambda lines: [*lines[:-1], b'{"relaxed":"x","to":"y"}', b'{"end":%d}' % len(lines)],
+        "(relaxed x): it is there twice, or an object it names is not there",
     ),
     "a key twice": (
         lambda lines: [*lines[:-1], *[b'{"key":"k","value":"v"}'] * 2, b'{"end":%d}' % (len(lines) + 1)],
