@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from api_server.resources.addresses import FloatingIpPool, InstanceIp, PooledIp
 from api_server.resources.bgp import SUB_CLUSTER_IDS, BgpAsAService, BgpRouter, SubCluster
 from api_server.resources.bindings import Bindings
-from api_server.resources.devices import PhysicalRouter
+from api_server.resources.devices import Fabric, LogicalInterface, PhysicalInterface, PhysicalRouter
 from api_server.resources.dns import VirtualDns, VirtualDnsRecord
 from api_server.resources.firewall import ApplicationPolicySet, FirewallObject, FirewallRule, ServiceGroup
 from api_server.resources.hooks import Hook, Ranges, Registry
@@ -16,6 +16,7 @@ from api_server.resources.loadbalancing import KEYS, NATIVE, ServiceApplianceSet
 from api_server.resources.logical_router import LogicalRouter
 from api_server.resources.monitoring import Alarm
 from api_server.resources.networking import NETWORK_IDS, BridgeDomain, ProviderNetwork, VirtualNetwork
+from api_server.resources.port_profiles import PortProfile, StormControlProfile
 from api_server.resources.qos import ForwardingClass, QosConfig
 from api_server.resources.routing import RouteTarget, RoutingInstance
 from api_server.resources.routing_policy import RoutingPolicy
@@ -35,6 +36,7 @@ TYPES: dict[str, Sequence[Hook]] = {
     "bgp-router": (BgpRouter(),),
     "bridge-domain": (BridgeDomain(),),
     "domain": (Domain(),),
+    "fabric": (Fabric(),),
     "firewall-policy": (FirewallObject(),),
     "firewall-rule": (FirewallRule(),),
     "floating-ip": (PooledIp("floating_ip"),),
@@ -44,10 +46,13 @@ TYPES: dict[str, Sequence[Hook]] = {
     "global-vrouter-config": (GlobalVrouterConfig(),),
     "host-based-service": (HostBasedService(),),
     "instance-ip": (InstanceIp(),),
+    "logical-interface": (LogicalInterface(),),
     "logical-router": (LogicalRouter(),),
     "network-ipam": (NetworkIpam(),),
     "network-policy": (NetworkPolicy(),),
+    "physical-interface": (PhysicalInterface(),),
     "physical-router": (PhysicalRouter(),),
+    "port-profile": (PortProfile(),),
     "project": (Project(),),
     "qos-config": (QosConfig(),),
     "route-aggregate": (RouteAggregate(),),
@@ -58,6 +63,7 @@ TYPES: dict[str, Sequence[Hook]] = {
     "service-appliance-set": (ServiceApplianceSet(),),
     "service-group": (ServiceGroup(),),
     "service-template": (ServiceTemplate(),),
+    "storm-control-profile": (StormControlProfile(),),
     "sub-cluster": (SubCluster(),),
     "tag": (Tag(),),
     "tag-type": (TagType(),),

@@ -39,9 +39,11 @@ NOT_FREE = {
     ("host-based-service", "virtual_network_refs"),
     ("instance-ip", "instance_ip_address"),
     ("instance-ip", "subnet_uuid"),
+    ("logical-interface", "display_name"),
     ("network-ipam", "ipam_subnet_method"),
     ("network-ipam", "ipam_subnets"),
     ("network-ipam", "ipam_subnetting"),
+    ("physical-interface", "display_name"),
     ("project", "enable_security_policy_draft"),
     ("routing-instance", "routing_instance_is_default"),
     ("security-group", "security_group_id"),
@@ -91,6 +93,8 @@ VALUES = {
         action_list=vnc_api.ActionListType(simple_action="pass"),
         ethertype="IPv4",
     ),
+    ("physical-interface", "ethernet_segment_identifier"): lambda: "00:11:22:33:44:55:66:77:88:99",
+    ("physical-interface", "physical_interface_lacp_force_up"): lambda: False,  # true is for access interfaces
     ("route-aggregate", "aggregate_route_entries"): lambda: vnc_api.RouteListType(["10.7.0.0/24"]),
     ("security-group", "security_group_entries"): lambda: rules(
         src_addresses=[vnc_api.AddressType(subnet=vnc_api.SubnetType("0.0.0.0", 0))],
@@ -99,6 +103,9 @@ VALUES = {
     ),
     ("service-group", "service_group_firewall_service_list"): lambda: vnc_api.FirewallServiceGroupType(
         [vnc_api.FirewallServiceType(src_ports=vnc_api.PortType(0, 65534), dst_ports=vnc_api.PortType(80, 81))]
+    ),
+    ("storm-control-profile", "storm_control_parameters"): lambda: vnc_api.StormControlParameters(
+        storm_control_actions=["interface-shutdown"], recovery_timeout=10, no_multicast=True, bandwidth_percent=20
     ),
     ("virtual-DNS", "virtual_DNS_data"): lambda: vnc_api.VirtualDnsType(
         "example.org", True, "random", 7, "10.7.0.9", "dashed-ip", True, True

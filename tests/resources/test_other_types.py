@@ -145,6 +145,105 @@ async def test_a_new_physical_router_is_not_on_its_way_out(client: Client) -> No
     await client.update(router, physical_router_managed_state="rma")
 
 
+async def test_interfaces_of_a_router_have_names_and_tags_of_their_own(client: Client) -> None:
+    router = await client.create("physical-router", (SYSTEM, "leaf"), physical_router_product_name="qfx5120")
+    port = await client.create("physical-interface", (*router.fq_name, "xe-0"))
+    with pytest.raises(Forbidden, match="Display name already used in another interface"):
+        await client.create("physical-interface", (*router.fq_name, "other"), display_name="xe-0")
+    with pytest.raises(Forbidden, match="Cannot change display name"):
+        await client.update(port, display_name="xe-1")
+
+    async def unit(name: str, tag: int, **fields: Any) -> Object:
+        name_of = (*port.fq_name, name)
+        fields |= {"parent_type": "physical-interface", "logical_interface_vlan_tag": tag}
+        return await client.create("logical-interface", name_of, **fields)
+
+    ten = await unit("xe-0.10", 10)
+    for tag, text in ((10, "Vlan tag  10  already used"), (4095, "Invalid Vlan id"), (-1, "Invalid Vlan id")):
+        with pytest.raises(Forbidden, match=text):
+            await unit("xe-0.x", tag)
+    with pytest.raises(BadRequest, match="Vlan ids 1, 2, 4094 are not allowed"):
+        await unit("xe-0.2", 2, logical_interface_type="l2")
+    await unit("xe-0.2", 2, logical_interface_type="l3")
+    with pytest.raises(Forbidden, match="Cannot change Vlan id"):
+        await client.update(ten, logical_interface_vlan_tag=11)
+    await client.update(ten, logical_interface_vlan_tag=10)
+
+
+async def test_access_interfaces_are_configured_otherwise(client: Client) -> None:
+    router = await client.create("physical-router", (SYSTEM, "leaf"))
+    name = (*router.fq_name, "xe-0")
+    for fields, text in (
+        ({"physical_interface_type": "access", "physical_interface_flow_control": True}, "Cannot set mtu or flow"),
+        ({"physical_interface_type": "access", "physical_interface_port_params": {"port_mtu": 9000}}, "Cannot set mtu"),
+        ({"physical_interface_lacp_force_up": True}, "Cannot set LACP Force-Up"),
+        ({"ethernet_segment_identifier": "00:11"}, "Invalid ESI string format"),
+    ):
+        await refused(client, "physical-interface", name, text, **fields)
+    port = await client.create("physical-interface", name, physical_interface_type="access")
+    with pytest.raises(BadRequest, match="Cannot set physical interface type: fabric on already existing access"):
+        await client.update(port, physical_interface_type="fabric")
+
+
+async def test_the_same_machines_are_behind_an_ethernet_segment(client: Client) -> None:
+    network = await client.create("virtual-network", (*PROJECT, "vn"))
+    one, other = [to(await client.interface((*PROJECT, name), network)) for name in "ab"]
+    router = await client.create("physical-router", (SYSTEM, "leaf"))
+    segment = ":".join(["00"] * 10)
+
+    async def port(name: str, **fields: Any) -> Object:
+        return await client.create("physical-interface", (*router.fq_name, name), **fields)
+
+    async def unit(above: Object, *machines: dict[str, Any]) -> Object:
+        fields = {"parent_type": "physical-interface", "logical_interface_vlan_tag": 7}
+        name = (*above.fq_name, f"{above.fq_name[-1]}.7")
+        return await client.create("logical-interface", name, virtual_machine_interface_refs=list(machines), **fields)
+
+    first, second = [await port(name, ethernet_segment_identifier=segment) for name in ("xe-0", "xe-1")]
+    await unit(first, one)
+    with pytest.raises(Forbidden, match="same set of VMIs"):
+        await unit(second, other)
+    empty = await unit(second)
+    with pytest.raises(Forbidden, match="same set of VMIs"):
+        await client.update(empty, virtual_machine_interface_refs=[other])
+    await client.update(empty, virtual_machine_interface_refs=[one])
+    third = await port("xe-2")
+    wrong = await unit(third, other)
+    with pytest.raises(Forbidden, match="same ESI family"):
+        await client.update(third, ethernet_segment_identifier=segment)
+    await client.update(wrong, virtual_machine_interface_refs=[one])
+    await client.update(third, ethernet_segment_identifier=segment)
+
+
+async def test_a_fabric_keeps_its_style(client: Client) -> None:
+    fabric = await client.create("fabric", (SYSTEM, "f"), fabric_enterprise_style=False)
+    with pytest.raises(Forbidden, match="Cannot change from sp-style"):
+        await client.update(fabric, fabric_enterprise_style=True)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "text"),
+    [
+        ({"bandwidth_percent": 101}, "Invalid bandwidth percentage 101"),
+        ({"no_multicast": True}, "Invalid bandwidth percentage None"),
+        ({"bandwidth_percent": 20, "recovery_timeout": 9}, "Invalid recovery timeout 9"),
+        ({"bandwidth_percent": 20, "no_multicast": True, "no_registered_multicast": True}, "more than one multicast"),
+    ],
+)
+async def test_storm_control(client: Client, parameters: dict[str, Any], text: str) -> None:
+    await refused(client, "storm-control-profile", (*PROJECT, "s"), text, storm_control_parameters=parameters)
+    fine = {"bandwidth_percent": 100, "recovery_timeout": 10, "no_multicast": True}
+    profile = await client.create("storm-control-profile", (*PROJECT, "s"), storm_control_parameters=fine)
+    with pytest.raises(BadRequest, match=text):
+        await client.update(profile, storm_control_parameters=parameters)
+
+
+async def test_a_port_has_one_storm_control(client: Client) -> None:
+    storms = [to(await client.create("storm-control-profile", (*PROJECT, name))) for name in "ab"]
+    text = "has more than one storm profile refs"
+    await refused(client, "port-profile", (*PROJECT, "p"), text, storm_control_profile_refs=storms)
+
+
 # --- services, layer 2
 
 
