@@ -74,6 +74,8 @@ def collection_update(operations: Operations, tx: Transaction, uuid: str, update
         position = update.get("position")
         if operation in ("delete", "modify") and not isinstance(position, str | int):
             raise BadRequest(f"{operation.title()} needs field position in request {request(update)}")
+        if not isinstance(position, str | int | None):
+            raise BadRequest(f"{operation.title()} needs text as field position in request {request(update)}")
         change = change_map if declared.kind == "map" else change_list
         change(declared, after, operation, value, None if position in (None, "") else str(position))
     operations.apply(tx, Update(before, after))
