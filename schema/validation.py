@@ -305,9 +305,12 @@ def _clear_host_bits(subnet: dict[str, Any]) -> dict[str, Any]:
     prefix, length = subnet["ip_prefix"], subnet["ip_prefix_len"]
     whole = prefix + ".0" * (3 - prefix.count(".")) if FIRST_BYTES.fullmatch(prefix) else prefix
     try:
-        subnet["ip_prefix"] = str(ipaddress.ip_network(f"{whole}/{length}", strict=False).network_address)
+        network = ipaddress.ip_network(f"{whole}/{length}", strict=False)
     except ValueError:
+        network = None
+    if network is None or "%" in prefix:  # the zone of a host's link is no part of a prefix
         _refuse(f"Subnet type '{quote(f'{prefix}/{length}')}' is invalid", WHOLE)
+    subnet["ip_prefix"] = str(network.network_address)
     return subnet
 
 

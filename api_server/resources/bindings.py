@@ -34,7 +34,7 @@ def has_links(bindings: dict[str, Any]) -> bool:
     """Whether they name the ports of switches that a machine without hypervisor is plugged into."""
     try:
         profile = json.loads(bindings.get("profile") or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(profile, dict) and bool(profile.get("local_link_information"))
 

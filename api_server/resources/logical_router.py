@@ -7,11 +7,14 @@ from typing import Any
 from api_server.errors import BadRequest, Conflict
 from api_server.resources import vpns
 from api_server.resources.hooks import Hook
+from api_server.resources.numerals import decimal
 from api_server.resources.routing import check_route_targets
 from api_server.store.objects import Change, Create, Delete, Object, Reference, Update
 from api_server.store.transaction import Transaction
+from schema.quoting import quote
 
 SNAT, VXLAN = "snat-routing", "vxlan-routing"
+LARGEST_VXLAN_ID = 2**24 - 1
 NETWORKS = "virtual_network_refs"
 INTERNAL = {"logical_router_virtual_network_type": "InternalVirtualNetwork"}
 """The attr of the reference to the router's own network."""
@@ -126,6 +129,9 @@ def _vxlan_id(router: Object) -> int | None:
     text = router.properties.get("vxlan_network_identifier")
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) < 2**24):
-        raise BadRequest(f"vxlan_network_identifier must be a number between 1 and {2**24 - 1}, not {text:.40}")
-    return int(text)
+    number = decimal(text, LARGEST_VXLAN_ID)
+    if not number:
+        raise BadRequest(
+            f"vxlan_network_identifier must be a number between 1 and {LARGEST_VXLAN_ID}, not {quote(text)}"
+        )
+    return number

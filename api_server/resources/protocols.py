@@ -1,5 +1,7 @@
 """IP protocols as rules name them: by IANA's number, or by a name that Contrail knows (contract 5.9, 5.10)."""
 
+from api_server.resources.numerals import decimal
+
 NUMBERS = {
     "ah": 51, "dccp": 33, "egp": 8, "esp": 50, "gre": 47, "hopopt": 0, "icmp": 1, "icmp6": 58, "igmp": 2, "ip": 0,
     "ipip": 4, "ipv6-encap": 41, "ipv6-frag": 44, "ipv6-icmp": 58, "ipv6-nonxt": 59, "ipv6-opts": 60,
@@ -14,6 +16,4 @@ ANY = "any"
 def number_of(protocol: object) -> int | None:
     """Of a protocol in a rule, in any letter case; None: it names none."""
     name = str(protocol).lower()
-    if name.isascii() and name.isdecimal():
-        return int(name) if int(name) <= 255 else None
-    return 0 if name == ANY else NUMBERS.get(name)
+    return 0 if name == ANY else NUMBERS.get(name, decimal(name, 255))

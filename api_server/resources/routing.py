@@ -7,11 +7,13 @@ from typing import NamedTuple
 from api_server.errors import BadRequest, Conflict
 from api_server.resources.autonomous_system import FOUR_BYTES, TWO_BYTES, automatic, check_asn, system_config
 from api_server.resources.hooks import Hook
+from api_server.resources.numerals import decimal
 from api_server.resources.subnets import parse
 from api_server.store.objects import Change, Object
 from api_server.store.transaction import Transaction
+from schema.quoting import quote
 
-ROUTE_TARGET = re.compile(r"target:([^:]+):(\d{1,10})")
+ROUTE_TARGET = re.compile(r"target:([^:]+):([0-9]{1,10})")
 
 TARGET_LISTS = {
     "virtual-network": ("route_target_list", "import_route_target_list", "export_route_target_list"),
@@ -74,14 +76,14 @@ def parse_route_target(text: str) -> Target:
     system, number = (found[1], int(found[2])) if found else ("", 0)
     four_bytes = system[-1:] in ("l", "L")
     system = system[:-1] if four_bytes else system
-    is_number = system.isascii() and system.isdigit() and int(system) <= FOUR_BYTES
-    if number > FOUR_BYTES or not (is_number or (not four_bytes and parse(system) is not None)):
+    asn = decimal(system, FOUR_BYTES)
+    if number > FOUR_BYTES or (asn is None and (four_bytes or parse(system) is None)):
         raise BadRequest(
-            "Route target must be of the format 'target:<asn>:<number>' or 'target:<ip>:<number>', not " + text
+            f"Route target must be of the format 'target:<asn>:<number>' or 'target:<ip>:<number>', not {quote(text)}"
         )
     if four_bytes and number > TWO_BYTES:
         raise BadRequest("Route Target index value must be less than 0xFFFF in case of 4 byte ASN")
-    return Target(int(system) if is_number else system, number)
+    return Target(system if asn is None else asn, number)
 
 
 def check_route_targets(tx: Transaction, before: Object | None, after: Object) -> None:

@@ -32,9 +32,9 @@ SMALLEST = 4
 
 
 def parse(text: object) -> Address | None:
-    """The address, or None if it is none."""
+    """The address, or None if it is none; one with a zone (`fe80::1%eth0`) means something on one host only."""
     try:
-        return ip_address(text) if isinstance(text, str) else None
+        return ip_address(text) if isinstance(text, str) and "%" not in text else None
     except ValueError:
         return None
 

@@ -10,6 +10,7 @@ from api_server.resources.routing import TARGET_LISTS, automatic_targets
 from api_server.resources.tenancy import SYSTEM_CONFIG
 from api_server.store.objects import Object
 from api_server.store.transaction import Transaction
+from schema.quoting import quote
 
 BGP_PORTS = {"port_start": 50000, "port_end": 50512}
 """Of BGP as a service, if nothing is configured."""
@@ -36,9 +37,9 @@ class GlobalSystemConfig(Hook):
         for one in (after.properties.get("user_defined_log_statistics") or {}).get("statlist") or ():
             try:
                 re.compile(str(one.get("pattern")))
-            except re.error as error:
+            except (re.error, RecursionError, OverflowError) as error:  # nested too deep, repeated too often
                 raise BadRequest(
-                    f"Regex error in user-defined-log-statistics at {one.get('name')}: {one.get('pattern')} "
+                    f"Regex error in user-defined-log-statistics at {one.get('name')}: {quote(one.get('pattern'))} "
                     f"(Error: {error})"
                 ) from None
 

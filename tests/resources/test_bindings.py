@@ -7,7 +7,7 @@ import pytest
 from resource_client import DOMAIN, Client, to
 
 from api_server.errors import Conflict
-from api_server.resources.interfaces import mac_of
+from api_server.resources.interfaces import NO_MAC, mac_of
 from api_server.store.objects import Object
 
 SYSTEM = "default-global-system-config"
@@ -103,8 +103,9 @@ async def test_a_machine_without_hypervisor_has_no_mac_before_it_is_plugged_in(c
     links = json.dumps({"local_link_information": [{"port_id": "xe-0/0/1", "switch_info": "leaf"}]})
     unplugged = await client.interface(NAME, network, **bound(vnic_type="baremetal"))
     plugged = await client.interface((*NAME[:2], "j"), network, **bound(vnic_type="baremetal", profile=links))
-    macs = [each.properties["virtual_machine_interface_mac_addresses"]["mac_address"] for each in (unplugged, plugged)]
-    assert macs == [["00:00:00:00:00:00"], [mac_of(plugged.uuid)]]
+    unread = await client.interface((*NAME[:2], "k"), network, **bound(vnic_type="baremetal", profile="[" * 100_000))
+    found = [each.properties["virtual_machine_interface_mac_addresses"] for each in (unplugged, plugged, unread)]
+    assert [each["mac_address"] for each in found] == [[NO_MAC], [mac_of(plugged.uuid)], [NO_MAC]]
 
 
 async def test_the_kind_of_device_stays_while_a_machine_uses_it(client: Client, network: Object) -> None:

@@ -200,6 +200,8 @@ async def test_service_chains_of_several_policies_want_targets_apart(client: Cli
         ("target:64512:0", False),
         ("64512:1", False),
         ("target:x:1", False),
+        (f"target:{'1' * 5000}:1", False),
+        ("target:1:\u0666", False),
         ("target:70000:1", False),
     ],
 )

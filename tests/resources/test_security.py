@@ -53,7 +53,7 @@ async def test_rules_get_a_uuid_and_keep_their_own(client: Client) -> None:
     assert len(rules[1]["rule_uuid"]) == 36
 
 
-@pytest.mark.parametrize("protocol", ["any", "TCP", "icmp6", "sctp", "ipv6-icmp", "0", "255"])
+@pytest.mark.parametrize("protocol", ["any", "TCP", "icmp6", "sctp", "ipv6-icmp", "0", "255", "006"])
 async def test_protocols_have_names_and_numbers(client: Client, protocol: str) -> None:
     entries = {"policy_rule": [rule(protocol=protocol)]}
     group = await client.create("security-group", NAME, security_group_entries=entries)
@@ -81,6 +81,7 @@ async def test_the_other_side_may_be_a_group_or_a_prefix_of_any_family(client: C
     [
         ([rule(protocol="foo")], 400, "Rule with invalid protocol : foo"),
         ([rule(protocol="256")], 400, "Rule with invalid protocol : 256"),
+        ([rule(protocol="1" * 5000)], 400, "Rule with invalid protocol : 111"),
         ([rule(protocol="\u0666")], 400, "Rule with invalid protocol : \u0666"),
         ([rule(protocol=None)], 400, "Rule with invalid protocol : None"),
         ([rule(), rule()], 409, "Rule already exists : None"),

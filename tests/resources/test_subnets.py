@@ -175,6 +175,7 @@ def pool(start: object, end: object) -> dict[str, object]:
         ({"default_gateway": "10.9.0.255"}, 409, "gateway Ip 10.9.0.255 out of cidr: 10.9.0.0/24"),
         ({"default_gateway": "fd00::1"}, 409, "gateway Ip fd00::1 out of cidr: 10.9.0.0/24"),
         ({"default_gateway": "nobody"}, 409, "Invalid gateway Ip address:nobody"),
+        ({"default_gateway": "fe80::1%eth0"}, 409, "Invalid gateway Ip address:fe80::1%eth0"),
         ({"dns_server_address": "nobody"}, 409, "Invalid Dns Server Ip address:nobody"),
         (
             {"allocation_pools": [pool("10.9.0.9", "10.9.1.9")]},

@@ -83,8 +83,9 @@ async def test_ports_of_bgp_as_a_service(client: Client, config: Object) -> None
 async def test_patterns_of_log_statistics(client: Client, config: Object) -> None:
     fine = {"statlist": [{"name": "a", "pattern": "x.*y"}]}
     await client.update(config, user_defined_log_statistics=fine)
-    with pytest.raises(BadRequest, match="Regex error in user-defined-log-statistics at b"):
-        await client.update(config, user_defined_log_statistics={"statlist": [{"name": "b", "pattern": "("}]})
+    for pattern in ("(", "(" * 3000 + ")" * 3000, "a{99999999999999999999}"):
+        with pytest.raises(BadRequest, match="Regex error in user-defined-log-statistics at b"):
+            await client.update(config, user_defined_log_statistics={"statlist": [{"name": "b", "pattern": pattern}]})
 
 
 @pytest.mark.parametrize(

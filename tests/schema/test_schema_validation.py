@@ -229,6 +229,7 @@ def test_prefixes_are_written_out_without_host_bits(prefix: str, length: int | s
         ("10.0.0.0", 33, "Subnet type '10.0.0.0/33' is invalid"),
         ("10.0.0.0/8", 8, "Subnet type '10.0.0.0/8/8' is invalid"),
         ("fd00::", 129, "Subnet type 'fd00::/129' is invalid"),
+        ("fe80::%eth0", 64, "Subnet type 'fe80::%eth0/64' is invalid"),
         ("10.0.0.0", -1, "Subnet type '10.0.0.0/-1' is invalid"),
         ("10.0.0.0", None, "Subnet type needs its ip_prefix_len"),
         (None, 8, "Subnet type needs its ip_prefix"),
