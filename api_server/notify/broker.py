@@ -7,13 +7,13 @@ or this user may not declare it, it is used as it is.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiormq
 import structlog
 from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
-from aiormq.exceptions import AMQPError, ChannelAccessRefused, ChannelPreconditionFailed, PublishError
+from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed, PublishError
 from yarl import URL
 
 from api_server.errors import one_line
@@ -29,7 +29,7 @@ CLOSE_SECONDS = 1.0
 HEARTBEAT_SECONDS = 15  # three times that without a word and the broker is away
 PATIENCE_SECONDS = 10.0  # a broker that confirms nothing for so long is worth a line in the log
 
-FAILURES = (AMQPError, OSError, TimeoutError, EOFError, RuntimeError, ValueError)
+LOST = "the connection was lost"
 
 
 class Away(Exception):
@@ -91,16 +91,16 @@ class Link:
                     return
                 if isinstance(error, PublishError):
                     raise Unheard
-            raise Away(f"{self.name}: {self._reason(sending)}")
+            raise Away(f"{self.name}: {_reason(*self._closed, sending) or LOST}")
         finally:
-            sending.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody else looks at it
+            sending.add_done_callback(_ignore)
             sending.cancel()
 
     async def lost(self, within: float | None = None) -> None:
         """Returns after so many seconds; Away as soon as the connection is lost."""
         done, _ = await asyncio.wait(self._closed, timeout=within, return_when=asyncio.FIRST_COMPLETED)
         if done:
-            raise Away(f"{self.name}: {self._reason()}")
+            raise Away(f"{self.name}: {_reason(*self._closed) or LOST}")
 
     def _send(self, message: Message, heard: bool) -> Any:
         # As kombu's producer labels it, which Contrail publishes with; the id is added.
@@ -111,43 +111,47 @@ class Link:
             message.body, exchange=EXCHANGE, properties=properties, mandatory=heard, wait=False
         )
 
-    def _reason(self, *others: "asyncio.Future[Any]") -> str:
-        """Why it ended, in the broker's words if there are any."""
-        for future in (*self._closed, *others):
-            if future.done() and not future.cancelled() and (error := future.exception()) and str(error):
-                return one_line(error)
-        return "the connection was lost"
-
 
 @asynccontextmanager
 async def connect(addresses: Sequence[str]) -> AsyncIterator[Link]:
     """To the first broker that answers; Away says why none does. When the block ends nothing more is sent."""
     reasons = []
     for address in addresses:
-        transport = _Transport()
+        name, transport = shown(address), _Transport()
         connection = _Connection(with_heartbeat(address, HEARTBEAT_SECONDS), transport_factory=transport)
+        # In a task of its own: a broker that goes away is a cancellation to the library, which must not be taken for
+        # one of ours.
+        opening = asyncio.create_task(_open(connection, name))
         try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                await connection.connect({"product": "Vaportrail"})
-                channel = await _channel(connection, shown(address))
-        except (*FAILURES, asyncio.CancelledError) as error:
-            await _close(connection, transport)
-            if _cancelled():
-                raise
-            reasons.append(f"{shown(address)}: {one_line(error) or 'no answer'}")
-            continue
-        try:
-            yield Link(shown(address), connection, channel)
+            await asyncio.wait([opening], timeout=CONNECT_SECONDS)
+            if opening.done() and not opening.cancelled() and not opening.exception():
+                yield Link(name, connection, opening.result())
+                return
+            reasons.append(f"{name}: {_reason(opening) or 'no answer'}")
         finally:
+            opening.add_done_callback(_ignore)
+            opening.cancel()
             await _close(connection, transport)
-        return
     raise Away("; ".join(reasons))
 
 
-def _cancelled() -> bool:
-    """Whether this task is to end. The library lets a broker that goes away look like that."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+def _reason(*futures: "asyncio.Future[Any]") -> str:
+    """What the first that failed has to say."""
+    for future in futures:
+        if future.done() and not future.cancelled() and (error := future.exception()) and str(error):
+            return one_line(error)
+    return ""
+
+
+def _ignore(done: "asyncio.Future[Any]") -> None:
+    """Its failure is known, or of no interest."""
+    if not done.cancelled():
+        done.exception()
+
+
+async def _open(connection: aiormq.Connection, name: str) -> aiormq.Channel:
+    await connection.connect({"product": "Vaportrail"})
+    return await _channel(connection, name)
 
 
 async def _channel(connection: aiormq.Connection, name: str) -> aiormq.Channel:
@@ -165,8 +169,9 @@ async def _channel(connection: aiormq.Connection, name: str) -> aiormq.Channel:
 
 async def _close(connection: aiormq.Connection, transport: _Transport) -> None:
     """In good order if that is quick, as it is unless the broker hangs."""
+    closing = asyncio.create_task(connection.close())
+    closing.add_done_callback(_ignore)
     try:
-        with suppress(*FAILURES):
-            await connection.close(timeout=CLOSE_SECONDS)
+        await asyncio.wait([closing], timeout=CLOSE_SECONDS)
     finally:
         transport.abort()
