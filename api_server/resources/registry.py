@@ -18,6 +18,7 @@ from api_server.resources.monitoring import Alarm
 from api_server.resources.networking import NETWORK_IDS, BridgeDomain, ProviderNetwork, VirtualNetwork
 from api_server.resources.port_profiles import PortProfile, StormControlProfile
 from api_server.resources.qos import ForwardingClass, QosConfig
+from api_server.resources.routed_networks import RoutedNetwork
 from api_server.resources.routing import RouteTarget, RoutingInstance
 from api_server.resources.routing_policy import RoutingPolicy
 from api_server.resources.security import GROUP_IDS, NetworkPolicy, SecurityGroup
@@ -70,7 +71,7 @@ TYPES: dict[str, Sequence[Hook]] = {
     "virtual-DNS": (VirtualDns(),),
     "virtual-DNS-record": (VirtualDnsRecord(),),
     "virtual-machine-interface": (VirtualMachineInterface(), Bindings()),
-    "virtual-network": (VirtualNetwork(), ProviderNetwork()),
+    "virtual-network": (VirtualNetwork(), ProviderNetwork(), RoutedNetwork()),
     "virtual-router": (VirtualRouter(),),
 }
 

@@ -246,3 +246,54 @@ async def test_networks_of_the_system_stay(client: Client) -> None:
     for name in ("ip-fabric", "__link_local__"):
         with pytest.raises(Conflict):
             await client.delete(await client.find("virtual-network", (DOMAIN, "default-project", name)))
+
+
+# --- routed networks
+
+
+ROUTER = {
+    "physical_router_uuid": "11111111-2222-4333-8444-555555555555",
+    "logical_router_uuid": "11111111-2222-4333-8444-666666666666",
+    "routed_interface_ip_address": "10.9.0.7",
+    "routing_protocol": "bgp",
+    "bgp_params": {"peer_ip_address_list": ["10.8.0.1"], "peer_autonomous_system": 7},
+}
+
+
+def routed(**changes: Any) -> dict[str, Any]:
+    return {"virtual_network_routed_properties": {"routed_properties": [ROUTER | changes]}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"physical_router_uuid": None}, "Physical router Id not present for routed VN"),
+        ({"logical_router_uuid": ""}, "Logical Router Id not present for routed VN"),
+        ({"routed_interface_ip_address": None}, "routed-interface-ip-address is required"),
+        ({"routed_interface_ip_address": "10.7.0.7"}, "IP 10.7.0.7 does not belong to any subnet"),
+        ({"bgp_params": {"peer_ip_address": "fd00::1"}}, "an IPv4 address is expected, not fd00::1"),
+        ({"routing_protocol": "pim", "pim_params": {"mode": "dense"}}, "PIM mode only sparse-dense supported"),
+        (
+            {"routing_protocol": "ospf", "ospf_params": {"area_id": "0.0.0.0", "area_type": "stub"}},
+            "Area id zero should have area type as backbone",
+        ),
+    ],
+)
+async def test_each_router_of_a_routed_network_is_told_what_it_has_to_know(
+    client: Client, changes: dict[str, Any], text: str
+) -> None:
+    network = await client.network(VN, "10.9.0.0/24", virtual_network_category="routed", **routed())
+    with pytest.raises(Conflict, match=text):
+        await client.update(network, **routed(**changes))
+    await client.network((*VN[:2], "tenants"), "10.9.0.0/24", **routed(**changes))  # nobody routes by it
+
+
+async def test_a_network_of_loopback_addresses_has_no_interfaces(client: Client) -> None:
+    name = (*VN[:2], "f-overlay-loopback")
+    network = await client.network(name, "10.9.0.0/24", virtual_network_category="routed")
+    without = routed(routed_interface_ip_address=None)
+    with pytest.raises(Conflict):
+        await client.update(network, **without)
+    fields = {"virtual_network_refs": [to(network, {"network_type": "overlay-loopback"})]}
+    await client.create("fabric", ("default-global-system-config", "f"), **fields)
+    await client.update(network, **without)
