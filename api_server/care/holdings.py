@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from uuid import UUID
 
-from api_server.resources import sharing
-from api_server.resources.hooks import Held, Ranges, Registry
+from api_server.resources.hooks import Held, Ranges, Registry, search_keys
 from api_server.resources.registry import POOLS
 from api_server.store.objects import Object
 from api_server.store.transaction import Transaction
@@ -14,8 +13,7 @@ UUID_LENGTH = 36
 
 def keys_of(tx: Transaction, registry: Registry, object: Object) -> list[str]:
     """The search keys it is found by."""
-    own = {key for hook in registry.get(object.type, ()) for key in hook.keys(tx, object) or ()}
-    return sorted(own.union(sharing.keys(object.type, sharing.scopes(object))))
+    return search_keys(object, (hook.keys(tx, object) or () for hook in registry.get(object.type, ())))
 
 
 def assigned(registry: Registry, kind: str) -> set[str]:

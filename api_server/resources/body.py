@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from api_server.errors import BadRequest
+from api_server.store.names import LONGEST, fits, join
 from schema.model import ReferenceField, ResourceType
 from schema.quoting import quote
 from schema.validation import InvalidValue, check_mandatory, validate_attr, validate_property
@@ -20,9 +21,6 @@ ROOT = "config-root"
 
 # Characters that XML 1.0 cannot carry (Contrail's daemons speak XML), NUL among them.
 ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-
-# Bytes of a name joined by colons. It stands in an index, and an entry of one in PostgreSQL holds 2704.
-LONGEST_NAME = 2048
 
 Operation = Literal["create", "http_put", "ref-update"]  # Contrail's words for them in error texts
 
@@ -76,8 +74,8 @@ def read_fq_name(type: ResourceType, value: Any) -> tuple[str, ...]:
     fq_name = names(value)
     if fq_name is None:
         raise BadRequest(f"Bad Request, fq_name must be a list of non-empty strings: {quote(value)}")
-    if len(":".join(fq_name).encode("utf-8", "replace")) > LONGEST_NAME:
-        raise BadRequest(f"Bad Request, fq_name is longer than {LONGEST_NAME} bytes: {quote(value)}")
+    if not fits(join(fq_name)):
+        raise BadRequest(f"Bad Request, fq_name is longer than {LONGEST} bytes: {quote(value)}")
     for name in fq_name:
         if ILLEGAL.search(name):
             raise BadRequest(f"Bad Request, name has illegal xml characters: {quote(value)}")

@@ -28,9 +28,13 @@ from typing import NamedTuple
 
 from api_server.resources import sharing, standard
 from api_server.resources.body import Body
+from api_server.store import names
 from api_server.store.objects import Change, Create, Delete, Object
 from api_server.store.transaction import Transaction
 from api_server.store.view import View
+
+LONGEST_KEY = names.LONGEST + 256
+"""Bytes of a search key: a name, and what stands before and behind it."""
 
 MAX_DEPTH = 16
 """Changes that ask for changes: more than this is a loop in the hooks."""
@@ -132,12 +136,19 @@ def perform(tx: Transaction, registry: Registry, change: Change, *, depth: int =
         follow(hook.require(tx, before, after))
     for hook in hooks:
         hook.prepare(tx, before, after)
-    keys = [keys for hook in hooks if (keys := hook.keys(tx, after)) is not None]
-    if keys or before is None or before.properties.get("perms2") != after.properties.get("perms2"):
-        keys.append(sharing.keys(after.type, sharing.scopes(after)))
-    tx.apply(change, sorted({key for some in keys for key in some}) if keys else None)
+    declared = [keys for hook in hooks if (keys := hook.keys(tx, after)) is not None]
+    if declared or before is None or before.properties.get("perms2") != after.properties.get("perms2"):
+        tx.apply(change, search_keys(after, declared))
+    else:
+        tx.apply(change)
     for hook in hooks:
         follow(hook.further(tx, before, after))
+
+
+def search_keys(object: Object, declared: Iterable[Iterable[str]]) -> list[str]:
+    """All keys an object is found by. declared: by its hooks; one too long for an index names nothing that there is."""
+    own = {key for keys in declared for key in keys if names.fits(key, LONGEST_KEY)}
+    return sorted(own.union(sharing.keys(object.type, sharing.scopes(object))))
 
 
 def carry_out(tx: Transaction, registry: Registry, changes: Iterable[Change], *, depth: int = 0) -> None:

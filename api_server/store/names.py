@@ -32,6 +32,15 @@ def storable(text: str) -> bool:
     return "\0" not in text
 
 
+LONGEST = 2048
+"""Bytes of a text that stands in an index: one entry of an index of PostgreSQL holds 2704, with all that is in it."""
+
+
+def fits(text: str, longest: int = LONGEST) -> bool:
+    """Whether a text can stand in an index, on both databases alike."""
+    return len(text.encode("utf-8", "replace")) <= longest
+
+
 def field(type: str, suffix: str = "_refs") -> str:
     """`virtual-network` -> `virtual_network_refs`."""
     return type.replace("-", "_") + suffix

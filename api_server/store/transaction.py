@@ -345,6 +345,8 @@ class Transaction(View):
         """Keep or overwrite."""
         if not names.storable(key + value):
             raise BadRequest("A key or value must not contain NUL")
+        if not names.fits(key):
+            raise BadRequest(f"A key must not be longer than {names.LONGEST} bytes")
         self._session.execute(_DELETE_VALUE, key=key)
         self._session.execute(_INSERT_VALUE, key=key, value=value)
 

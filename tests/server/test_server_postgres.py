@@ -1,6 +1,8 @@
 """The same on PostgreSQL: a tour of everything that touches the database."""
 
 import asyncio
+import base64
+import random
 from pathlib import Path
 
 import httpx
@@ -45,6 +47,15 @@ async def tour(client: httpx.AsyncClient) -> list[object]:
     seen.append(
         (await client.post("/loadbalancers", json={"loadbalancer": {"fq_name": [*PROJECT, "x" * 4000]}})).text[:40]
     )
+    # What stands in an index has to fit there, however little it can be compressed.
+    long = base64.b64encode(random.Random(1).randbytes(3000)).decode()
+    kept = await client.post("/useragent-kv", json={"operation": "STORE", "key": long, "value": "v"})
+    seen.append((kept.status_code, kept.text))
+    for change in (
+        {"annotations": {"key_value_pair": [{"key": "vmi", "value": long}]}},
+        {"annotations": None, "loadbalancer_member_properties": {"address": long, "protocol_port": 1}},
+    ):
+        seen.append((await client.put(path, json={"loadbalancer-member": change})).status_code)
     async with client.stream("GET", "/watch?resource_type=loadbalancer-member&since=0") as stream:
         events = []
         async for line in stream.aiter_lines():
@@ -63,6 +74,7 @@ async def test_both_databases_behave_alike(postgres_url: str, tmp_path: Path) ->
         async with listening(app) as url, httpx.AsyncClient(base_url=url, timeout=30) as client:
             found.append(await tour(client))
     assert found[0] == found[1]
+    assert (400, "A key must not be longer than 2048 bytes") in found[0]
 
 
 async def test_concurrent_creates_have_one_winner_each(postgres_url: str) -> None:
