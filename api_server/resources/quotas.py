@@ -9,7 +9,7 @@ A project without limits costs no statement: who creates an object has read its 
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import schema
 from api_server.errors import OverQuota
@@ -120,17 +120,15 @@ def exceeded(limit: int, member: str) -> OverQuota:
 def _project(tx: Transaction, after: Object) -> tuple[Object | None, Way]:
     """The project that an object counts for, and how the objects of its type are found from there: the project it
     refers to, else the one it stands below."""
-    projects = after.targets("project")
-    if not projects and after.type == "floating-ip":  # its hook will refer to it
-        named = tx.find("project", after.fq_name[:2])
-        projects = [named] if named is not None else []
-    if projects:
+    if projects := after.targets("project"):
         return tx.get(projects[0]), "referrer"
+    if after.type == "floating-ip" and (named := tx.named("project", after.fq_name[:2])):  # its hook will refer to it
+        return named, "referrer"
     parent = tx.get(after.parent_uuid) if after.parent_uuid else None
     if after.type in GRANDCHILDREN:
         return (tx.get(parent.parent_uuid) if parent is not None and parent.parent_uuid else None), "grandchild"
     return (parent if after.parent_type == "project" else None), "child"
 
 
-def _is_visible(object: Object) -> Any:
+def _is_visible(object: Object) -> bool:
     return (object.properties.get("id_perms") or {}).get("user_visible", True) is not False

@@ -83,7 +83,7 @@ POOLS: Mapping[str, Ranges] = dict(
         SUB_CLUSTER_IDS,
         TYPE_IDS,
         (f"{TYPE_IDS[0]}:chosen", CHOSEN_IDS),
-        *zip(value_pools("")[::-1], (CHOSEN_IDS, VALUE_IDS), strict=True),
+        *zip(value_pools(""), (VALUE_IDS, CHOSEN_IDS), strict=True),
     ]
 )
 """What the pools of numbers are made of that belong to no object, by name; where that ends with a colon, all that begin

@@ -27,7 +27,7 @@ AAA_MODES = ("no-auth", "cloud-admin", "rbac")
 
 def changed(current: Exchange, action: str, uuid: str, kind: str | None = None) -> None:
     """For the log line."""
-    current.change = {"action": action, "uuid": uuid} | ({"type": kind} if kind else {})
+    current.change = {"action": action, "uuid": quote(uuid)} | ({"type": kind} if kind else {})
 
 
 @router.post("/fqname-to-id")

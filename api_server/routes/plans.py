@@ -29,6 +29,8 @@ TEXT = "text/html; charset=UTF-8"
 """What Contrail labels an empty answer with (contract 4.7): nothing is no JSON."""
 
 ANY = "*"
+"""In place of versions: whichever there is."""
+
 ETAG = re.compile(r'(?:W/)?(?:"([^"]*)"|([^\s",]+))')
 
 
@@ -126,7 +128,7 @@ def matching(plan: Plan[Result], if_match: Any) -> Callable[[Transaction], Resul
 
     def call(tx: Transaction) -> Result:
         found = tx.get(subject)
-        if found is not None and ANY not in named and found.modified not in named:
+        if found is not None and not named & {found.modified, ANY}:
             raise PreconditionFailed(f'{found.type} {subject} has changed: its version is now "{found.modified}"')
         return plan.call(tx)
 

@@ -56,7 +56,7 @@ def find(method: str, path: str) -> tuple[Planner[...], dict[str, Any]]:
             if method != "POST":
                 raise MethodNotAllowed(("POST",))
             return planner, matched.groupdict()
-    raise NotFound(f"Not found: '{path}'")
+    raise NotFound(f"Not found: '{quote(path)}'")
 
 
 def plan(server: Service, current: Exchange, operation: Any) -> tuple[Plan[Any], Any]:

@@ -51,11 +51,11 @@ async def tour(client: httpx.AsyncClient) -> list[object]:
     long = base64.b64encode(random.Random(1).randbytes(3000)).decode()
     kept = await client.post("/useragent-kv", json={"operation": "STORE", "key": long, "value": "v"})
     seen.append((kept.status_code, kept.text))
-    for change in (
-        {"annotations": {"key_value_pair": [{"key": "vmi", "value": long}]}},
-        {"annotations": None, "loadbalancer_member_properties": {"address": long, "protocol_port": 1}},
-    ):
-        seen.append((await client.put(path, json={"loadbalancer-member": change})).status_code)
+    pair = {"key": "vmi", "value": long}
+    marked = {"loadbalancer-member": {"annotations": {"key_value_pair": [pair]}}}
+    seen.append((await client.put(path, json=marked)).status_code)
+    body = {"loadbalancer-member": {"annotations": None, "loadbalancer_member_properties": {"address": long}}}
+    seen.append((await client.put(path, json=body)).status_code)
     async with client.stream("GET", "/watch?resource_type=loadbalancer-member&since=0") as stream:
         events = []
         async for line in stream.aiter_lines():
