@@ -72,7 +72,14 @@ class RabbitmqServer:
         return f"amqp://guest:guest@127.0.0.1:{self.port}/"
 
     def start(self) -> None:
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Without waiting. Not in a thread: a child that ends with its parent ends with the thread that made it."""
         self._broker = self._run([str(SCRIPT)])
+
+    def wait(self) -> None:
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             if self._broker.poll() is not None or time.monotonic() > deadline:
