@@ -12,6 +12,7 @@ from api_server.loadbalancer.keys import canonical
 from api_server.resources.allocation import (
     Choice,
     Exhausted,
+    Source,
     Taken,
     Wanted,
     asked_address,
@@ -21,6 +22,7 @@ from api_server.resources.allocation import (
     ipam_entries,
     is_gateway,
     is_unmanaged,
+    kept,
     network_sources,
     suitable,
     take,
@@ -86,23 +88,26 @@ class InstanceIp(Hook):
             yield Update(source.owner, after)
 
     def holds(self, tx: View, object: Object) -> Iterable[Held]:
+        found, whose = self._sources(tx, object)
+        if whose and not kept(tx, object.uuid, found):
+            yield from held(found, object.properties.get("instance_ip_address"), whose)
+
+    def reserves(self, tx: View, object: Object) -> Iterable[str]:
+        """An address of a flat ipam that its network has given up stays its own until it goes."""
+        return kept(tx, object.uuid, self._sources(tx, object)[0])
+
+    @staticmethod
+    def _sources(tx: View, object: Object) -> tuple[list[Source], str]:
+        """What may give it its address, and whose that is, for a person; "": nobody's."""
         networks = tx.get_many(object.targets("virtual-network"))
         if networks and is_unmanaged(networks[0].fq_name):
-            return
+            return [], ""
         ipams = object.targets("network-ipam")
         for router in tx.get_many(object.targets("virtual-router")):
             ipams += router.targets("network-ipam")
         own = [source for network in networks for some in network_sources(tx, network) for source in some]
         found = own or [source for ipam in tx.get_many(ipams) for source in flat_sources(ipam)]
-        whose = ", ".join(f"{one.type} {':'.join(one.fq_name)}" for one in networks or tx.get_many(ipams))
-        if whose:
-            yield from held(found, object.properties.get("instance_ip_address"), whose)
-
-    def reserves(self, tx: View, object: Object) -> Iterable[str]:
-        """One whose network was taken from it keeps its address until it goes."""
-        if object.targets("virtual-network") or object.targets("network-ipam") or object.targets("virtual-router"):
-            return ()
-        return [pool for pool, _ in tx.held(object.uuid)]
+        return found, ", ".join(f"{one.type} {':'.join(one.fq_name)}" for one in networks or tx.get_many(ipams))
 
     def _allocate(self, tx: Transaction, after: Object) -> None:
         properties, references = after.properties, after.references
@@ -223,12 +228,21 @@ class PooledIp(Hook):
             self._allocate(tx, after)
 
     def holds(self, tx: View, object: Object) -> Iterable[Held]:
+        found, whose = self._sources(tx, object)
+        if whose and not kept(tx, object.uuid, found):
+            yield from held(found, object.properties.get(self.address), whose)
+
+    def reserves(self, tx: View, object: Object) -> Iterable[str]:
+        """As with an instance-ip."""
+        return kept(tx, object.uuid, self._sources(tx, object)[0])
+
+    def _sources(self, tx: View, object: Object) -> tuple[list[Source], str]:
         pool = tx.get(object.parent_uuid or "") if object.parent_type == self.pool else None
         network = tx.get(pool.parent_uuid or "") if pool is not None else None
-        if network is not None:
-            own, flat = network_sources(tx, network)
-            whose = f"virtual-network {':'.join(network.fq_name)}"
-            yield from held([*own, *flat], object.properties.get(self.address), whose)
+        if network is None:
+            return [], ""
+        own, flat = network_sources(tx, network)
+        return [*own, *flat], f"virtual-network {':'.join(network.fq_name)}"
 
     def _allocate(self, tx: Transaction, after: Object) -> None:
         pool = tx.get(after.parent_uuid or "")

@@ -16,6 +16,7 @@ from api_server.resources.hooks import Held
 from api_server.resources.subnets import Address, Range, Subnet, misaligned, parse, read
 from api_server.store.objects import Object
 from api_server.store.transaction import Transaction
+from api_server.store.view import View
 
 UNMANAGED = {"ip-fabric", "__link_local__"}
 """Networks of default-project whose addresses belong to the underlay: stored as given, never handed out (contract
@@ -25,6 +26,9 @@ HOLDERS = {"floating-ip": "Floating IP", "alias-ip": "Alias IP"}
 """What holds an address, in refusals; else it is an IP."""
 
 USER_DEFINED, FLAT = "user-defined-subnet", "flat-subnet"
+
+POOLS = ("subnet:", "asked:", "routers:")
+"""What the names of a source's pools begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +259,12 @@ def held(found: Iterable[Source], text: object, whose: str) -> Iterator[Held]:
             yield Held(*pool, number, f"address {address} of {whose}")
             return
     yield Held("", [], int(address), f"address {address}, which no subnet of {whose} gives,")
+
+
+def kept(tx: View, holder: str, found: Iterable[Source]) -> list[str]:
+    """The pools of other sources than these in which it has a number: of a flat ipam that its network has given up."""
+    own = {name for source in found for name in source.pools}
+    return [pool for pool, _ in tx.held(holder) if pool.startswith(POOLS) and pool not in own]
 
 
 # --- changes of subnets

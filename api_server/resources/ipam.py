@@ -1,6 +1,6 @@
 """network-ipam, and the subnets in a virtual-network's references to ipams (contract 5.2, 5.3)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 from uuid import uuid4
 
@@ -11,7 +11,6 @@ from api_server.resources.allocation import (
     entries,
     flat_sources,
     forget,
-    in_use,
     ipam_entries,
     network_sources,
     own_sources,
@@ -29,7 +28,8 @@ CONTRAIL_DNS = ("default-dns-server", "virtual-dns-server")
 
 class VirtualNetworkSubnets:
     """The subnets in a network's references to ipams. One's own are filled in; a flat ipam's get a `subnet_uuid` of the
-    reference, by which clients name all of them."""
+    reference, by which clients name all of them. Its reference may go while the network has addresses of it, as with
+    Contrail, whose clients change a reference by removing and adding it; those addresses stay taken."""
 
     @classmethod
     def prepare(cls, tx: Transaction, before: Object | None, after: Object) -> None:
@@ -55,7 +55,6 @@ class VirtualNetworkSubnets:
         check_overlap([*own, *flat])
         if before is not None:
             resize(tx, own_sources(before), own)
-            cls._check_dropped(tx, before, after)
 
     @staticmethod
     def _flat(network: Object, reference: Reference, was: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -79,29 +78,6 @@ class VirtualNetworkSubnets:
             whole["subnet_uuid"] = entry.get("subnet_uuid") or (stood or {}).get("subnet_uuid") or str(uuid4())
             result.append(whole)
         return result
-
-    @classmethod
-    def _check_dropped(cls, tx: Transaction, before: Object, after: Object) -> None:
-        """A reference to a flat ipam can't go while the network has an address of it."""
-        kept = set(after.targets("network-ipam"))
-        dropped = [ipam for ipam in tx.get_many([uuid for uuid in before.targets("network-ipam") if uuid not in kept])
-                   if _is_flat(ipam)]  # fmt: skip
-        if not dropped:
-            return
-        pools = {name: source for ipam in dropped for source in flat_sources(ipam) for name in source.pools}
-        for holder in cls._holders(tx, before):
-            for pool, number in tx.held(holder):
-                if pool in pools:
-                    raise in_use(tx, pools[pool], (pool, number))
-
-    @staticmethod
-    def _holders(tx: Transaction, network: Object) -> Iterator[str]:
-        """Who may have an address of the network: itself (`reservations`), and objects."""
-        yield network.uuid
-        yield from (held.uuid for held in tx.referrers(network.uuid, "instance-ip"))
-        for kind in ("floating-ip", "alias-ip"):
-            for pool in tx.children(network.uuid, f"{kind}-pool"):
-                yield from (held.uuid for held in tx.children(pool.uuid, kind))
 
 
 class NetworkIpam(Hook):

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from api_server.errors import BadRequest, Conflict, Forbidden
 from api_server.resources import vpns
-from api_server.resources.allocation import forget, is_unmanaged, network_sources, own_sources
+from api_server.resources.allocation import forget, is_unmanaged, kept, network_sources, own_sources
 from api_server.resources.hooks import Held, Hook, Ranges
 from api_server.resources.ipam import VirtualNetworkSubnets
 from api_server.resources.routing import TARGET_LISTS, check_route_targets
@@ -71,9 +71,10 @@ class VirtualNetwork(Hook):
             yield Held(pool, ranges, vxlan, f"VXLAN id {vxlan}")
 
     def reserves(self, tx: View, object: Object) -> Iterable[str]:
-        """Addresses of ip-alloc."""
+        """Addresses of ip-alloc, also of flat ipams that the network has given up."""
         own, flat = network_sources(tx, object)
-        return [name for source in (*own, *flat) for name in source.pools]
+        found = [*own, *flat]
+        return [*(name for source in found for name in source.pools), *kept(tx, object.uuid, found)]
 
     def pools(self, tx: View, object: Object) -> Iterable[tuple[str, Ranges]]:
         return [pool for source in own_sources(object) for pool in source.pools.items()]

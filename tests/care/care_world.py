@@ -49,6 +49,12 @@ async def _build(url: str) -> None:
         left = await client.instance_ip("left", network)
         await client.ref_update(left, "DELETE", network)
         await client.instance_ip("in-flat", flat, instance_ip_address="10.3.0.100")
+        given_up = await client.create(
+            "virtual-network", (*PROJECT, "given-up"), virtual_network_properties={"forwarding_mode": "l3"},
+            network_ipam_refs=[to(ipam, {"ipam_subnets": []})],
+        )  # fmt: skip
+        await client.instance_ip("out-of-flat", given_up, instance_ip_address="10.3.0.101")
+        await client.ref_update(given_up, "DELETE", ipam)
         pool = await client.create("floating-ip-pool", (*PROJECT, "other", "pool"))
         await client.create("floating-ip", (*pool.fq_name, "fip"), parent_type="floating-ip-pool")
         address = await client.find("instance-ip", ("web-0",))

@@ -283,7 +283,7 @@ def test_numbers_that_are_taken_are_chosen_anew(url: str) -> None:
 
     asyncio.run(replace())
     (said,) = load(url, part).renumbered
-    assert f"network id {number} is taken, it has {number + 2} of virtual-network-id now" in said
+    assert f"network id {number} is taken, it has {number + 3} of virtual-network-id now" in said
     assert care.check(url) == care.Report()
 
 
