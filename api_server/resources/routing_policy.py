@@ -11,7 +11,7 @@ from api_server.store.objects import Object, Reference
 from api_server.store.transaction import Transaction
 
 FIELD = "routing_policy_entries"
-TABLES = "interface_route_table_refs"
+TABLE, TABLES = "interface-route-table", "interface_route_table_refs"
 NETWORK_DEVICE = "network-device"
 
 PROTOCOLS = frozenset({"bgp", "static", "aggregate", "pim", "direct", "evpn", "ospf", "ospf3"})
@@ -61,13 +61,9 @@ class RoutingPolicy(Hook):
             if own in (((update.get("as_path") or {}).get("expand") or {}).get("asn_list") or ()):
                 raise BadRequest("ASN can't be same as global system config asn")
         after.references.pop(TABLES, None)
-        tables = tx.get_many([uuid for term in terms for uuid in table_uuids(term)])
-        if tables:
-            after.references[TABLES] = [
-                Reference(table.type, table.uuid, table.fq_name)
-                for table in {table.uuid: table for table in tables}.values()
-                if table.type == "interface-route-table"
-            ]
+        named = dict.fromkeys(uuid for term in terms for uuid in table_uuids(term))
+        if tables := [found for found in tx.get_many(list(named)) if found.type == TABLE]:
+            after.references[TABLES] = [Reference(TABLE, table.uuid, table.fq_name) for table in tables]
 
 
 def table_uuids(term: Term) -> list[str]:
@@ -87,7 +83,7 @@ def check_term(tx: Transaction, term: Term) -> None:
             raise BadRequest(f"{kind} nlri-route-type is not valid value, value should be in range of 1 to 10")
     for uuid in table_uuids(term):
         found = tx.identify(uuid)
-        if found is None or found[0] != "interface-route-table":
+        if found is None or found[0] != TABLE:
             raise NotFound(f"Unknown id: {uuid}")
     for wanted in (condition.get("route_filter") or {}).get("route_filter_properties") or ():
         check_filter(wanted)

@@ -371,5 +371,8 @@ async def test_tables_that_a_prefix_list_names_are_referred_to(client: Client) -
     policy = await client.update(policy, routing_policy_entries=named(tables[1].uuid))
     assert policy.targets("interface-route-table") == [tables[1].uuid]
     await client.delete(tables[0])
-    with pytest.raises(NotFound):
-        await client.update(policy, routing_policy_entries=named(tables[0].uuid))
+    for uuid in (tables[0].uuid, policy.uuid):
+        with pytest.raises(NotFound):
+            await client.update(policy, routing_policy_entries=named(uuid))
+    loose = await client.create("routing-policy", (*PROJECT, "v"), routing_policy_entries=named(policy.uuid))
+    assert "interface_route_table_refs" not in loose.references  # a vRouter's names what it likes
