@@ -10,7 +10,7 @@ from store_objects import create, deleting, make, updating
 from api_server.errors import Gone, Unavailable
 from api_server.store import Chunk, Create, Limits, Object, Pace, Store, Subscription, Transaction
 
-QUICK = Limits(pace=Pace(pause=0.01, bookmark=0.02, keep_alive=0.05))
+QUICK = Limits(pace=Pace(pause=0.01, bookmark=0.02))
 
 
 @pytest.fixture
@@ -96,9 +96,13 @@ async def test_bookmarks_tell_of_revisions_that_have_nothing_for_a_watcher(store
     assert ids((await until(late, 1))[-1]) == [1]
 
 
-async def test_keep_alive_when_nothing_happens(store: Store) -> None:
-    subscription = await store.feed.subscribe()
-    assert (await anext(subscription)).data == b":\n\n"
+async def test_keep_alive_when_nothing_happens(url: str) -> None:
+    store = await Store.open(url, Limits(pace=Pace(bookmark=0.01, keep_alive=0.05)))
+    try:
+        subscription = await store.feed.subscribe()
+        assert (await anext(subscription)).data == b":\n\n"
+    finally:
+        await store.close()
 
 
 async def test_slow_watchers_are_ended_with_the_reason_and_resume(url: str) -> None:
