@@ -18,13 +18,12 @@ from api_server.store.session import Session, Statement
 from api_server.store.tables import counter
 from api_server.store.transaction import WAITING, Transaction
 from api_server.store.view import Known
-from api_server.store.writer import CHANNEL, Clock
+from api_server.store.writer import Clock, announce
 
 _LOCK = Statement(counter.update().values(revision=counter.c.revision).returning(counter.c.revision))
 _LOOK = Statement(sa.select(counter.c.revision))
 _SET_REVISION = Statement(counter.update().where(counter.c.id == 1), ("revision",))
 _PATIENT = Statement(sa.text("set local idle_in_transaction_session_timeout=0"))  # what reads it may take its time
-_NOTIFY = Statement(sa.select(sa.func.pg_notify(CHANNEL, sa.bindparam("payload"))))
 
 
 @contextmanager
@@ -32,8 +31,7 @@ def reading(url: str) -> Iterator[Session]:
     """A snapshot of the database at a URL. UnusableDatabase: there is none, or it cannot be read."""
     database = Database.at(url)
     require(database)
-    begin = "begin" if database.sqlite else "begin isolation level repeatable read, read only"
-    with _transaction(database, begin, _LOOK) as session:
+    with _transaction(database, database.begin_read, _LOOK) as session:
         yield session
 
 
@@ -48,8 +46,7 @@ def writing(url: str, *, make: bool = False) -> Iterator[Session]:
     try:
         if make:
             migrate(database)
-        begin = "begin immediate" if database.sqlite else "begin isolation level read committed"
-        with _transaction(database, begin, _LOCK) as session:
+        with _transaction(database, database.begin_write, _LOCK) as session:
             yield session
     finally:
         if claim is not None:
@@ -90,5 +87,4 @@ def finish(session: Session, tx: Transaction) -> None:
     session.flush()
     if tx.events:
         session.execute(_SET_REVISION, revision=tx.revision)
-        if not session.sqlite:
-            session.all(_NOTIFY, payload=str(tx.revision))
+        announce(session, tx.revision)

@@ -78,6 +78,17 @@ class Database:
         return self.engine.dialect.name == "sqlite"
 
     @property
+    def begin_read(self) -> str:
+        """Begins a transaction that sees one state of all, and changes nothing."""
+        return "begin" if self.sqlite else "begin isolation level repeatable read, read only"
+
+    @property
+    def begin_write(self) -> str:
+        """Begins one that writes. On PostgreSQL it waits for other writers with its first statement, and sees all that
+        they did."""
+        return "begin immediate" if self.sqlite else "begin isolation level read committed"
+
+    @property
     def path(self) -> Path:
         """The SQLite file."""
         return Path(str(self.engine.url.database)).absolute()

@@ -37,6 +37,12 @@ CHANNEL = "vaportrail"
 """On PostgreSQL each commit is announced here, with its last revision: a hint for the other processes' feeds."""
 
 
+def announce(session: Session, revision: int) -> None:
+    """With the commit. SQLite has one process, which knows."""
+    if not session.sqlite:
+        session.all(_NOTIFY, channel=CHANNEL, payload=str(revision))
+
+
 @dataclass(frozen=True, slots=True)
 class Write:
     """A request: `call` with a transaction made for it. rehearsal: its result is wanted, its changes are not."""
@@ -107,7 +113,7 @@ class Writer:
         self._published = published
         self._driver = database.driver
         self._clock = Clock()
-        self._begin = "begin immediate" if database.sqlite else "begin isolation level read committed"
+        self._begin = database.begin_write
 
     def close(self) -> None:
         self._session.close()
@@ -209,8 +215,8 @@ class Writer:
                 return
             if group.revision != last:
                 session.execute(_GIVE_BACK, revision=group.revision)
-            if group.events and not session.sqlite:
-                session.all(_NOTIFY, channel=CHANNEL, payload=str(group.revision))
+            if group.events:
+                announce(session, group.revision)
 
     def _request(self, group: _Group, write: Write) -> Transaction:
         return Transaction(
