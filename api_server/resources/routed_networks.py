@@ -28,10 +28,7 @@ class RoutedNetwork(Hook):
             return
         loopback = _is_loopback(tx, after)
         for router in stated.get("routed_properties") or ():
-            for member, title in (
-                ("physical_router_uuid", "Physical router"),
-                ("logical_router_uuid", "Logical Router"),
-            ):
+            for member, title in ROUTERS.items():
                 if not router.get(member):
                     raise Conflict(f"{title} Id not present for routed VN")
             if not loopback:
