@@ -15,6 +15,7 @@ from api_server.care.conformity import attr_fault, position_faults, property_fau
 from api_server.care.document import BadDocument, Line
 from api_server.care.holdings import assigned
 from api_server.resources.hooks import Registry
+from api_server.resources.numerals import decimal
 from api_server.store import names
 from api_server.store.objects import Object, Origin, Reference
 from schema.model import ObjectModel, ResourceType
@@ -139,6 +140,7 @@ def _mapping(line: Line, value: dict[str, Any], name: str) -> dict[str, Any]:
 
 def number_of(line: Line, name: str) -> str:
     text = text_of(line, line.value, name)
-    if not (text.isascii() and text.isdecimal() and len(text) < 40 and int(text) <= LARGEST):
+    number = decimal(text, LARGEST)
+    if number is None:
         raise line.bad(f"{name} must be a number up to 128 bits, as text, not {text!r:.100}")
-    return f"{int(text):032x}"
+    return f"{number:032x}"
