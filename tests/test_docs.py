@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,11 @@ SUBCOMMANDS = {
 REFERENCE = "\n".join(page.read_text() for page in PAGES)
 
 
+def words(text: str) -> str:
+    """However its lines are broken."""
+    return " ".join(text.split())
+
+
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_command_is_documented(command: str) -> None:
     assert f"vaportrail {command}" in REFERENCE
@@ -32,8 +38,11 @@ def test_every_command_is_documented(command: str) -> None:
 def test_every_option_is_in_the_reference(name: str) -> None:
     """`typer cli.main utils docs --name vaportrail --output docs/commands.md` writes it anew."""
     section = (ROOT / "docs/commands.md").read_text().split(f"## `vaportrail {name}`")[1].split("\n## ")[0]
-    for parameter in (COMMANDS | SUBCOMMANDS)[name].params:
+    command, told = (COMMANDS | SUBCOMMANDS)[name], words(unescape(section))
+    assert words(command.help) in told
+    for parameter in command.params:
         assert parameter.opts[0] in section or parameter.metavar in section
+        assert words(parameter.help or "") in told
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
