@@ -86,7 +86,7 @@ class VirtualNetwork(Hook):
         if after.properties.get("virtual_network_network_id") is None and was is not None:
             after.properties["virtual_network_network_id"] = was
         if after.properties.get("virtual_network_network_id") != was:
-            raise Forbidden("Cannot set/update the virtual network ID")
+            raise Forbidden(f"Cannot {'set' if before is None else 'update'} the virtual network ID")
         old, new = (_vxlan_id(version) for version in (before, after))
         if new is not None and new != old and tx.take(pool, ranges, after.uuid, wanted=new) is None and new != was:
             raise BadRequest(f"Cannot set VXLAN_ID: {new}, it has already been set")

@@ -31,7 +31,7 @@ class SecurityGroup(Hook):
     def prepare(self, tx: Transaction, before: Object | None, after: Object) -> None:
         was = before.properties.get("security_group_id") if before is not None else None
         if after.properties.get("security_group_id") != was:
-            raise Forbidden("Cannot set/update the security group ID")
+            raise Forbidden(f"Cannot {'set' if before is None else 'update'} the security group ID")
         if changed(before, after, self.FIELD):
             number_rules(after, self.FIELD)
             for rule in rules(after, self.FIELD):

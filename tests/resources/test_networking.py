@@ -25,8 +25,11 @@ async def test_the_lowest_free_network_id_is_taken_and_given_back(client: Client
 async def test_the_network_id_is_the_servers(client: Client) -> None:
     with pytest.raises(Forbidden) as refusal:
         await client.create("virtual-network", VN, virtual_network_network_id=77)
-    assert refusal.value.text == "Cannot set/update the virtual network ID"
+    assert refusal.value.text == "Cannot set the virtual network ID"
     network = await client.create("virtual-network", VN)
+    with pytest.raises(Forbidden) as refusal:
+        await client.update(network, virtual_network_network_id=77)
+    assert refusal.value.text == "Cannot update the virtual network ID"
     await client.update(network, virtual_network_network_id=5)
     network = await client.update(network, virtual_network_network_id=None)
     assert network.properties["virtual_network_network_id"] == 5

@@ -30,7 +30,10 @@ async def test_group_ids_are_the_servers(client: Client) -> None:
     assert number(first) == 8000002
     with pytest.raises(Forbidden) as refusal:
         await client.create("security-group", (DOMAIN, "p1", "h"), security_group_id=8000009)
-    assert refusal.value.text == "Cannot set/update the security group ID"
+    assert refusal.value.text == "Cannot set the security group ID"
+    with pytest.raises(Forbidden) as refusal:
+        await client.update(first, security_group_id=8000009)
+    assert refusal.value.text == "Cannot update the security group ID"
     await client.delete(first)
     assert number(await client.create("security-group", NAME)) == 8000002
 
