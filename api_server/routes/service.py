@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 import orjson
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from api_server.errors import BadRequest, Unavailable
@@ -112,7 +112,10 @@ def named(request: Request, route: str) -> Exchange:
 async def document(request: Request) -> Any:
     """The JSON body, None if there is none, whatever its Content-Type: `curl -d` labels all it sends as a form.
     BadRequest says where it breaks."""
-    body = await request.body()
+    try:
+        body = await request.body()
+    except ClientDisconnect:
+        raise BadRequest("The body breaks off: the client is gone") from None
     if not body:
         return None
     if NUL.search(body):

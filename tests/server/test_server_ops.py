@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 import structlog
+from fastapi import FastAPI
 from serverlab import PROJECT, create
 
 import schema
@@ -57,6 +58,26 @@ async def test_a_line_per_change_and_per_refusal(client: httpx.AsyncClient) -> N
 async def test_an_unfit_request_id_is_replaced(client: httpx.AsyncClient, given: str) -> None:
     answer = await client.get("/", headers={"X-Request-Id": given.encode("latin-1")})
     assert answer.headers["x-request-id"].startswith("req-")
+
+
+async def test_a_client_that_goes_away_is_no_fault(app: FastAPI, client: httpx.AsyncClient) -> None:
+    """In the midst of its body: the line says so, and nothing else does."""
+    scope = {
+        "type": "http", "method": "POST", "path": "/loadbalancers", "raw_path": b"/loadbalancers", "query_string": b"",
+        "headers": [(b"host", b"test"), (b"content-length", b"100")], "server": ("test", 80),
+    }  # fmt: skip
+    messages = iter([{"type": "http.request", "body": b'{"load', "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive() -> Any:
+        return next(messages)
+
+    async def send(_: Any) -> None:
+        """Nobody is there to hear it."""
+
+    with structlog.testing.capture_logs() as lines:
+        await app(scope, receive, send)
+    (line,) = lines
+    assert (line["event"], line["reason"]) == ("refused", "The body breaks off: the client is gone")
 
 
 async def test_a_fault_is_no_traceback(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
