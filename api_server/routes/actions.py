@@ -1,6 +1,5 @@
 """The actions of contract section 4 that are not lists and not the watch: each a few lines around an operation."""
 
-import asyncio
 from typing import Any
 
 from fastapi import APIRouter
@@ -15,6 +14,7 @@ from api_server.routes.middleware import Exchange
 from api_server.routes.plans import Plan, perform, planned, write
 from api_server.routes.service import Service, json, mapped, mapping, named, nothing, service
 from api_server.store import UnusableDatabase
+from api_server.store.lane import aside
 from api_server.store.objects import Object
 from api_server.store.reader import Reader
 from schema.quoting import quote
@@ -200,9 +200,11 @@ async def obj_cache(request: Request) -> Response:
 async def db_check(request: Request) -> Response:
     """What `vaportrail db check` finds, looked for beside the server's own work (contract 4.15)."""
     named(request, "db-check")
-    settings = service(request).settings
+    server = service(request)
+    url, native_driver = server.settings.database, server.settings.native_driver
     try:
-        report = await asyncio.to_thread(check, settings.database, native_driver=settings.native_driver)
+        async with server.checking:
+            report = await aside("check", lambda: check(url, native_driver=native_driver))
     except UnusableDatabase as error:
         raise Unavailable(str(error)) from error
     return json({"results": [

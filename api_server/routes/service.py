@@ -1,5 +1,6 @@
 """What all routes of one application share, and the few things every handler does with it."""
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -29,7 +30,7 @@ NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 class Service:
     """One application. `store` is there between start-up and shutdown only: without it all is Unavailable.
 
-    watching: open watches.
+    watching: open watches. checking: held while the database is checked; one check at a time is enough to bear.
     """
 
     settings: Settings
@@ -38,6 +39,7 @@ class Service:
     metrics: Metrics = field(default_factory=Metrics)
     opened: Store | None = None
     watching: int = 0
+    checking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
         self.metrics.registry.register(StoreCounts(self.counts))

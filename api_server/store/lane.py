@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 Call = TypeVar("Call")
+Result = TypeVar("Result")
 
 Run = Callable[[Sequence[Call]], "Answers"]
 """Runs a group; returns an answer for each call, an exception for one that failed. Called by one thread at a time."""
@@ -50,10 +51,14 @@ class Lane(Generic[Call]):
             self._loop.call_soon(self._here)
         return future
 
-    async def close(self) -> None:
-        """After what is queued. A thread that hangs in the driver is left to the end of the process."""
+    def end(self) -> None:
+        """Its threads, after what is queued."""
         for _ in self._threads:
             self._calls.put(None)
+
+    async def close(self) -> None:
+        """After what is queued. A thread that hangs in the driver is left to the end of the process."""
+        self.end()
         if self._run is not None:
             self._here()
         for thread in self._threads:
@@ -97,3 +102,22 @@ class Lane(Generic[Call]):
                 future.set_exception(answer)
             else:
                 future.set_result(answer)
+
+
+async def aside(name: str, call: Callable[[], Result]) -> Result:
+    """A long call in a thread of its own, which keeps neither the loop nor the process from ending."""
+    lane: Lane[Callable[[], Result]] = Lane(name, lambda: _each, threads=1, most=1)
+    answer = lane(call)
+    lane.end()
+    found: Result = await answer
+    return found
+
+
+def _each(calls: Sequence[Callable[[], Any]]) -> Answers:
+    answers: list[Any] = []
+    for call in calls:
+        try:
+            answers.append(call())
+        except Exception as error:  # noqa: BLE001 - the caller's own
+            answers.append(error)
+    return answers
