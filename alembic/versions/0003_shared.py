@@ -20,13 +20,15 @@ search_key = sa.table("search_key", sa.column("key"), sa.column("uuid"))
 def scopes(perms2: dict) -> set[str]:
     found = {"global"} if perms2.get("global_access") else set()
     for entry in perms2.get("share") or ():
-        kind, colon, identity = str(entry.get("tenant") or "").partition(":")
+        tenant = str(entry.get("tenant") or "")
+        if not tenant or len(tenant) > 128:
+            continue
+        kind, colon, identity = tenant.partition(":")
         if not colon:
-            kind, identity = "tenant", kind
-        if identity and len(identity) <= 128:
-            with suppress(ValueError):
-                identity = str(UUID(identity))
-            found.add(f"{kind}:{identity}")
+            kind, identity = "tenant", tenant
+        with suppress(ValueError):
+            identity = str(UUID(identity))
+        found.add(f"{kind}:{identity}")
     return found
 
 

@@ -13,6 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from store_objects import create, get, make
 
+from api_server.resources import sharing
 from api_server.store import Store, UnusableDatabase
 from api_server.store.engine import Database
 from api_server.store.migration import HEAD, migrations, upgrade
@@ -63,6 +64,9 @@ async def test_what_was_shared_before_is_found_after(url: str) -> None:
         "all": {"global_access": 5, "share": []},
         "one": {"global_access": 0, "share": [{"tenant": one.replace("-", ""), "tenant_access": 5}]},
         "two": {"global_access": 7, "share": [{"tenant": f"domain:{two}"}, {"tenant": f"tenant:{one}"}]},
+        "odd": {
+            "share": [{"tenant": tenant} for tenant in ("", "x", "tenant:", f"tenant:{'x' * 125}", "x" * 5000 + ":")]
+        },
     }
     old = {name: make("project", name, perms2=perms2) for name, perms2 in shares.items()}
     store = await Store.open(url)
@@ -76,6 +80,10 @@ async def test_what_was_shared_before_is_found_after(url: str) -> None:
         found = await store.read(lambda reader, key=f"shared:project:{scope}": reader.by_keys([key]))
         assert found == sorted(old[name].uuid for name in names)
     await store.close()
+    with Database.at(url).engine.begin() as connection:
+        stored = connection.execute(sa.text("select key, uuid from search_key")).all()
+    expected = {(key, one.uuid) for one in old.values() for key in sharing.keys(one.type, sharing.scopes(one))}
+    assert {(key, uuid) for key, uuid in stored} == expected
 
 
 async def test_two_servers_may_start_at_once(postgres_url: str) -> None:
