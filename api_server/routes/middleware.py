@@ -31,6 +31,9 @@ log = structlog.get_logger()
 LEGAL_ID = re.compile(rb"[\x21-\x7e]{1,128}")  # what a client may choose as request id: it goes into logs and headers
 LEGAL_USER = re.compile(rb"[\x20-\x7e]{1,255}")
 
+LOGGED = 2048
+"""Characters of a path or a reason in a log line: a client can make a refusal as long as its body."""
+
 TERMINAL = (b"curl/", b"Wget/", b"HTTPie/")
 """Programs that show an answer to whoever typed the request; as the Kubernetes API server knows them."""
 
@@ -252,6 +255,6 @@ class ExchangeMiddleware:
         if current.caller.user:
             line["user"] = current.caller.user
         if reason is not None:
-            log.warning("refused", **line, path=current.path, status=status, reason=reason)
+            log.warning("refused", **line, path=current.path[:LOGGED], status=status, reason=reason[:LOGGED])
         elif current.change is not None:
             log.info("changed", **line, revision=current.revision, status=status, ms=round(seconds * 1000, 1))

@@ -54,6 +54,17 @@ async def test_a_line_per_change_and_per_refusal(client: httpx.AsyncClient) -> N
     assert (refusal["event"], refusal["log_level"], refusal["request_id"]) == ("refused", "warning", "my-id")
 
 
+async def test_a_line_has_an_end(client: httpx.AsyncClient) -> None:
+    with structlog.testing.capture_logs() as lines:
+        name = {"type": "loadbalancer", "fq_name": ["x" * 100_000]}
+        refused = await client.post("/fqname-to-id", json=name)
+        await client.post("/chown", json={"uuid": "y" * 100_000, "owner": "z"})
+        await client.post("/ref-relax-for-delete", json={"uuid": "y" * 100_000, "ref-uuid": "z"})
+    assert len(refused.text) > 100_000
+    assert [line["event"] for line in lines] == ["refused"] * 3
+    assert max(len(str(line)) for line in lines) < 5000
+
+
 @pytest.mark.parametrize("given", ["", "a b", "x" * 129, "\x80"])
 async def test_an_unfit_request_id_is_replaced(client: httpx.AsyncClient, given: str) -> None:
     answer = await client.get("/", headers={"X-Request-Id": given.encode("latin-1")})
