@@ -5,6 +5,7 @@ from typing import Any
 
 from api_server.errors import BadRequest, Forbidden
 from api_server.resources.hooks import Hook
+from api_server.resources.interfaces import VLAN_TAGS
 from api_server.store.objects import Object
 from api_server.store.transaction import Transaction
 
@@ -14,7 +15,6 @@ MACHINES = "virtual-machine-interface"
 SEGMENT = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){9}")
 """An Ethernet segment identifier (RFC 7432)."""
 
-VLAN_TAGS = range(4095)
 QFX_RESERVED = (1, 2, 4094)
 """VLAN tags that a QFX switch has no layer 2 interface for."""
 
