@@ -10,7 +10,6 @@ from api_server.resources.allocation import (
     Source,
     entries,
     flat_sources,
-    forget,
     ipam_entries,
     network_sources,
     own_sources,
@@ -99,8 +98,9 @@ class NetworkIpam(Hook):
             self._fill(tx, before, after)
 
     def further(self, tx: Transaction, before: Object | None, after: Object | None) -> Iterable[Change]:
+        """Addresses of it can be in use though no network refers to it any more: it stays, as its subnets would."""
         if before is not None and after is None:
-            forget(tx, flat_sources(before))
+            resize(tx, flat_sources(before), ())
         return ()
 
     def pools(self, tx: View, object: Object) -> Iterable[tuple[str, Ranges]]:

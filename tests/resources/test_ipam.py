@@ -75,9 +75,18 @@ async def test_what_is_taken_of_a_flat_ipam_stays_taken_without_the_network(clie
     await client.ref_update(network, "ADD", ipam, {"ipam_subnets": []})
     with pytest.raises(Conflict, match="IP address already in use"):
         await client.instance_ip("b", network, instance_ip_address="10.32.0.252")
-    await client.ref_update(network, "DELETE", ipam)
+    for one in (network, other):
+        await client.ref_update(one, "DELETE", ipam)
+    with pytest.raises(Conflict, match=r"Cannot Delete IP Block, .*IP\(10.32.0.252\) is in use"):
+        await client.delete(ipam)
+    await client.ref_update(other, "ADD", ipam, {"ipam_subnets": []})
     await client.delete(held)
-    await client.instance_ip("b", other, instance_ip_address="10.32.0.252")
+    held = await client.instance_ip("b", other, instance_ip_address="10.32.0.252")
+    with pytest.raises(Conflict, match="Delete when resource still referred"):
+        await client.delete(ipam)
+    await client.delete(held)
+    await client.ref_update(other, "DELETE", ipam)
+    await client.delete(ipam)
 
 
 async def test_a_network_has_no_subnets_of_its_own_from_a_flat_ipam(client: Client) -> None:
