@@ -9,6 +9,7 @@ when all is known. (A wrapped `BaseHTTPMiddleware` would halve the rate of creat
 import re
 import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
 from http import HTTPStatus
@@ -34,6 +35,7 @@ LEGAL_USER = re.compile(rb"[\x20-\x7e]{1,255}")
 LOGGED = 2048
 """Characters of a path or a reason in a log line: a client can make a refusal as long as its body."""
 
+CALLER = frozenset({b"x-user", b"x-role", b"x-project-id", b"x-domain-id"})
 TERMINAL = (b"curl/", b"Wget/", b"HTTPie/")
 """Programs that show an answer to whoever typed the request; as the Kubernetes API server knows them."""
 
@@ -52,13 +54,14 @@ class Exchange:
 
     route: the class of route, a label of metrics (never a part of the URL). revision: of the answer, None if it has
     none. change: what was changed or was to be, for the log; None if nothing was. indented: a person reads the answer.
-    started: monotonic seconds.
+    started: monotonic seconds. headers: of the request, by lower-case name.
     """
 
     request_id: str
     method: str
     path: str
     base_url: str
+    headers: Mapping[bytes, bytes] = field(default_factory=dict)
     caller: Caller = NOBODY
     indented: bool = False
     started: float = field(default_factory=time.perf_counter)
@@ -88,6 +91,7 @@ def open_exchange(scope: Scope, headers: dict[bytes, bytes]) -> Exchange:
         method=scope["method"],
         path=scope["path"],
         base_url=base_url(scope, headers),
+        headers=headers,
         caller=caller(headers),
         indented=read_by_a_person(scope["query_string"], headers),
     )
@@ -95,6 +99,8 @@ def open_exchange(scope: Scope, headers: dict[bytes, bytes]) -> Exchange:
 
 def caller(headers: dict[bytes, bytes]) -> Caller:
     """What is no name or id is not said."""
+    if CALLER.isdisjoint(headers):  # as of nearly all requests
+        return NOBODY
 
     def said(name: bytes, legal: re.Pattern[bytes]) -> str:
         value = headers.get(name, b"")
@@ -251,10 +257,12 @@ class ExchangeMiddleware:
         self.metrics.observe(current.route, current.method, status, seconds)
         if current.revision is not None:
             self.metrics.revision.set(current.revision)
+        if reason is None and current.change is None:
+            return
         line = {"request_id": current.request_id, "method": current.method, **(current.change or {})}
         if current.caller.user:
             line["user"] = current.caller.user
         if reason is not None:
             log.warning("refused", **line, path=current.path[:LOGGED], status=status, reason=reason[:LOGGED])
-        elif current.change is not None:
+        else:
             log.info("changed", **line, revision=current.revision, status=status, ms=round(seconds * 1000, 1))

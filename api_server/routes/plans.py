@@ -85,8 +85,9 @@ async def perform(
     """Plan a request and carry it out. bodied: False for a method whose body nobody reads."""
     server, current = service(request), exchange(request)
     plan = planner(server, current, await document(request) if bodied else None, **parameters)
-    call = matching(plan, request.headers.get("if-match"))
-    if wants_rehearsal(request.query_params):
+    if_match = current.headers.get(b"if-match")
+    call = plan.call if if_match is None else matching(plan, if_match.decode("latin-1"))
+    if request.scope["query_string"] and wants_rehearsal(request.query_params):
         result, changes = await server.rehearse(current, call)
         body = orjson.dumps({
             "dry_run": True, "answer": orjson.Fragment(plan.answer(result) or b"null"), "changes": changes,

@@ -74,7 +74,8 @@ async def read(request: Request, kind: ResourceType, uuid: str) -> Response:
     if found.type != kind.name:
         raise NotFound(f"No {kind.name} object found for id {uuid}")
     etag = f'"{found.modified}"'
-    if versions(request.headers.get("if-none-match", "")) & {found.modified, ANY}:
+    known = current.headers.get(b"if-none-match")
+    if known is not None and versions(known.decode("latin-1")) & {found.modified, ANY}:
         return Response(status_code=304, headers={"etag": etag})
     return Response(view.render(found, current.base_url), media_type=JSON, headers={"etag": etag})
 
