@@ -99,16 +99,22 @@ def posting(client: httpx.AsyncClient, prefix: str) -> Callable[[str], Awaitable
     return post
 
 
-async def test_a_broker_that_is_killed_and_started_again(sqlite_url: str, rabbitmq: RabbitmqServer) -> None:
-    store = await Store.open(sqlite_url)
+def making(store: Store) -> Callable[[str], Awaitable[None]]:
+    """Domains, without a server."""
 
-    async def write(name: str) -> None:
+    async def make(name: str) -> None:
         made = Object("domain", str(uuid4()), (name,))
         await store.write(lambda tx: tx.apply(Create(made)))
 
+    return make
+
+
+async def test_a_broker_that_is_killed_and_started_again(sqlite_url: str, rabbitmq: RabbitmqServer) -> None:
+    store = await Store.open(sqlite_url)
+
     try:
         async with steadfast(rabbitmq.url) as listener, publishing(store, [rabbitmq.url], EAGER) as progress:
-            async with Writing(write) as writing:
+            async with Writing(making(store)) as writing:
                 for _ in range(3):
                     await writing.until(listener.more(200))
                     rabbitmq.kill()
@@ -194,13 +200,9 @@ async def test_a_broker_short_of_memory_is_waited_for(sqlite_url: str, rabbitmq:
     """It blocks publishers and keeps their connections (flow control)."""
     store = await Store.open(sqlite_url)
 
-    async def write(name: str) -> None:
-        made = Object("domain", str(uuid4()), (name,))
-        await store.write(lambda tx: tx.apply(Create(made)))
-
     try:
         async with steadfast(rabbitmq.url) as listener, publishing(store, [rabbitmq.url], EAGER) as progress:
-            async with Writing(write) as writing:
+            async with Writing(making(store)) as writing:
                 await writing.until(listener.more(100))
                 await asyncio.to_thread(rabbitmq.control, "set_vm_memory_high_watermark", "absolute", "1MB")
                 published, revision = progress.published, store.feed.revision
