@@ -10,9 +10,11 @@ Each has a `key`; two units with one key are two versions of the same thing.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
 
+Family = Literal[4, 6]
+Address = IPv4Address | IPv6Address
 Protocol = Literal["tcp", "udp"]
 Key = tuple[str | int, ...]
 

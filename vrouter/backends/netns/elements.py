@@ -54,18 +54,18 @@ class VipTable:
         return self.exceptions.get((service, pod), self.targets[service])
 
     def elements(self, vip: IPv4Address) -> Elements:
-        found: Elements = {Place("vip", vip.packed): Value(), **label(VIP_LABEL, vip, self.name)}
+        found: Elements = {Place(4, "vip", vip.packed): Value(), **label(VIP_LABEL, vip, self.name)}
         if self.split:
-            found[Place("split", vip.packed)] = Value()
+            found[Place(4, "split", vip.packed)] = Value()
         for service, surrogate in self.surrogates.items():
             protocol, port = service
-            found[Place(f"service_{protocol}", _service_key(vip, port))] = Value(surrogate.packed)
-            found[Place("service_vip", surrogate.packed)] = Value(vip.packed)
-            found[Place("service_port", surrogate.packed)] = Value(struct.pack(">H", port))
+            found[Place(4, f"service_{protocol}", _service_key(vip, port))] = Value(surrogate.packed)
+            found[Place(4, "service_vip", surrogate.packed)] = Value(vip.packed)
+            found[Place(4, "service_port", surrogate.packed)] = Value(struct.pack(">H", port))
         for (protocol, port), target in self.targets.items():
-            found[Place(f"target_{protocol}", _service_key(vip, port))] = Value(mark(target))
+            found[Place(4, f"target_{protocol}", _service_key(vip, port))] = Value(mark(target))
         for ((protocol, port), pod), target in self.exceptions.items():
-            found[Place(f"exception_{protocol}", _service_key(vip, port) + pod.packed)] = Value(mark(target))
+            found[Place(4, f"exception_{protocol}", _service_key(vip, port) + pod.packed)] = Value(mark(target))
         return found
 
 
@@ -85,23 +85,23 @@ def choose_ports(ports: Mapping[IPv4Address, int], standing: int | None) -> tupl
 def endpoint_elements(pod: IPv4Address, port: int, number: int) -> Elements:
     """Of one endpoint and its id."""
     found = {
-        Place("endpoint", pod.packed + mark(port)): Value(mark(number)),
-        Place("endpoint_address", mark(number)): Value(pod.packed),
+        Place(4, "endpoint", pod.packed + mark(port)): Value(mark(number)),
+        Place(4, "endpoint_address", mark(number)): Value(pod.packed),
     }
     if port != POD:
-        found[Place("endpoint_port", mark(number))] = Value(struct.pack(">H", port))
+        found[Place(4, "endpoint_port", mark(number))] = Value(struct.pack(">H", port))
     return found
 
 
 def self_element(pod: IPv4Address) -> Elements:
-    return {Place("self", pod.packed * 2): Value()}
+    return {Place(4, "self", pod.packed * 2): Value()}
 
 
 def label(kind: int, address: IPv4Address, name: str) -> Elements:
     text = name.encode()
     pieces = [text[start : start + COMMENT_LIMIT] for start in range(0, len(text), COMMENT_LIMIT)]
     return {
-        Place("label", mark(kind) + address.packed + mark(number)): Value(comment=piece)
+        Place(4, "label", mark(kind) + address.packed + mark(number)): Value(comment=piece)
         for number, piece in enumerate(pieces)
     }
 

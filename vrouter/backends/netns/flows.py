@@ -24,7 +24,7 @@ def flows(vrf: VrfNamespace) -> Iterator[Flow]:
 
 
 def drops(vrf: VrfNamespace) -> list[Drop]:
-    counters = nftables.read_counters(vrf.nft_socket)
+    counters = nftables.read_counters(vrf.nft_socket, 4)
     return [Drop(vrf.index, reason, *counters[name]) for reason, name in DROP_COUNTERS.items() if counters[name][0]]
 
 
@@ -35,9 +35,9 @@ def _of(
     uuids: dict[IPv4Address, str],
 ) -> Iterator[Flow]:
     # first what is marked, then how long it lives: a flow shown as closing has the time of one
-    closing = nftables.read_entries(vrf.nft_socket, "closing") if protocol == "tcp" else {}
-    forward = nftables.read_entries(vrf.nft_socket, f"forward_{protocol}")
-    reverse = nftables.read_entries(vrf.nft_socket, f"reverse_{protocol}")
+    closing = nftables.read_entries(vrf.nft_socket, 4, "closing") if protocol == "tcp" else {}
+    forward = nftables.read_entries(vrf.nft_socket, 4, f"forward_{protocol}")
+    reverse = nftables.read_entries(vrf.nft_socket, 4, f"reverse_{protocol}")
     for key, there in forward.items():
         source, source_port, vip, port = _KEY.unpack(key)
         endpoint = endpoints.get(elements.number_of(there.data) & ID_MASK)

@@ -13,6 +13,7 @@ from itertools import count
 
 from vrouter import namespace
 
+NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
 NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
 NLMSG_ERROR, NLMSG_DONE = 2, 3
@@ -63,7 +64,7 @@ def attributes(data: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
 
 
 class Socket:
-    """One conversation with the kernel. Not for several threads at once. family: NETLINK_ROUTE 0, NETLINK_NETFILTER 12.
+    """One conversation with the kernel. Not for several threads at once. family: NETLINK_ROUTE or NETLINK_NETFILTER.
 
     network: name of the namespace it is opened in; None: where the calling thread is.
     """

@@ -1,4 +1,5 @@
-"""Elements of nft sets and maps, and counters (linux/netfilter/nf_tables.h), of the one table of a VRF.
+"""Elements of nft sets and maps, and counters (linux/netfilter/nf_tables.h), of the tables of a VRF, one for
+each family.
 
 Keys and values are the bytes the kernel has: addresses and ports in network order, marks in the host's, each field of a
 concatenation padded to 4 bytes. A transaction is all or nothing. libnftables would do this as text, but an abort in it
@@ -6,13 +7,14 @@ would be ours.
 """
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
 from vrouter.backends.netns.netlink import NLM_F_CREATE, Message, Socket, attribute, attributes, nested
 from vrouter.backends.netns.rules import TABLE
+from vrouter.state import Family
 
 _NFNL_SUBSYS_NFTABLES = 10
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
@@ -28,14 +30,15 @@ _COMMENT = 0  # NFTNL_UDATA_SET_ELEM_COMMENT, what `nft` shows as one
 COMMENT_LIMIT = 120  # bytes; `nft` takes 128 with its end
 _ELEMENTS = 256  # in one message: an attribute's length has 16 bits
 
-_FAMILY = struct.Struct("=BB2s")  # family, version, resource id in network order
-_IPV4 = _FAMILY.pack(2, 0, bytes(2))
-_SUBSYSTEM = _FAMILY.pack(0, 0, _NFNL_SUBSYS_NFTABLES.to_bytes(2, "big"))
+_NFGENMSG = struct.Struct("=BB2s")  # family, version, resource id in network order
+_NFPROTO = {4: 2, 6: 10}  # NFPROTO_IPV4, NFPROTO_IPV6
+_SUBSYSTEM = _NFGENMSG.pack(0, 0, _NFNL_SUBSYS_NFTABLES.to_bytes(2, "big"))
 
 
 class Place(NamedTuple):
-    """Where an element is: the set's name and the key."""
+    """Where an element is: the table's family, the set's name and the key."""
 
+    family: Family
     set: str
     key: bytes
 
@@ -63,34 +66,39 @@ class Entry:
 def replace(socket: Socket, remove: Iterable[Place], add: Elements) -> None:
     """In one transaction. Raises NetlinkError: ENOENT or EEXIST if the table is not as it was thought to be."""
     messages = [
-        _change(NFT_MSG_DELSETELEM, 0, name, [_element(place, Value()) for place in part])
-        for name, part in _parts(remove)
+        _change(NFT_MSG_DELSETELEM, 0, where, [_element(place, Value()) for place in part])
+        for where, part in _parts(remove)
     ]
     messages += [
-        _change(NFT_MSG_NEWSETELEM, NLM_F_CREATE, name, [_element(place, add[place]) for place in part])
-        for name, part in _parts(add)
+        _change(NFT_MSG_NEWSETELEM, NLM_F_CREATE, where, [_element(place, add[place]) for place in part])
+        for where, part in _parts(add)
     ]
+    transact(socket, messages)
+
+
+def transact(socket: Socket, messages: Sequence[Message]) -> None:
+    """All of these changes or none. Raises NetlinkError."""
     if messages:
         socket.send_whole(Message(_BATCH_BEGIN, 0, _SUBSYSTEM), messages, Message(_BATCH_END, 0, _SUBSYSTEM))
 
 
-def read(socket: Socket, name: str) -> Elements:
+def read(socket: Socket, family: Family, name: str) -> Elements:
     """The elements of a set or map."""
     found: Elements = {}
-    for values in _dump(socket, name):
+    for values in _dump(socket, family, name):
         data = dict(attributes(values.get(NFTA_SET_ELEM_DATA, b""))).get(NFTA_DATA_VALUE, b"")
         comment = b""
         userdata = values.get(NFTA_SET_ELEM_USERDATA, b"")
         if userdata and userdata[0] == _COMMENT:
             comment = userdata[2 : 2 + userdata[1]].rstrip(b"\0")
-        found[Place(name, _key(values))] = Value(data, comment)
+        found[Place(family, name, _key(values))] = Value(data, comment)
     return found
 
 
-def read_entries(socket: Socket, name: str) -> dict[bytes, Entry]:
+def read_entries(socket: Socket, family: Family, name: str) -> dict[bytes, Entry]:
     """The elements of a dynamic set or map: key -> what it holds. What has expired is left out."""
     found: dict[bytes, Entry] = {}
-    for values in _dump(socket, name):
+    for values in _dump(socket, family, name):
         data = dict(attributes(values.get(NFTA_SET_ELEM_DATA, b""))).get(NFTA_DATA_VALUE, b"")
         expires = int.from_bytes(values.get(NFTA_SET_ELEM_EXPIRATION, b""), "big") / 1000
         packets, size = _counter(values)
@@ -99,26 +107,35 @@ def read_entries(socket: Socket, name: str) -> dict[bytes, Entry]:
     return found
 
 
-def read_counters(socket: Socket) -> dict[str, tuple[int, int]]:
+def read_counters(socket: Socket, family: Family) -> dict[str, tuple[int, int]]:
     """Name of a counter of the table -> (packets, bytes)."""
-    body = _IPV4 + attribute(NFTA_OBJ_TABLE, TABLE.encode() + b"\0")
+    body = header(family) + attribute(NFTA_OBJ_TABLE, TABLE.encode() + b"\0")
     body += attribute(NFTA_OBJ_TYPE, struct.pack(">I", NFT_OBJECT_COUNTER))
     found = {}
-    for answer in socket.dump(Message(_type(NFT_MSG_GETOBJ), 0, body)):
-        values = dict(attributes(answer, _FAMILY.size))
+    for answer in socket.dump(Message(message_type(NFT_MSG_GETOBJ), 0, body)):
+        values = dict(attributes(answer, _NFGENMSG.size))
         found[values[NFTA_OBJ_NAME].rstrip(b"\0").decode()] = _count(values[NFTA_OBJ_DATA])
     return found
 
 
-def _parts(places: Iterable[Place]) -> Iterator[tuple[str, list[Place]]]:
-    for name, group in groupby(sorted(places), lambda place: place.set):
+def header(family: Family) -> bytes:
+    """What a message about a table of that family begins with (struct nfgenmsg)."""
+    return _NFGENMSG.pack(_NFPROTO[family], 0, bytes(2))
+
+
+def message_type(kind: int) -> int:
+    return _NFNL_SUBSYS_NFTABLES << 8 | kind
+
+
+def _parts(places: Iterable[Place]) -> Iterator[tuple[tuple[Family, str], list[Place]]]:
+    for where, group in groupby(sorted(places), lambda place: (place.family, place.set)):
         members = list(group)
         for start in range(0, len(members), _ELEMENTS):
-            yield name, members[start : start + _ELEMENTS]
+            yield where, members[start : start + _ELEMENTS]
 
 
-def _change(kind: int, flags: int, name: str, elements: list[bytes]) -> Message:
-    return Message(_type(kind), flags, _set(name) + nested(NFTA_SET_ELEM_LIST_ELEMENTS, *elements))
+def _change(kind: int, flags: int, where: tuple[Family, str], elements: list[bytes]) -> Message:
+    return Message(message_type(kind), flags, _set(*where) + nested(NFTA_SET_ELEM_LIST_ELEMENTS, *elements))
 
 
 def _element(place: Place, value: Value) -> bytes:
@@ -131,9 +148,9 @@ def _element(place: Place, value: Value) -> bytes:
     return nested(NFTA_LIST_ELEM, *parts)
 
 
-def _dump(socket: Socket, name: str) -> Iterator[dict[int, bytes]]:
-    for body in socket.dump(Message(_type(NFT_MSG_GETSETELEM), 0, _set(name))):
-        for kind, elements in attributes(body, _FAMILY.size):
+def _dump(socket: Socket, family: Family, name: str) -> Iterator[dict[int, bytes]]:
+    for body in socket.dump(Message(message_type(NFT_MSG_GETSETELEM), 0, _set(family, name))):
+        for kind, elements in attributes(body, _NFGENMSG.size):
             if kind == NFTA_SET_ELEM_LIST_ELEMENTS:
                 for _, element in attributes(elements):
                     yield dict(attributes(element))
@@ -156,10 +173,6 @@ def _count(data: bytes) -> tuple[int, int]:
     return int.from_bytes(values[NFTA_COUNTER_PACKETS], "big"), int.from_bytes(values[NFTA_COUNTER_BYTES], "big")
 
 
-def _set(name: str) -> bytes:
-    body = _IPV4 + attribute(NFTA_SET_ELEM_LIST_TABLE, TABLE.encode() + b"\0")
+def _set(family: Family, name: str) -> bytes:
+    body = header(family) + attribute(NFTA_SET_ELEM_LIST_TABLE, TABLE.encode() + b"\0")
     return body + attribute(NFTA_SET_ELEM_LIST_SET, name.encode() + b"\0")
-
-
-def _type(kind: int) -> int:
-    return _NFNL_SUBSYS_NFTABLES << 8 | kind

@@ -9,10 +9,11 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from vrouter import namespace
-from vrouter.backends.netns import fib, links, rules
+from vrouter.backends.netns import fib, links, rules, wide
 from vrouter.backends.netns.fib import MAX_WEIGHT, Hop
-from vrouter.backends.netns.netlink import NetlinkError, Socket
+from vrouter.backends.netns.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkError, Socket
 from vrouter.backends.protocol import BackendError
+from vrouter.state import Family
 
 OLDEST_KERNEL = (5, 15)
 
@@ -60,16 +61,31 @@ def configure() -> list[str]:
                 raise BackendError(text, permanent=True) from error
             if not name.startswith("ipv6") or not isinstance(error, FileNotFoundError):
                 left_out.add(f"sysctl net.{_dotted(name)} cannot be set: {OPTIONAL[name]}")
-    route = Socket(0, None)
+    route = Socket(NETLINK_ROUTE, None)
     try:
         route.send([links.set_up(links.LOOPBACK), fib.put_sink(links.LOOPBACK)])
     finally:
         route.close()
-    loaded = subprocess.run([nft(), "-f", "-"], input=rules.text(), text=True, capture_output=True, check=False)
+    load_table(4)
+    return sorted(left_out)
+
+
+def load_table(family: Family) -> None:
+    """In the namespace of the calling thread. Raises BackendError (permanent)."""
+    text = rules.text(family) if family == 4 else wide.narrowed(rules.text(family))
+    loaded = subprocess.run([nft(), "-f", "-"], input=text, text=True, capture_output=True, check=False)
     if loaded.returncode != 0:
         reason = loaded.stderr.strip().partition("\n")[0]
         raise BackendError(f"nft does not load the table of a VRF: {reason}", permanent=True)
-    return sorted(left_out)
+    if family == 6:
+        socket = Socket(NETLINK_NETFILTER, None)
+        try:
+            wide.complete(socket)
+        except NetlinkError as error:
+            text = f"The kernel does not take the rules of IPv6 as they are needed: {error.strerror}"
+            raise BackendError(text, permanent=True) from error
+        finally:
+            socket.close()
 
 
 def problems() -> list[str]:
@@ -90,7 +106,7 @@ def problems() -> list[str]:
 def _try() -> list[str]:
     """Do all that a VRF needs once, with a veth whose ends are both here."""
     found = configure()
-    route = Socket(0, None)
+    route = Socket(NETLINK_ROUTE, None)
     here = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     address, surrogate = IPv4Address("192.0.2.1"), IPv4Address("240.0.0.1")  # RFC 5737
     try:

@@ -31,7 +31,10 @@ What nft imposes: `th dport set` writes no checksum, hence a copy of the chains 
 dynamic maps with keys of more than 16 bytes; `rt nexthop` exists only after routing.
 """
 
+import re
 from typing import Literal
+
+from vrouter.state import Family
 
 TABLE = "vaportrail"
 
@@ -115,8 +118,11 @@ chain ask_icmp {{
 }}
 chain admit_icmp {{
     rt ip nexthop . ip saddr @self goto hairpin_icmp
-    update @ping {{ rt ip nexthop . ip saddr . icmp id : ip daddr }} ip daddr set rt ip nexthop accept
+    icmp type echo-request update @ping {{ rt ip nexthop . ip saddr . icmp id : ip daddr }} goto asked_icmp
     counter name flow_limit drop
+}}
+chain asked_icmp {{
+    ip daddr set rt ip nexthop
 }}
 chain hairpin_icmp {{
     ip saddr set ip daddr
@@ -266,6 +272,14 @@ chain ended_tcp {
 }
 """
 
+# Nothing that a kernel says of itself goes out to the pods: who listens to which multicast, and which way is shorter.
+_QUIET = """
+chain silent {
+    type filter hook output priority filter; policy accept;
+    icmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report, nd-redirect } drop
+}
+"""
+
 _NUMBERS = {
     "IDLE": IDLE,
     "UNANSWERED": UNANSWERED,
@@ -280,10 +294,24 @@ _NUMBERS = {
 }
 
 
-def text() -> str:
-    """A whole table for `nft -f`; fails if there is one of that name."""
+# The text is that of IPv4; this makes it that of IPv6. ICMPv6 has no code for a protocol that nobody serves.
+_IPV6 = (
+    (re.compile(r"\bip (?=saddr|daddr|nexthop)"), "ip6 "),
+    (re.compile(r"\bicmp\b"), "icmpv6"),
+    (re.compile(r"\bhost-unreachable\b"), "addr-unreachable"),
+    (re.compile(r"\bprot-unreachable\b"), "admin-prohibited"),
+)
+
+
+def text(family: Family = 4) -> str:
+    """A whole table; fails if there is one of that name. That of IPv6 is one for `wide.narrowed`, not for `nft -f`."""
     chains = _SHARED + _for("tcp", _TCP) + _for("tcp", _PROTOCOL) + _for("udp", _PROTOCOL)
-    return f"create table ip {TABLE}\ntable ip {TABLE} {{{chains}\n}}\n"
+    if family == 6:
+        for word, meaning in _IPV6:
+            chains = word.sub(meaning, chains)
+        chains += _QUIET
+    name = f"{'ip' if family == 4 else 'ip6'} {TABLE}"
+    return f"create table {name}\ntable {name} {{{chains}\n}}\n"
 
 
 def _for(protocol: Literal["tcp", "udp"], template: str) -> str:

@@ -45,7 +45,7 @@ def read(index: int, route: Socket, nft: Socket) -> tuple[Vrf, Standing]:
     try:
         table: Elements = {}
         for name in elements.STATIC_SETS:
-            table |= nftables.read(nft, name)
+            table |= nftables.read(nft, 4, name)
         labels = elements.read_labels(table)
         found = Standing(fib.read(route), elements.read_vips(table, labels), elements.read_endpoints(table))
         _read_interfaces(found, index, route, table, labels)

@@ -19,14 +19,12 @@ from vrouter import namespace
 from vrouter.backends.netns import elements, fib, links, nftables, standing
 from vrouter.backends.netns.elements import NOWHERE, POD, SURROGATES, Service, VipTable
 from vrouter.backends.netns.fib import Hop, Members
-from vrouter.backends.netns.netlink import Message, NetlinkError, Socket
+from vrouter.backends.netns.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Message, NetlinkError, Socket
 from vrouter.backends.netns.nftables import Elements
 from vrouter.backends.netns.numbers import LIMIT, Numbers
 from vrouter.backends.netns.standing import Attachment
 from vrouter.backends.protocol import BackendError
 from vrouter.state import Interface, Listener, Member, Vip, Vrf
-
-NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
 
 CARRIER_PATIENCE = 2.0  # seconds; the kernel acts on a carrier within one
 

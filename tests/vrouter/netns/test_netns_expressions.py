@@ -1,0 +1,138 @@
+"""Rules as the kernel has them: what is written by `expressions` is what `nft` shows."""
+
+import re
+import subprocess
+
+import pytest
+
+from vrouter import namespace
+from vrouter.backends.netns import expressions, nftables, probe, rules, wide
+from vrouter.backends.netns.expressions import (
+    ACCEPT,
+    ADD,
+    DELETE,
+    DROP,
+    GOTO,
+    INVERTED,
+    L4PROTO,
+    MARK,
+    NEQ,
+    NETWORK,
+    RESET,
+    TRANSPORT,
+    UNREACHABLE,
+    UPDATE,
+    Expression,
+    Rule,
+    word,
+)
+from vrouter.backends.netns.netlink import NETLINK_NETFILTER, Socket
+from vrouter.state import Family
+
+TABLE = """
+table ip vaportrail {
+    counter passed { }
+    set seen { typeof ip saddr . tcp sport; flags dynamic; size 10; }
+    set at_once { type ipv4_addr; flags dynamic; size 10; }
+    map marks { typeof ip daddr . tcp dport : meta mark; flags dynamic,timeout; size 10; }
+    chain there { }
+    chain here { }
+}
+"""
+
+TCP = (expressions.meta(L4PROTO, 1), expressions.compare(1, b"\x06"))
+SOURCE = expressions.payload(NETWORK, 12, 4, word(0))
+TARGET = (expressions.payload(NETWORK, 16, 4, word(0)), expressions.payload(TRANSPORT, 2, 2, word(1)))
+
+
+@pytest.mark.parametrize(
+    ("rule", "shown"),
+    [
+        ([SOURCE, expressions.compare(word(0), bytes((192, 0, 2, 1)), NEQ), expressions.verdict(DROP)],
+         "ip saddr != 192.0.2.1 drop"),
+        ([expressions.immediate(1, (5).to_bytes(4, "little")), expressions.set_meta(MARK, 1),
+          expressions.counted("passed"), expressions.verdict(ACCEPT)],
+         'meta mark set 0x00000005 counter name "passed" accept'),
+        ([expressions.meta(MARK, 1), expressions.bitwise(1, 1, b"\xff\0\0\0", bytes(4)),
+          expressions.compare(1, bytes(4)), expressions.verdict(GOTO, "there")],
+         "meta mark & 0x000000ff == 0x00000000 goto there"),
+        ([*TCP, expressions.payload(NETWORK, 12, 4, word(0)), expressions.payload(TRANSPORT, 0, 2, word(1)),
+          expressions.dynset(ADD, "seen", word(0))],
+         "add @seen { ip saddr . tcp sport }"),
+        ([*TCP, *TARGET, expressions.meta(MARK, word(12)),
+          expressions.dynset(UPDATE, "marks", word(0), word(12), 30_000)],
+         "update @marks { ip daddr . tcp dport timeout 30s : meta mark }"),
+        ([*TCP, *TARGET, expressions.meta(MARK, word(12)), expressions.dynset(DELETE, "marks", word(0), word(12))],
+         "delete @marks { ip daddr . tcp dport : meta mark }"),
+        ([*TCP, *TARGET, expressions.lookup("marks", word(0), word(0)), expressions.set_meta(MARK, word(0))],
+         "meta mark set ip daddr . tcp dport map @marks"),
+        ([SOURCE, expressions.lookup("at_once", word(0), inverted=True), expressions.counter(),
+          expressions.reject(UNREACHABLE, 3)],
+         "ip saddr != @at_once counter packets 0 bytes 0 reject"),
+        ([*TCP, SOURCE, expressions.dynset(ADD, "at_once", word(0),
+                                           expressions=[expressions.connection_limit(3, over=True)]),
+          expressions.reject(RESET)],
+         "meta l4proto tcp add @at_once { ip saddr ct count over 3 } reject with tcp reset"),
+        ([expressions.nexthop(4, word(0)), expressions.set_payload(NETWORK, 16, 4, word(0), 10, pseudo=True)],
+         "ip daddr set rt ip nexthop"),
+    ],
+)  # fmt: skip
+def test_a_rule_is_what_nft_shows(root: None, rule: list[Expression], shown: str) -> None:
+    def listed() -> str:
+        _nft("-f", "-", text=TABLE)
+        socket = Socket(NETLINK_NETFILTER, None)
+        try:
+            nftables.transact(socket, [expressions.put(4, Rule("here", tuple(rule), comment="by hand"))])
+            (found,) = (one for one in expressions.read(socket, 4) if one.chain == "here")
+            # what is read can be written in its own place
+            nftables.transact(socket, [expressions.put(4, found)])
+            assert [one.name for one in found.expressions] == [one.name for one in rule]
+        finally:
+            socket.close()
+        return _nft("list", "chain", "ip", "vaportrail", "here")
+
+    lines = [line.strip() for line in namespace.scratch(listed).splitlines()]
+    assert f'{shown} comment "by hand"' in lines
+
+
+def test_a_comparison_of_sets_can_be_inverted() -> None:
+    plain, inverted = expressions.lookup("s", 1), expressions.lookup("s", 1, inverted=True)
+    assert int.from_bytes(plain.attributes[5], "big") == 0
+    assert int.from_bytes(inverted.attributes[5], "big") == INVERTED
+
+
+def test_the_table_of_ipv6_is_that_of_ipv4_in_other_words(root: None) -> None:
+    """Also the rules that `nft` cannot write, but can show."""
+
+    def listed(family: Family) -> list[str]:
+        probe.load_table(family)
+        name = "ip" if family == 4 else "ip6"
+        return [line.strip() for line in _nft("list", "table", name, rules.TABLE).splitlines()]
+
+    found = namespace.scratch(lambda: listed(6))
+    expected = namespace.scratch(lambda: listed(4))
+    silent = found.index("chain silent {")
+    del found[silent - 1 : found.index("}", silent) + 1]
+    assert [_plain(line) for line in found] == [_plain(line) for line in expected]
+
+
+def test_only_changes_of_maps_become_look_ups() -> None:
+    text = "a update @m { ip6 saddr . tcp sport timeout 5s : meta mark } goto x\nupdate @s { ip6 saddr timeout 5s }\n"
+    assert wide.narrowed(text) == (
+        'a ip6 saddr . tcp sport @m goto x comment "update @m timeout 5s : meta mark"\n'
+        "update @s { ip6 saddr timeout 5s }\n"
+    )
+
+
+def _plain(line: str) -> str:
+    for word_, meaning in (("ip6 ", "ip "), ("ipv6-icmp", "icmp"), ("icmpv6", "icmp"), ("addr-unr", "host-unr")):
+        line = line.replace(word_, meaning)
+    line = line.replace("admin-prohibited", "prot-unreachable")
+    # the elements of a map are in no order
+    return re.sub(r"vmap \{(.*)\}", lambda found: f"vmap {sorted(found[1].replace(' ', '').split(','))}", line)
+
+
+def _nft(*words: str, text: str | None = None) -> str:
+    done = subprocess.run([probe.nft(), *words], input=text, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
