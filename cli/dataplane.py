@@ -4,59 +4,25 @@ Columns and words are those of Contrail's vRouter tools (`rt --dump`, `nh --list
 gives the agent's own rows.
 """
 
-import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Annotated, Any
 
-import orjson
 import typer
 
+from cli.agent import AGENT, Introspect, ask_agent
 from cli.api import SERVER, Api, ask
 from cli.output import Format, Output, counted, fail, print_json, print_table
-from vrouter.settings import INTROSPECT_PORT
 
-Introspect = Annotated[
-    str, typer.Option(envvar="VAPORTRAIL_INTROSPECT", metavar="URL", help="Where the agent listens for questions.")
-]
 VrfOption = Annotated[
     str | None, typer.Option("--vrf", metavar="VRF", help="Only this VRF: its index, name or the name's last part.")
 ]
 
-AGENT = f"http://127.0.0.1:{INTROSPECT_PORT}"
-
-
-def _ask(introspect: str, page: str, *, within: float = 30.0, **parameters: str | float | None) -> Any:
-    """A page of the agent; parameters that are None are left out. within: seconds for the whole answer."""
-    from api_client import ApiClient, ApiError, ClientError, Unreachable
-
-    async def ask() -> Any:
-        async with ApiClient(introspect) as client:
-            given = {name: str(value) for name, value in parameters.items() if value is not None}
-            return await client.request("GET", page, parameters=given, within=within)
-
-    try:
-        return asyncio.run(ask())
-    except Unreachable as error:
-        fail(f"no vRouter agent at {introspect} ({error.cause}); start one with: vaportrail vrouter")
-    except ApiError as error:
-        fail(_words(error.text) or f"{introspect} is no vRouter agent ({error})")
-    except ClientError as error:
-        fail(str(error))
-
-
-def _words(answer: str) -> str | None:
-    """What an agent says of a question it refuses; None if this is no agent's answer."""
-    try:
-        return str(orjson.loads(answer)["error"])
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return None
-
 
 def rt(introspect: Introspect = AGENT, vrf: VrfOption = None, output: Output = Format.table) -> None:
     """Routing tables: a VIP's prefix leads to a Composite nexthop, its ECMP group."""
-    rows = _ask(introspect, "/routes", vrf=vrf)
+    rows = ask_agent(introspect, "/routes", vrf=vrf)
     if output == Format.json:
         print_json(rows)
         return
@@ -81,7 +47,7 @@ def _kind(route: dict[str, Any]) -> str | None:
 
 def nh(introspect: Introspect = AGENT, vrf: VrfOption = None, output: Output = Format.table) -> None:
     """Nexthops: Encap is one interface, Composite is an ECMP group of them."""
-    rows = _ask(introspect, "/nexthops", vrf=vrf)
+    rows = ask_agent(introspect, "/nexthops", vrf=vrf)
     if output == Format.json:
         print_json(rows)
         return
@@ -100,7 +66,7 @@ def _leads_to(nexthop: dict[str, Any]) -> str:
 
 def vif(introspect: Introspect = AGENT, vrf: VrfOption = None, output: Output = Format.table) -> None:
     """Interfaces of this node, their workloads and counters."""
-    rows = _ask(introspect, "/interfaces", vrf=vrf)
+    rows = ask_agent(introspect, "/interfaces", vrf=vrf)
     if output == Format.json:
         print_json(rows)
         return
@@ -123,7 +89,7 @@ def flow(
     output: Output = Format.table,
 ) -> None:
     """Flows in pairs: from a client to a VIP and on to a member, and back."""
-    page = _ask(introspect, "/flows", limit=limit, vrf=vrf, vip=vip, port=port, source=source, member=member)
+    page = ask_agent(introspect, "/flows", limit=limit, vrf=vrf, vip=vip, port=port, source=source, member=member)
     if output == Format.json:
         print_json(page)
         return
@@ -155,8 +121,8 @@ def _pair(row: dict[str, Any]) -> Iterator[list[object]]:
 
 def status(introspect: Introspect = AGENT, output: Output = Format.table) -> None:
     """What the agent is doing: connection, revisions, units, errors, refused packets."""
-    page = _ask(introspect, "/status")
-    page["drops"] = _ask(introspect, "/drops")
+    page = ask_agent(introspect, "/status")
+    page["drops"] = ask_agent(introspect, "/drops")
     if output == Format.json:
         print_json(page)
         return
@@ -194,7 +160,7 @@ def why(
     output: Output = Format.table,
 ) -> None:
     """In words: what of a service, listener, pool, member or interface is used, what is not, and why."""
-    page = _ask(introspect, "/why", q=question)
+    page = ask_agent(introspect, "/why", q=question)
     if output == Format.json:
         print_json(page)
     for answer in page["answers"] if output == Format.table else ():
@@ -215,7 +181,7 @@ def wait(
 ) -> None:
     """Until the data plane of this node has a revision."""
     wanted = ask(api, lambda client: client.newest_revision()) if revision is None else revision
-    page = _ask(introspect, "/wait", within=timeout + 5, revision=wanted, timeout=timeout)
+    page = ask_agent(introspect, "/wait", within=timeout + 5, revision=wanted, timeout=timeout)
     if output == Format.json:
         print_json(page)
     if not page["reached"]:
