@@ -49,7 +49,7 @@ class Agent:
             await self.introspect.start()
             async with ApiClient(self.settings.api) as api:
                 watch = api.watch(WATCHED)
-                self.introspect.watch = watch
+                self.introspect.sources.watch = watch
                 tasks = [
                     asyncio.create_task(self._follow(watch), name="follow"),
                     asyncio.create_task(self._reconcile(), name="reconcile"),

@@ -59,7 +59,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 def waits(agent: Agent) -> bool:
     """For a server that does not answer."""
-    return bool(agent.introspect.watch and agent.introspect.watch.error)
+    return bool((watch := agent.introspect.sources.watch) and watch.error)
 
 
 def lab() -> Graph:

@@ -1,0 +1,65 @@
+"""The agent itself: connection, revisions, units, and waiting for them."""
+
+import os
+from typing import Any
+
+from starlette.requests import Request
+
+from vrouter.introspect.questions import number
+from vrouter.introspect.sources import Sources, describe
+from vrouter.progress import Mark
+
+LONGEST_WAIT = 300.0  # seconds that `/wait` holds a request
+
+
+async def status(sources: Sources, request: Request) -> Any:
+    watch, reconciler, compiler = sources.watch, sources.reconciler, sources.compiler
+    states = [status.state for status in reconciler.status.values()]
+    return {
+        "node": sources.settings.node,
+        "api": sources.settings.api,
+        "backend": sources.settings.backend,
+        "workloads": "create" if sources.settings.create_workloads else "attach",
+        "problems": list(sources.backend.problems),
+        "connected": bool(watch and watch.connected),
+        "waiting_for": watch.error if watch and not watch.connected else None,
+        "revision": {"seen": _mark(sources.progress.seen), "applied": _mark(sources.progress.applied)},
+        "objects": sources.cache.counts(),
+        "units": {kind: sum(key[0] == kind for key in compiler.desired) for kind in ("vrf", "interface", "vip")},
+        "states": {state: states.count(state) for state in ("done", "pending", "error")},
+        "errors": [
+            {"unit": describe(key), "text": status.text, "attempts": status.attempts, "since": status.since}
+            for key, status in reconciler.status.items() if status.state == "error"
+        ],
+        "reasons": sum(1 for _ in compiler.reasons()),
+        "started": sources.started,
+        "pid": os.getpid(),
+    }  # fmt: skip
+
+
+async def units(sources: Sources, request: Request) -> Any:
+    keys = sorted(sources.reconciler.everything(), key=str)
+    return [
+        {"key": key, "desired": sources.compiler.desired.get(key), "applied": sources.reconciler.applied.get(key),
+         **sources.state(key)}
+        for key in keys
+    ]  # fmt: skip
+
+
+async def wait(sources: Sources, request: Request) -> Any:
+    """Answers when `revision` is applied, or after `timeout` seconds."""
+    progress = sources.progress
+    revision = int(number(request, "revision", progress.seen.revision))
+    timeout = min(number(request, "timeout", 30.0), LONGEST_WAIT)
+    reached = await progress.wait(revision, timeout)
+    errors = [describe(key) for key, status in sources.reconciler.status.items() if status.state == "error"]
+    return {"revision": revision, "reached": reached, "applied": _mark(progress.applied),
+            "seen": _mark(progress.seen), "errors": errors}  # fmt: skip
+
+
+async def healthz(sources: Sources, request: Request) -> Any:
+    return {"status": "ok", "connected": bool(sources.watch and sources.watch.connected)}
+
+
+def _mark(mark: Mark) -> dict[str, Any]:
+    return {"revision": mark.revision, "at": mark.at or None}

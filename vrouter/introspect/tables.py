@@ -1,0 +1,75 @@
+"""What stands: VRFs, interfaces, routes and nexthops, with the columns of vif, rt and nh."""
+
+from typing import Any
+
+from starlette.requests import Request
+
+from vrouter.introspect.sources import Sources, plain
+from vrouter.state import Interface, Vip, Vrf
+
+
+async def vrfs(sources: Sources, request: Request) -> Any:
+    uses: dict[tuple[int, str], int] = {}
+    for unit in sources.compiler.desired.values():
+        if not isinstance(unit, Vrf):
+            uses[unit.vrf, type(unit).__name__] = uses.get((unit.vrf, type(unit).__name__), 0) + 1
+    return [
+        {"index": unit.index, "name": unit.name, "interfaces": uses.get((unit.index, "Interface"), 0),
+         "vips": uses.get((unit.index, "Vip"), 0), **sources.state(unit.key)}
+        for unit in sources.desired(Vrf)
+    ]  # fmt: skip
+
+
+async def interfaces(sources: Sources, request: Request) -> Any:
+    vrf = sources.vrf(request)
+    standing = {vif.uuid: vif for vif in (await sources.tables(vrf)).interfaces}
+    rows = []
+    for unit in sources.desired(Interface):
+        if vrf in (None, unit.vrf):
+            row = {**plain(unit), "vrf_name": sources.vrf_name(unit.vrf), "device": None, **sources.state(unit.key)}
+            if unit.uuid in standing:
+                row |= plain(standing[unit.uuid])
+            rows.append(row)
+    return rows
+
+
+async def routes(sources: Sources, request: Request) -> Any:
+    """The tools' columns: Destination, PPL, Flags, Label, Nexthop. There are no MPLS labels on one node.
+    flags: R = refused at once."""
+    tables = await sources.tables(sources.vrf(request))
+    kinds = {(nexthop.vrf, nexthop.id): nexthop for nexthop in tables.nexthops}
+    names = {(unit.vrf, f"{unit.address}/32"): unit.name for unit in sources.desired(Vip)}
+    names |= {(unit.vrf, f"{unit.address}/32"): unit.name for unit in sources.desired(Interface)}
+    rows = []
+    for route in tables.routes:
+        nexthop = kinds.get((route.vrf, route.nexthop)) if route.nexthop is not None else None
+        rows.append({
+            "vrf": route.vrf, "vrf_name": sources.vrf_name(route.vrf), "prefix": route.prefix, "ppl": "-",
+            "flags": "R" if route.refused else "-", "label": "-", "nexthop": route.nexthop,
+            "type": nexthop.kind if nexthop else None, "members": len(nexthop.members) if nexthop else 0,
+            "name": names.get((route.vrf, route.prefix)) or _surrogate(route.prefix), "refused": route.refused,
+        })  # fmt: skip
+    return rows
+
+
+async def nexthops(sources: Sources, request: Request) -> Any:
+    tables = await sources.tables(sources.vrf(request))
+    uses: dict[tuple[int, int], int] = {}
+    for vrf, used in [
+        *((route.vrf, route.nexthop) for route in tables.routes if route.nexthop is not None),
+        *((nexthop.vrf, member) for nexthop in tables.nexthops for member, _ in nexthop.members),
+    ]:
+        uses[vrf, used] = uses.get((vrf, used), 0) + 1
+    return [
+        {"vrf": nexthop.vrf, "id": nexthop.id, "type": nexthop.kind.capitalize(), "family": "AF_INET",
+         "flags": ["Valid", "Ecmp"] if nexthop.kind == "composite" else ["Valid"],
+         "ref_count": uses.get((nexthop.vrf, nexthop.id), 0), "device": nexthop.device, "address": nexthop.address,
+         "interface": nexthop.interface, "interface_name": sources.interface_name(nexthop.interface),
+         "members": [{"id": member, "weight": weight} for member, weight in nexthop.members]}
+        for nexthop in tables.nexthops
+    ]  # fmt: skip
+
+
+def _surrogate(prefix: str) -> str | None:
+    """What a route is for that no object asked for; 240.0.0.0/8: docs/design/listeners.md."""
+    return "group of one listener of several" if prefix.startswith("240.") else None
