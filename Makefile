@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: setup demo test test-all fuzz lint model bench run clean
+.PHONY: setup demo test test-all fuzz lint model bench bench-dataplane run clean
 
 setup: $(VENV)/.ready
 
@@ -40,6 +40,10 @@ model: setup           ## schema/model.json from schema/contrail/*.yaml
 
 bench: setup           ## figures beside their limits, in one run
 	$(BIN)/python -m benchmarks
+
+bench-dataplane: setup ## what the way through a VIP costs, beside kube-proxy's ways and haproxy; as root
+	scripts/setup bench
+	$(BIN)/python -m benchmarks.forwarding $(ARGS)
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
