@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli import dataplane, db, execute, serve, vrouter
+from cli import dataplane, db, execute, rehearsal, serve, vrouter
 from cli.demo import command as demo
 from cli.objects import commands
 from cli.service import command as service
@@ -64,6 +64,7 @@ for command in (
     dataplane.status,
     dataplane.why,
     dataplane.wait,
+    rehearsal.plan,
 ):
     app.command(rich_help_panel=DATAPLANE)(command)
 app.command(

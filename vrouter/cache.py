@@ -13,11 +13,13 @@ What it promises, in the words of an informer's contract:
 It keeps only the fields the compiler reads: permissions, times and annotations of others would be most of the memory.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from copy import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from api_client import Event, Events, Snapshot
+from vrouter.layer import layered
 
 # type -> the fields of it that are read here; references by their wire names
 FIELDS: Mapping[str, tuple[str, ...]] = {
@@ -122,13 +124,22 @@ class Object:
 
 
 class Cache:
-    """revision: of the last delta, 0 before the first Snapshot."""
+    """revision: of the last delta, 0 before the first Snapshot. whole: it is as of one revision, and not on its way
+    between two."""
 
     def __init__(self) -> None:
         self.revision = 0
-        self._objects: dict[str, Object] = {}  # uuid -> object
-        self._by_type: dict[str, set[str]] = {kind: set() for kind in FIELDS}  # type -> uuids
-        self._links: dict[Fact, set[str]] = {}  # referrers, children, holders -> uuids
+        self.whole = False
+        self._objects: MutableMapping[str, Object] = {}  # uuid -> object
+        self._by_type: MutableMapping[str, set[str]] = {kind: set() for kind in FIELDS}  # type -> uuids
+        self._links: MutableMapping[Fact, set[str]] = {}  # referrers, children, holders -> uuids
+
+    def fork(self) -> Self:
+        """One that goes on from here by itself: this one never sees what it is told. Valid until this one goes on."""
+        fork = copy(self)
+        for name, value in vars(self).items():
+            setattr(fork, name, layered(value))
+        return fork
 
     def get(self, uuid: str) -> Object | None:
         return self._objects.get(uuid)
@@ -163,6 +174,7 @@ class Cache:
 
         Until it is exhausted the cache is neither the old state nor the new one.
         """
+        self.whole = False
         changed: set[Fact] = set()
         present: set[str] = set()
         for kind in FIELDS:
@@ -176,6 +188,7 @@ class Cache:
         for uuid in self._objects.keys() - present:
             self._remove(uuid, changed)
         self.revision = snapshot.revision
+        self.whole = True
         yield changed
 
     def _take(self, event: Event, changed: set[Fact]) -> None:

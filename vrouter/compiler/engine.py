@@ -9,15 +9,17 @@ Two units may want one address of a VRF. The oldest keeps it (a newcomer must no
 interface goes before a VIP, and the loser gets a reason; it takes over when the address becomes free.
 """
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, MutableMapping
+from copy import copy
 from itertools import chain
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 from vrouter.cache import Cache, Fact
 from vrouter.compiler.interfaces import compile_interface
 from vrouter.compiler.networks import compile_network, compile_reach
 from vrouter.compiler.services import compile_floating_ip, compile_listener, compile_loadbalancer, compile_pool
 from vrouter.compiler.view import Local, Node, Result, Rule, Value, View
+from vrouter.layer import Layer, layered
 from vrouter.state import Interface, Key, Reason, Unit, Vip, Vrf
 
 # In the order of what reads what: a rule reads results of those before it only.
@@ -52,15 +54,15 @@ class Compiler:
     def __init__(self, cache: Cache, node: str) -> None:
         self.cache = cache
         self.node = node
-        self.desired: dict[Key, Unit] = {}
+        self.desired: MutableMapping[Key, Unit] = {}
         self._changed: set[Key] = set()
-        self._results: dict[Node, Result] = {}
-        self._reads: dict[Node, set[Fact]] = {}  # what a result was made from
+        self._results: MutableMapping[Node, Result] = {}
+        self._reads: MutableMapping[Node, set[Fact]] = {}  # what a result was made from
         self._readers: _Multimap[Fact, Node] = _Multimap()  # fact or node -> nodes made from it
-        self._dirty: dict[Rule, set[str]] = {rule: set() for rule in _RULES}
-        self._locals: dict[str, set[str]] = {}  # network -> uuids of its interfaces on this node
+        self._dirty: MutableMapping[Rule, set[str]] = {rule: set() for rule in _RULES}
+        self._locals: MutableMapping[str, set[str]] = {}  # network -> uuids of its interfaces on this node
         self._claims: _Multimap[Key, Node] = _Multimap()  # (vrf, address) or (vrf) -> who wants it
-        self._held: dict[Key, Unit] = {}  # the same -> the unit that has it
+        self._held: MutableMapping[Key, Unit] = {}  # the same -> the unit that has it
 
     @property
     def pending(self) -> bool:
@@ -70,6 +72,17 @@ class Compiler:
     def size(self) -> tuple[int, int, int]:
         """(results, facts they were made from, facts somebody reads): grows and shrinks with the objects."""
         return len(self._results), sum(map(len, self._reads.values())), len(self._readers)
+
+    def fork(self) -> Self:
+        """One that goes on from here by itself, with a fork of the cache. What it costs is what it compiles.
+
+        Its `take_changed` begins here. Valid until this one, or its cache, goes on.
+        """
+        fork = copy(self)
+        for name, value in vars(self).items():
+            setattr(fork, name, layered(value))
+        fork._changed = set()
+        return fork
 
     def touch(self, facts: Iterable[Fact]) -> None:
         """Mark what was made from these, and what should be made for objects among them."""
@@ -106,9 +119,22 @@ class Compiler:
 
     def reasons(self) -> Iterator[Reason]:
         """Why something that was asked for is not done, without what a backend has to say."""
-        yield from chain.from_iterable(result.reasons for result in self._results.values())
-        for place in self._claims.contested():
+        yield from self.reasons_of(self._results, self._claims.contested())
+
+    def reasons_of(self, nodes: Iterable[Node], places: Iterable[Key]) -> Iterator[Reason]:
+        """Those of a few results, and of who did not get one of these places."""
+        yield from chain.from_iterable(self._results.get(node, _EMPTY).reasons for node in nodes)
+        for place in places:
             yield from self._lost(place)
+
+    @property
+    def made(self) -> set[Node]:
+        """Results that were made again or dropped since the fork."""
+        return self._results.written if isinstance(self._results, Layer) else set(self._results)
+
+    def places(self, nodes: Iterable[Node]) -> set[Key]:
+        """Where the units of these results want to be."""
+        return {_place(unit) for node in nodes for unit in self._results.get(node, _EMPTY).units}
 
     # --- for the views
 
@@ -247,8 +273,13 @@ class _Multimap(Generic[K, V]):
     """A key to several values, mostly one: a set for each of a million keys would be a quarter of a gigabyte."""
 
     def __init__(self) -> None:
-        self._one: dict[K, V] = {}
-        self._many: dict[K, set[V]] = {}
+        self._one: MutableMapping[K, V] = {}
+        self._many: MutableMapping[K, set[V]] = {}
+
+    def fork(self) -> Self:
+        fork = copy(self)
+        fork._one, fork._many = layered(self._one), layered(self._many)
+        return fork
 
     def get(self, key: K) -> Collection[V]:
         """A copy: the map may change while the caller goes through it."""

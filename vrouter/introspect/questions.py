@@ -1,12 +1,18 @@
-"""The parameters of a request."""
+"""The parameters of a request, and its body."""
 
 import math
+from typing import Any
 
+import orjson
 from starlette.requests import Request
 
 
 class BadQuestion(Exception):
-    """Becomes a 400 with this text."""
+    """Becomes an answer with this text. status: of HTTP."""
+
+    def __init__(self, text: str, status: int = 400) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 def number(request: Request, name: str, default: float) -> float:
@@ -20,3 +26,16 @@ def number(request: Request, name: str, default: float) -> float:
     if not 0 <= value < math.inf:
         raise BadQuestion(f"{name} is not a number from 0 on: {text!r}")
     return value
+
+
+async def document(request: Request, most: int) -> Any:
+    """The JSON body, of so many bytes at most."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most:
+            raise BadQuestion(f"the body is larger than {most} bytes", 413)
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadQuestion(f"the body is not JSON: {error}") from error

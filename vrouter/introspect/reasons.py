@@ -1,18 +1,24 @@
 """Why something is not used, one by one or as a walk."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from starlette.requests import Request
 
+from vrouter.cache import Cache
 from vrouter.introspect.questions import BadQuestion
 from vrouter.introspect.sources import Sources
+from vrouter.state import Reason
 from vrouter.why import explain
 
 
 async def reasons(sources: Sources, request: Request) -> Any:
-    found = {*sources.compiler.reasons(), *sources.backend_reasons()}
+    return rows({*sources.compiler.reasons(), *sources.backend_reasons()}, sources.cache)
+
+
+def rows(found: Iterable[Reason], cache: Cache) -> list[dict[str, Any]]:
     return [
-        {"type": kind, "uuid": uuid, "name": about.name if (about := sources.cache.get(uuid)) else None,
+        {"type": kind, "uuid": uuid, "name": about.name if (about := cache.get(uuid)) else None,
          "code": reason.code, "text": reason.text}
         for reason in sorted(found) for kind, uuid in [reason.subject]
     ]  # fmt: skip

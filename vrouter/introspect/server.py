@@ -17,7 +17,7 @@ from starlette.routing import Route
 from vrouter.backends.protocol import Backend
 from vrouter.cache import Cache
 from vrouter.compiler import Compiler
-from vrouter.introspect import flows, node, reasons, tables
+from vrouter.introspect import flows, node, plan, reasons, tables
 from vrouter.introspect.questions import BadQuestion
 from vrouter.introspect.sources import Sources
 from vrouter.metrics import AgentMetrics
@@ -103,14 +103,15 @@ class Introspect:
             return Response(generate_latest(self._registry), media_type="text/plain; version=0.0.4")
 
         routes = [Route(path, self._answering(page)) for path, page in {"/": index, **PAGES}.items()]
-        return Starlette(routes=[*routes, Route("/metrics", metrics)])
+        posted = Route("/plan", self._answering(plan.plan), methods=["POST"])
+        return Starlette(routes=[*routes, posted, Route("/metrics", metrics)])
 
     def _answering(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
             try:
                 body, status = await page(self.sources, request), 200
             except BadQuestion as error:
-                body, status = {"error": str(error)}, 400
+                body, status = {"error": str(error)}, error.status
             return Response(orjson.dumps(body, default=str), status, media_type="application/json")
 
         return answer
