@@ -17,8 +17,9 @@ import structlog
 
 from api_client import ApiClient, Snapshot, Watch
 from vrouter.backends.protocol import Backend
-from vrouter.cache import WATCHED, Cache
+from vrouter.cache import WATCHED, Cache, health_of
 from vrouter.compiler import Compiler
+from vrouter.health import HealthChecks
 from vrouter.introspect import Introspect
 from vrouter.progress import Progress
 from vrouter.reconciler import Reconciler
@@ -37,6 +38,8 @@ class Agent:
         self.cache = Cache()
         self.compiler = Compiler(self.cache, settings.node)
         self.reconciler = Reconciler(backend, self.compiler.desired)
+        self.health = HealthChecks(backend.probe, self.reconciler.serves, self._health_changed)
+        self.compiler.health = self.health.state
         self.progress = Progress()
         self.introspect = Introspect(settings, backend, self.cache, self.compiler, self.reconciler, self.progress)
         self._whole = asyncio.Event()  # the cache is as of some revision, not on its way between two
@@ -63,6 +66,7 @@ class Agent:
                     task.result()  # a loop ends only by an error: it is the caller's
         finally:
             await self.introspect.close()
+            await self.health.close()
             await self.reconciler.close()
         log.info("stopped; what was made goes on forwarding", node=self.settings.node)
 
@@ -90,13 +94,19 @@ class Agent:
                 self.compiler.compile(SLICE)
                 await asyncio.sleep(0)
                 await self._whole.wait()
+            self.health.follow(self.compiler.take_changed_checks(), self.compiler.checks)
             changed = self.compiler.take_changed()
             if first:  # also what stands from an earlier life and is not wanted any more
                 changed |= self.reconciler.everything()
                 first = False
             await self.reconciler.reconcile(changed)
+            self.health.start()
             await self.progress.apply(revision)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.reconciler.next_retry):
                     await self._work.wait()
             await self._whole.wait()
+
+    def _health_changed(self, member: str) -> None:
+        self.compiler.touch([health_of(member)])
+        self._work.set()

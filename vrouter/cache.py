@@ -43,7 +43,10 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
         "loadbalancer_properties", "loadbalancer_provider", "virtual_machine_interface_refs", "id_perms",
     ),
     "loadbalancer-listener": ("loadbalancer_listener_properties", "loadbalancer_refs"),
-    "loadbalancer-pool": ("loadbalancer_pool_properties", "loadbalancer_listener_refs"),
+    "loadbalancer-pool": (
+        "loadbalancer_pool_properties", "loadbalancer_listener_refs", "loadbalancer_healthmonitor_refs",
+    ),
+    "loadbalancer-healthmonitor": ("loadbalancer_healthmonitor_properties",),
     "loadbalancer-member": ("loadbalancer_member_properties", "annotations"),
 }  # fmt: skip
 
@@ -70,6 +73,11 @@ def name_of(uuid: str) -> Fact:
 
 def holders_of(address: str) -> Fact:
     return ("holders", address)
+
+
+def health_of(member: str) -> Fact:
+    """The one fact that no object tells: probes do (`vrouter/health`)."""
+    return ("health", member)
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,6 +137,16 @@ def inside(name: str, action: Callable[[], T]) -> T:
         os.close(handle)
 
 
+def move(name: str) -> None:
+    """Move the calling thread into that namespace. For a thread that does nothing else but open sockets: it is in the
+    wrong one for everything else from now on. BackendError, OSError."""
+    handle = open_handle(name)
+    try:
+        _check(_libc.setns(handle, CLONE_NEWNET))
+    finally:
+        os.close(handle)
+
+
 def scratch(action: Callable[[], T]) -> T:
     """What `action` returns when it runs in a network namespace that is gone afterwards."""
 

@@ -23,7 +23,7 @@ from typing import Literal, TypeVar
 import structlog
 
 from vrouter.backends.protocol import Backend, BackendError, Delete, Operation, Put
-from vrouter.state import Key, Unit, Vip, Vrf
+from vrouter.state import Check, Key, Unit, Vip, Vrf
 
 log = structlog.get_logger(__name__)
 
@@ -92,6 +92,14 @@ class Reconciler:
 
     def everything(self) -> set[Key]:
         return self._desired.keys() | self.applied.keys()
+
+    def serves(self, check: Check) -> bool:
+        """Whether the member takes connections now, as far as is known."""
+        units = (self.applied.get(key) for key in self._users.get(check.interface, ()))
+        return any(
+            (check.interface, check.port) == (member.interface, member.port)
+            for vip in units if isinstance(vip, Vip) for listener in vip.listeners for member in listener.members
+        )  # fmt: skip
 
     async def reconcile(self, changed: Iterable[Key]) -> None:
         """Try to make what these keys name as desired, and what is due for another try. Failures become statuses."""

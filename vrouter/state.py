@@ -8,7 +8,7 @@ A *unit* is the smallest thing that is compiled, compared and applied by itself:
 Each has a `key`; two units with one key are two versions of the same thing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
@@ -115,6 +115,58 @@ def strongest(members: Iterable[Member]) -> dict[str, Member]:
 
 
 Unit = Vrf | Interface | Vip
+
+MonitorKind = Literal["ping", "tcp", "http", "https"]
+
+
+@dataclass(frozen=True, slots=True)
+class Monitor:
+    """How a health monitor probes. uuid, name: of the loadbalancer-healthmonitor.
+
+    delay: seconds from the beginning of a probe to that of the next. timeout: seconds a probe may take.
+    retries: good or bad answers in a row that change a member's state. codes: ranges of good HTTP statuses, both ends
+    included.
+    """
+
+    uuid: str
+    name: str
+    kind: MonitorKind
+    delay: int
+    timeout: int
+    retries: int
+    method: str = ""
+    path: str = ""
+    codes: Sequence[tuple[int, int]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A member that is probed: it takes connections only while all its monitors are content.
+
+    member: uuid of the loadbalancer-member. interface: of its `Interface`, in the VRF from which it is probed.
+    """
+
+    member: str
+    interface: str
+    vrf: int
+    address: Address
+    port: int
+    monitors: tuple[Monitor, ...]
+
+    @property
+    def target(self) -> tuple[str, int, Address, int]:
+        """What is probed; how is another matter."""
+        return self.interface, self.vrf, self.address, self.port
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What is known of a probed member. waiting: no good answer yet. monitor: by which, as people call it. text: of a
+    member that is down, what was wrong, a clause."""
+
+    state: Literal["waiting", "up", "down"]
+    monitor: str = ""
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -4,7 +4,7 @@ A backend is idempotent operations on units and a look at what stands. It decide
 which order and when to retry is the reconciler's. A backend knows `vrouter.state` and nothing else of this project.
 
 Backends are found by entry point in the group `vaportrail.backends`: a callable `(BackendSettings) -> Backend`.
-All calls come from one thread at a time and may block for a short while.
+All calls but `probe` come from one thread at a time and may block for a short while.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from ipaddress import IPv4Address
 from typing import Literal, Protocol
 
 from vrouter import state
-from vrouter.state import Unit
+from vrouter.state import Check, Monitor, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +156,11 @@ class Backend(Protocol):
     def flows(self, vrf: int | None = None) -> Iterable[Flow]: ...
 
     def drops(self) -> Sequence[Drop]: ...
+
+    async def probe(self, check: Check, monitor: Monitor) -> str | None:
+        """Ask a member once whether it serves, from inside its VRF. None: a good answer; else what was wrong, a clause
+        that is the same for the same fault. Takes `monitor.timeout` seconds at most. Runs on the agent's event loop,
+        many at a time, also while another call runs in its thread."""
 
     def cleanup(self) -> list[str]:
         """Remove everything this node's agents ever made here, and nothing else. A line for each thing removed."""

@@ -20,7 +20,7 @@ from vrouter.compiler.networks import compile_network, compile_reach
 from vrouter.compiler.services import compile_floating_ip, compile_listener, compile_loadbalancer, compile_pool
 from vrouter.compiler.view import Local, Node, Result, Rule, Value, View
 from vrouter.layer import Layer, layered
-from vrouter.state import Interface, Key, Reason, Unit, Vip, Vrf
+from vrouter.state import Check, Health, Interface, Key, Reason, Unit, Vip, Vrf
 
 # In the order of what reads what: a rule reads results of those before it only.
 _RULES: Mapping[Rule, Callable[[View, str], Result]] = {
@@ -48,14 +48,27 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V", bound=Hashable)
 
 
-class Compiler:
-    """desired: the units this node should have, by key."""
+def unprobed(check: Check) -> Health:
+    """Where nobody probes."""
+    return Health("up")
 
-    def __init__(self, cache: Cache, node: str) -> None:
+
+class Compiler:
+    """desired: the units this node should have, by key. checks: the members to probe, by uuid.
+
+    health: what is known of a member now; whoever makes it something else touches `health_of(member)`.
+    """
+
+    def __init__(self, cache: Cache, node: str, health: Callable[[Check], Health] = unprobed) -> None:
         self.cache = cache
         self.node = node
+        self.health = health
         self.desired: MutableMapping[Key, Unit] = {}
+        self.checks: MutableMapping[str, Check] = {}
         self._changed: set[Key] = set()
+        self._changed_checks: set[str] = set()
+        self._checks: MutableMapping[Node, list[Check]] = {}  # whose result asks for which
+        self._askers: _Multimap[str, Node] = _Multimap()  # member -> who asks for it
         self._results: MutableMapping[Node, Result] = {}
         self._reads: MutableMapping[Node, set[Fact]] = {}  # what a result was made from
         self._readers: _Multimap[Fact, Node] = _Multimap()  # fact or node -> nodes made from it
@@ -109,6 +122,11 @@ class Compiler:
         changed, self._changed = self._changed, set()
         return changed
 
+    def take_changed_checks(self) -> set[str]:
+        """uuids of members that are probed in another way since the last call, or no more."""
+        changed, self._changed_checks = self._changed_checks, set()
+        return changed
+
     def result(self, node: Node) -> Result | None:
         return self._results.get(node)
 
@@ -157,6 +175,7 @@ class Compiler:
         before = self._results.get(node, _EMPTY)
         self._results[node] = result
         self._remember(node, view.reads)
+        self._check(node, view.checks)
         if result.value != before.value:
             self._local(uuid, before.value, result.value)
             self.touch([node])
@@ -204,6 +223,22 @@ class Compiler:
                 self._locals[new] = set()
                 self.touch([("local", new)])
             self._locals[new].add(uuid)
+
+    def _check(self, node: Node, checks: list[Check]) -> None:
+        """Note which members a result wants probed."""
+        before = self._checks.pop(node, [])
+        if checks:
+            self._checks[node] = checks
+        if checks == before:
+            return
+        for check in before:
+            self._askers.discard(check.member, node)
+            if not self._askers.get(check.member):
+                del self.checks[check.member]
+        for check in checks:
+            self._askers.add(check.member, node)
+            self.checks[check.member] = check
+        self._changed_checks.update(check.member for check in (*before, *checks))
 
     # --- units
 

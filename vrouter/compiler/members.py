@@ -10,8 +10,10 @@ from ipaddress import ip_address
 from typing import Any
 
 from vrouter.cache import Object
+from vrouter.compiler.monitors import monitors
+from vrouter.compiler.numerals import integer
 from vrouter.compiler.view import Absent, Local, Unusable, View
-from vrouter.state import Reason
+from vrouter.state import Check, Monitor, Reason
 
 GREATEST_WEIGHT = 256  # of a member of a nexthop group, on every kernel since 5.3
 
@@ -35,13 +37,6 @@ def canonical(address: Any) -> str | None:
         return str(address) if address else None
 
 
-def integer(value: Any) -> int | None:
-    """Some clients send ports as text (kube-manager does for an ingress)."""
-    if isinstance(value, str) and value.isdecimal():
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
 def port_of(value: Any, what: str) -> int:
     port = integer(value)
     if port is None:
@@ -61,6 +56,7 @@ def backends(
         down = blocked
         if down is None and not is_up(pool, "loadbalancer_pool_properties"):
             down = f"admin_state of pool {pool.name} is down"
+        probes = monitors(view, pool, reasons)
         for uuid in view.children(pool.uuid, "loadbalancer-member"):
             member = view.get(uuid)
             if member is None:
@@ -72,6 +68,8 @@ def backends(
                     raise Unusable("duplicate", f"is the same back-end as member {taken[interface.uuid]}: "
                                    f"interface {interface.name}")  # fmt: skip
                 taken[interface.uuid] = member.name
+                if probes:
+                    _require_health(view, uuid, backend, probes)
                 yield backend
             except Unusable as unusable:
                 text = f"member {member.name}: {unusable.text}"
@@ -104,6 +102,15 @@ def _backend(
         reasons.append(Reason((member.type, member.uuid), "weight-limited", text))
         weight = GREATEST_WEIGHT
     return Backend((member.type, member.uuid), f"member {member.name}", found, port, weight)
+
+
+def _require_health(view: View, member: str, backend: Backend, probes: tuple[Monitor, ...]) -> None:
+    interface = backend.local.interface
+    health = view.health(Check(member, interface.uuid, interface.vrf, interface.address, backend.port, probes))
+    if health.state == "waiting":
+        raise Unusable("checking", f"waits for its first good answer to {health.monitor}")
+    if health.state == "down":
+        raise Unusable("unhealthy", f"fails {health.monitor}: {health.text}")
 
 
 def _weight(value: Any) -> int:

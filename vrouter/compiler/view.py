@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal, Protocol
 
-from vrouter.cache import Cache, Fact, Object, children_of, holders_of, name_of, referrers_of
-from vrouter.state import Interface, Reason, Unit, Vrf
+from vrouter.cache import Cache, Fact, Object, children_of, health_of, holders_of, name_of, referrers_of
+from vrouter.state import Check, Health, Interface, Reason, Unit, Vrf
 
 Rule = Literal["network", "reach", "interface", "listener", "pool", "loadbalancer", "floating-ip"]
 Node = tuple[Rule, str]  # what is computed, and for which uuid
@@ -84,17 +84,19 @@ class Evaluator(Protocol):
     cache: Cache
 
     def value(self, node: Node) -> Value: ...
+    def health(self, check: Check) -> Health: ...
     def has_local(self, network: str) -> bool: ...
 
 
 class View:
-    """One compile function's eyes. reads: the facts and nodes seen so far."""
+    """One compile function's eyes. reads: the facts and nodes seen so far. checks: whose health was asked for."""
 
-    __slots__ = ("_evaluator", "reads")
+    __slots__ = ("_evaluator", "checks", "reads")
 
     def __init__(self, evaluator: Evaluator) -> None:
         self._evaluator = evaluator
         self.reads: set[Fact] = set()
+        self.checks: list[Check] = []
 
     @property
     def node(self) -> str:
@@ -135,6 +137,12 @@ class View:
     def interface(self, uuid: str) -> Local | Absent:
         value = self._value(("interface", uuid))
         return value if isinstance(value, Local | Absent) else Absent("gone", "does not exist")
+
+    def health(self, check: Check) -> Health:
+        """What the probes of a member say; asking is what has it probed."""
+        self.reads.add(health_of(check.member))
+        self.checks.append(check)
+        return self._evaluator.health(check)
 
     def has_local(self, network: str) -> bool:
         """Whether any interface of this node is in the network."""

@@ -13,6 +13,7 @@ from ipaddress import IPv4Address
 from vrouter import namespace
 from vrouter.backends.netns import flows, links, probe
 from vrouter.backends.netns.elements import NOWHERE
+from vrouter.backends.netns.health import Prober
 from vrouter.backends.netns.vrf import VrfNamespace
 from vrouter.backends.netns.workloads import Workloads
 from vrouter.backends.protocol import (
@@ -27,7 +28,7 @@ from vrouter.backends.protocol import (
     Tables,
     Vif,
 )
-from vrouter.state import Interface, Unit, Vip, Vrf
+from vrouter.state import Check, Interface, Monitor, Unit, Vip, Vrf
 
 _PLAIN_NODE = re.compile(r"[A-Za-z0-9_.-]{1,48}")
 
@@ -42,6 +43,7 @@ class NetnsBackend:
         self._prefix = f"vt-{_node_name(settings.node)}-"
         self._workloads = Workloads(settings.node, create=settings.create_workloads)
         self._vrfs: dict[int, VrfNamespace] = {}
+        self._prober = Prober()
 
     def open(self) -> None:
         self.problems = tuple(probe.problems())
@@ -89,6 +91,9 @@ class NetnsBackend:
     def drops(self) -> list[Drop]:
         return [drop for vrf in self._vrfs.values() for drop in flows.drops(vrf)]
 
+    async def probe(self, check: Check, monitor: Monitor) -> str | None:
+        return await self._prober.probe(f"{self._prefix}{check.vrf}", check, monitor)
+
     def cleanup(self) -> list[str]:
         removed = []
         workloads = self._workloads.ours()  # those with an interface go with its VRF
@@ -106,6 +111,7 @@ class NetnsBackend:
         for vrf in self._vrfs.values():
             vrf.close()
         self._vrfs.clear()
+        self._prober.close()
 
     def _apply(self, operation: Operation) -> BackendError | None:
         unit = operation.unit

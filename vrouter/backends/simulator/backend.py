@@ -15,7 +15,7 @@ from vrouter.backends.protocol import BackendError, BackendSettings, Drop, Flow,
 from vrouter.backends.simulator.connection import Connection, connect
 from vrouter.backends.simulator.packet import FiveTuple, Packet, Refused, Verdict
 from vrouter.backends.simulator.vrf import VrfTable
-from vrouter.state import Interface, Unit, Vip, Vrf
+from vrouter.state import Check, Interface, Monitor, Unit, Vip, Vrf
 
 FLOW_LIMIT = 65_536  # flows in one VRF; about 1 kB each
 EPHEMERAL_PORTS = range(32_768, 61_000)  # Linux's ip_local_port_range
@@ -43,6 +43,7 @@ class SimulatorBackend:
         self._vrfs: dict[int, VrfTable] = {}  # index -> VRF
         self._home: dict[str, VrfTable] = {}  # interface uuid -> its VRF
         self._ports = cycle(EPHEMERAL_PORTS)
+        self._ills: dict[tuple[str, int], str] = {}  # (interface, port) -> what its probes hear
 
     def open(self) -> None:
         """Always possible."""
@@ -79,6 +80,19 @@ class SimulatorBackend:
 
     def drops(self) -> list[Drop]:
         return [drop for table in self._vrfs.values() for drop in table.list_drops()]
+
+    async def probe(self, check: Check, monitor: Monitor) -> str | None:
+        """Workloads are well unless `fall_ill` said otherwise."""
+        if check.interface not in self._home:
+            return "there is no such interface"
+        return self._ills.get((check.interface, check.port))
+
+    def fall_ill(self, interface: str, port: int, text: str | None) -> None:
+        """From now on probes of that port hear this; None: it is well again."""
+        if text is None:
+            self._ills.pop((interface, port), None)
+        else:
+            self._ills[interface, port] = text
 
     def cleanup(self) -> list[str]:
         removed = [f"VRF {vrf.unit.index} ({vrf.unit.name})" for vrf in self._vrfs.values()]

@@ -1,0 +1,156 @@
+"""Probes from inside a VRF, of servers that are well or not."""
+
+import asyncio
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from netns_node import VRF, Node
+
+from vrouter import namespace
+from vrouter.state import Check, Interface, Monitor
+
+PORT = 8080
+
+
+def monitor(kind: str = "tcp", **fields: object) -> Monitor:
+    http = {"method": "GET", "path": "/ready", "codes": ((200, 204),)} if kind.startswith("http") else {}
+    return Monitor("hm", "hm", kind, 5, 1, 3, **{**http, **fields})  # type: ignore[arg-type]  # words of tests
+
+
+def probe(node: Node, pod: Interface, how: Monitor) -> str | None:
+    check = Check("m", pod.uuid, VRF.index, pod.address, PORT, (how,))
+    return asyncio.run(node.backend.probe(check, how))
+
+
+@contextmanager
+def serving(
+    pod: Interface, answer: Callable[[socket.socket], None], tls: ssl.SSLContext | None = None
+) -> Iterator[None]:
+    """A server in the pod that treats every connection so."""
+    listener = namespace.inside(pod.workload, lambda: socket.create_server(("0.0.0.0", PORT)))
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with suppress(OSError), connection:
+                if tls is None:
+                    answer(connection)
+                    continue
+                with tls.wrap_socket(connection, server_side=True) as encrypted:
+                    answer(encrypted)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+
+
+def saying(text: str, heard: list[str] | None = None) -> Callable[[socket.socket], None]:
+    def answer(connection: socket.socket) -> None:
+        request = connection.recv(4096)
+        if heard is not None:
+            heard.append(request.decode())
+        connection.sendall(text.encode())
+
+    return answer
+
+
+def silent(connection: socket.socket) -> None:
+    while connection.recv(4096):
+        pass
+
+
+@pytest.fixture
+def pod(node: Node) -> Interface:
+    return node.pods(1)[0]
+
+
+def test_tcp(node: Node, pod: Interface) -> None:
+    assert probe(node, pod, monitor()) == "connection refused"
+    with serving(pod, lambda _: None):
+        assert probe(node, pod, monitor()) is None
+
+
+def test_a_probe_leaves_no_connection_behind(node: Node, pod: Interface) -> None:
+    with serving(pod, lambda connection: connection.settimeout(1)):
+        for _ in range(20):
+            assert probe(node, pod, monitor()) is None
+    network = f"vt-{node.settings.node}-{VRF.index}"
+    table = namespace.inside(network, lambda: Path("/proc/thread-self/net/tcp").read_text())
+    assert len(table.splitlines()) == 1  # its head
+
+
+def test_ping(node: Node, pod: Interface) -> None:
+    assert probe(node, pod, monitor("ping")) is None
+    _sysctl(pod, "net.ipv4.icmp_echo_ignore_all=1")
+    assert probe(node, pod, monitor("ping")) == "no answer within 1 s"
+
+
+def test_silence_is_an_answer_that_comes_too_late(node: Node, pod: Interface) -> None:
+    with serving(pod, silent):
+        assert probe(node, pod, monitor("http")) == "no answer within 1 s"
+
+
+@pytest.mark.parametrize(("answer", "expected"), [
+    ("HTTP/1.1 200 OK\r\n\r\n", None),
+    ("HTTP/1.0 204\r\n\r\n", None),
+    ("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n", "HTTP status 503, expected 200-204"),
+    ("", "closed the connection without an answer"),
+    ("SSH-2.0-OpenSSH_9.2\r\n", "answers, but not in HTTP"),
+    ("x" * 5000, "answers, but not in HTTP"),
+])  # fmt: skip
+def test_http(node: Node, pod: Interface, answer: str, expected: str | None) -> None:
+    heard: list[str] = []
+    with serving(pod, saying(answer, heard)):
+        assert probe(node, pod, monitor("http", method="HEAD")) == expected
+    head, _, rest = heard[0].partition("\r\n")
+    assert head == "HEAD /ready HTTP/1.1"
+    assert f"Host: {pod.address}:{PORT}\r\n" in rest
+
+
+def test_https_asks_whether_it_serves_and_not_who_it_is(node: Node, pod: Interface, tmp_path: Path) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(_certificate(tmp_path))
+    with serving(pod, saying("HTTP/1.1 200 OK\r\n\r\n"), tls):
+        assert probe(node, pod, monitor("https")) is None
+        assert probe(node, pod, monitor("https", codes=((201, 201),))) == "HTTP status 200, expected 201"
+    with serving(pod, saying("HTTP/1.1 200 OK\r\n\r\n")):
+        assert "TLS" in (probe(node, pod, monitor("https")) or "")
+
+
+def test_a_vrf_that_does_not_stand(node: Node, pod: Interface) -> None:
+    check = Check("m", pod.uuid, 99, pod.address, PORT, (monitor(),))
+    assert "There is no network namespace" in (asyncio.run(node.backend.probe(check, monitor())) or "")
+
+
+def _certificate(folder: Path) -> Path:
+    """A key and a certificate of its own making, in one file."""
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl")
+    both = folder / "server.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=somebody", "-keyout", str(both),
+         "-out", str(folder / "certificate.pem")], check=True, capture_output=True,
+    )  # fmt: skip
+    both.write_text(both.read_text() + (folder / "certificate.pem").read_text())
+    return both
+
+
+def _sysctl(pod: Interface, setting: str) -> None:
+    key, _, value = setting.partition("=")
+    path = Path("/proc/sys") / key.replace(".", "/")
+    namespace.inside(pod.workload, lambda: path.write_text(value))

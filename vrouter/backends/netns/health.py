@@ -1,0 +1,154 @@
+"""Probes of members, from inside their VRF: the source is the gateway's address, the way is that of any packet.
+
+Sockets are opened by one thread that does nothing else, for a socket is of the namespace in which its thread was; what
+they do, they do on the event loop. A probe ends its connection with a reset, so none stays behind in TIME_WAIT.
+"""
+
+import asyncio
+import os
+import re
+import socket
+import ssl
+import struct
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from vrouter import namespace
+from vrouter.backends.protocol import BackendError
+from vrouter.state import Address, Check, Monitor
+
+STATUS_LINE = 1024  # bytes of an answer that are read at most
+_STATUS = re.compile(rb"HTTP/\d\.\d (\d{3})\b")
+_RESET = struct.pack("ii", 1, 0)  # struct linger: on, 0 seconds
+_ECHO = {4: (socket.IPPROTO_ICMP, 8, 0), 6: (socket.IPPROTO_ICMPV6, 128, 129)}  # protocol, request, reply
+_ICMP = struct.Struct(">BBHHH")
+
+
+class Prober:
+    """Probes members in the namespaces of this process. Use on one event loop."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="probe sockets")
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._tls.check_hostname = False  # as Octavia: it is asked whether it serves, not who it is
+        self._tls.verify_mode = ssl.CERT_NONE
+        self._number = 0
+
+    def close(self) -> None:
+        self._thread.shutdown(cancel_futures=True)
+
+    async def probe(self, network: str, check: Check, monitor: Monitor) -> str | None:
+        """As `Backend.probe`; network: the namespace of the check's VRF."""
+        try:
+            async with asyncio.timeout(monitor.timeout):
+                if monitor.kind == "ping":
+                    return await self._ping(network, check.address)
+                return await self._connect(network, check, monitor)
+        except TimeoutError:
+            return f"no answer within {monitor.timeout} s"
+        except BackendError as error:
+            return str(error)
+        except OSError as error:
+            return _words(error)
+
+    async def _connect(self, network: str, check: Check, monitor: Monitor) -> str | None:
+        loop = asyncio.get_running_loop()
+        connection = await self._open(network, check.address, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        try:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            await loop.sock_connect(connection, (str(check.address), check.port))
+            if monitor.kind == "tcp":
+                return None
+            request = _request(check, monitor)
+            if monitor.kind == "https":
+                answer = await self._ask_encrypted(connection, request)
+            else:
+                await loop.sock_sendall(connection, request)
+                answer = await _status_line(partial(loop.sock_recv, connection))
+        finally:
+            connection.close()
+        return _judge(answer, monitor)
+
+    async def _ask_encrypted(self, connection: socket.socket, request: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection(sock=connection, ssl=self._tls, server_hostname="")
+        try:
+            writer.write(request)
+            return await _status_line(reader.read)
+        finally:
+            writer.transport.abort()
+
+    async def _ping(self, network: str, address: Address) -> str | None:
+        """One echo; what else the socket hears (it is raw) is somebody else's."""
+        loop = asyncio.get_running_loop()
+        protocol, request, reply = _ECHO[address.version]
+        self._number = (self._number + 1) & 0xFFFF_FFFF
+        token = struct.pack(">I", self._number)
+        echo = await self._open(network, address, socket.SOCK_RAW, protocol)
+        try:
+            echo.connect((str(address), 0))  # sends nothing
+            message = _ICMP.pack(request, 0, 0, self._number >> 16, self._number & 0xFFFF)
+            if address.version == 4:  # of ICMPv6 the kernel makes the checksum
+                message = _ICMP.pack(request, 0, _checksum(message), self._number >> 16, self._number & 0xFFFF)
+            await loop.sock_sendall(echo, message)
+            while True:
+                heard = await loop.sock_recv(echo, 2048)
+                header = (heard[0] & 0xF) * 4 if address.version == 4 else 0
+                if heard[header : header + 1] == bytes((reply,)) and heard[header + 4 : header + 8] == token:
+                    return None
+        finally:
+            echo.close()
+
+    async def _open(self, network: str, address: Address, kind: int, protocol: int) -> socket.socket:
+        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, _socket, network, family, kind, protocol)
+
+
+def _socket(network: str, family: int, kind: int, protocol: int) -> socket.socket:
+    namespace.move(network)
+    opened = socket.socket(family, kind | socket.SOCK_CLOEXEC, protocol)
+    opened.setblocking(False)
+    return opened
+
+
+def _request(check: Check, monitor: Monitor) -> bytes:
+    host = f"[{check.address}]" if check.address.version == 6 else str(check.address)
+    lines = (f"{monitor.method} {monitor.path} HTTP/1.1", f"Host: {host}:{check.port}", "User-Agent: vaportrail",
+             "Accept: */*", "Connection: close", "", "")  # fmt: skip
+    return "\r\n".join(lines).encode()
+
+
+async def _status_line(read: Callable[[int], Awaitable[bytes]]) -> bytes:
+    """The first line, as far as it comes."""
+    answer = b""
+    while b"\n" not in answer and len(answer) < STATUS_LINE and (part := await read(STATUS_LINE)):
+        answer += part
+    return answer
+
+
+def _judge(answer: bytes, monitor: Monitor) -> str | None:
+    if not answer:
+        return "closed the connection without an answer"
+    status = _STATUS.match(answer)
+    if status is None:
+        return "answers, but not in HTTP"
+    code = int(status[1])
+    if any(low <= code <= high for low, high in monitor.codes):
+        return None
+    expected = ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in monitor.codes)
+    return f"HTTP status {code}, expected {expected}"
+
+
+def _words(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {(error.reason or str(error)).replace('_', ' ').lower()}"
+    text = os.strerror(error.errno) if error.errno else str(error)
+    return text[:1].lower() + text[1:]
+
+
+def _checksum(message: bytes) -> int:
+    """RFC 1071."""
+    total: int = sum(struct.unpack(f">{len(message) // 2}H", message))
+    total = (total >> 16) + (total & 0xFFFF)
+    return ~(total + (total >> 16)) & 0xFFFF
