@@ -194,6 +194,10 @@ class Client:
         if listener := await self._some("loadbalancer-listener"):
             await self._listener_goes(listener["fq_name"])
 
+    async def listener_leaves(self, service: str, protocol: str, port: int) -> None:
+        """All that `make_listener` made, and its members."""
+        await self._listener_goes([*PROJECT, f"{service}-{protocol}-{port}"])
+
     async def _listeners(self, service: str) -> list[list[str]]:
         rows = await self.api.list("loadbalancer-listener")
         return [row["fq_name"] for row in rows if row["fq_name"][-1].startswith(f"{service}-")]

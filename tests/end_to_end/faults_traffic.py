@@ -29,7 +29,7 @@ class Servers:
         self._selector = selectors.DefaultSelector()
         self._wake, waker = socket.socketpair()
         self._selector.register(waker, selectors.EVENT_READ)
-        self._sockets = [waker]
+        self._sockets = {waker}
         self._thread = threading.Thread(target=self._run)
 
     def listen(self, pod: str, ports: Iterable[int]) -> None:
@@ -41,7 +41,7 @@ class Servers:
                 server.bind(("", port))
                 answer = f"{pod} {port}".encode()
                 if protocol == "tcp":
-                    server.listen(256)
+                    server.listen(1024)
                     self._register(server, partial(self._accept, server, answer))
                 else:
                     self._register(server, partial(self._datagram, server, answer))
@@ -59,7 +59,7 @@ class Servers:
 
     def _register(self, each: socket.socket, handle: "partial[None]") -> None:
         each.setblocking(False)
-        self._sockets.append(each)
+        self._sockets.add(each)
         self._selector.register(each, selectors.EVENT_READ, handle)
 
     def _run(self) -> None:
