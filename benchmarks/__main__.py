@@ -26,6 +26,8 @@ import uvicorn
 from api_client import ApiClient
 from benchmarks import limits
 from benchmarks.dataplane import measure as measure_dataplane
+from benchmarks.health import KINDS
+from benchmarks.health import measure as measure_health
 from benchmarks.load import Load, get, post, run
 from cli.demo.programs import Program
 
@@ -186,6 +188,14 @@ async def measure(options: argparse.Namespace) -> Report:
             await api(report, "PostgreSQL", options.postgres, options.seconds, constant)
         if wanted("restart"):
             await restart(report, folder)
+        if wanted("health") and os.geteuid() == 0:
+            for kind in KINDS:
+                share, probes = await asyncio.to_thread(measure_health, kind, 4 * options.seconds)
+                report.add(
+                    f"agent, 1 000 members probed every 5 s, {kind}",
+                    f"{share:.1%} of a core",
+                    f"{probes:,} probes; target < 10 %",
+                )
         if wanted("dataplane"):
             for services in options.services:
                 times = await measure_dataplane(folder, services)
@@ -201,7 +211,7 @@ async def measure(options: argparse.Namespace) -> Report:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=3.0, help="of load for each figure")
-    parser.add_argument("--only", help="api, restart, dataplane; comma separated")
+    parser.add_argument("--only", help="api, restart, health, dataplane; comma separated")
     parser.add_argument("--postgres", metavar="URL", help="an empty PostgreSQL database to measure, too")
     parser.add_argument("--services", type=int, nargs="*", default=[10, 1000], help="sizes for the data plane figure")
     parser.add_argument("--serve-constant", action="store_true", help=argparse.SUPPRESS)

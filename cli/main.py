@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli import dataplane, db, execute, rehearsal, serve, vrouter
+from cli import dataplane, db, execute, health, rehearsal, serve, vrouter
 from cli.demo import command as demo
 from cli.objects import commands
 from cli.service import command as service
@@ -63,6 +63,7 @@ for command in (
     dataplane.flow,
     dataplane.status,
     dataplane.why,
+    health.health,
     dataplane.wait,
     rehearsal.plan,
 ):

@@ -41,7 +41,9 @@ class Agent:
         self.health = HealthChecks(backend.probe, self.reconciler.serves, self._health_changed)
         self.compiler.health = self.health.state
         self.progress = Progress()
-        self.introspect = Introspect(settings, backend, self.cache, self.compiler, self.reconciler, self.progress)
+        self.introspect = Introspect(
+            settings, backend, self.cache, self.compiler, self.reconciler, self.progress, self.health
+        )
         self._whole = asyncio.Event()  # the cache is as of some revision, not on its way between two
         self._work = asyncio.Event()
 

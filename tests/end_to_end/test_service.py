@@ -5,8 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ class Service:
             loadbalancer_listener_properties={"protocol": "TCP", "protocol_port": 8888},
             loadbalancer_refs=[{"to": self.fq("lb")}],
         )
-        self.post(
+        self.pool = self.post(
             "loadbalancer-pool",
             self.fq("pool"),
             "project",
@@ -167,6 +168,12 @@ class Service:
             check=False,
         )
         assert done.returncode == 0, done.stderr
+
+    def until(self, condition: Callable[[], bool], seconds: float = 20.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
     def connect(self, count: int = CONNECTIONS) -> Counter[str]:
         output = pods.run(self.pod("client"), sys.executable, "-c", CONNECT, self.vip, "8888", str(count))
@@ -246,6 +253,37 @@ def test_open_connections_survive_what_happens_to_others(service: Service) -> No
             pass
         assert report["broken"] == 0
         assert report["open"] == 40
+
+
+def test_a_dead_server_gets_no_connection_until_it_answers_again(service: Service) -> None:
+    monitor = service.post(
+        "loadbalancer-healthmonitor",
+        service.fq("hm"),
+        "project",
+        loadbalancer_healthmonitor_properties={"monitor_type": "HTTP", "delay": 1, "timeout": 1, "max_retries": 2},
+    )
+    update = {"type": "loadbalancer-pool", "uuid": service.pool, "operation": "ADD"}
+    curl("POST", f"{service.url}/ref-update", update | {"ref-type": "loadbalancer-healthmonitor", "ref-uuid": monitor})
+    for name in ("web-0", "web-1"):
+        service.web(name)
+    both = {service.interfaces[name] for name in ("web-0", "web-1")}
+    service.until(lambda: service.nexthops() == both)
+    revision = curl("GET", f"{service.introspect}/status")["revision"]["applied"]["revision"]
+
+    service.webs["web-1"].stop()
+    service.until(lambda: service.nexthops() == {service.interfaces["web-0"]})
+    assert set(service.connect(100)) == {service.pod("web-0")}
+    (row,) = curl("GET", f"{service.introspect}/health?q=web-1")
+    assert (row["state"], row["reason"]) == ("down", "connection refused")
+
+    service.webs["web-1"] = pods.web(service.pod("web-1"), [80])
+    service.until(lambda: service.nexthops() == both)
+    assert [one["state"] for one in curl("GET", f"{service.introspect}/health?q=web-1")[0]["history"]][-2:] == [
+        "down",
+        "up",
+    ]
+    # what was seen is nobody's write
+    assert curl("GET", f"{service.introspect}/status")["revision"]["applied"]["revision"] == revision
 
 
 def test_programs_end_on_sigterm_with_watchers_connected(service: Service) -> None:

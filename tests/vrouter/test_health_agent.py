@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 from fake_api import FakeApi
 from object_graph import Graph, refs
 
@@ -170,3 +171,23 @@ async def test_a_monitor_that_makes_no_sense_takes_nobody_away_and_says_so() -> 
             assert name in text
             assert repr(value) in text
             assert text.endswith("members are not probed by it")
+
+
+async def test_page_and_metrics_tell_of_it() -> None:
+    backend = Clinic()
+    backend.fall_ill("if-b", 8080, "connection refused")
+    async with running(lab(), backend) as (_, agent):
+        await until(lambda: backend.members == ["if-a"] and len(backend.probed) >= 2)
+        async with httpx.AsyncClient(base_url=await agent.introspect.listening()) as http:
+            rows = {row["name"]: row for row in (await http.get("/health", params={"q": "lb"})).json()}
+            assert {name: (row["state"], row["error"]) for name, row in rows.items()} == {
+                "ma": ("up", None), "mb": ("waiting", "connection refused"),
+            }  # fmt: skip
+            assert [one["state"] for one in rows["ma"]["history"]] == ["waiting", "up"]
+            (only,) = (await http.get("/health", params={"q": "if-b"})).json()
+            assert (only["address"], only["port"], only["type"]) == ("10.0.0.2", 8080, "tcp")
+            assert (await http.get("/health", params={"q": "nobody"})).json() == []
+            metrics = (await http.get("/metrics")).text
+    assert 'vaportrail_agent_probed_members{state="up"} 1.0' in metrics
+    assert 'vaportrail_agent_probed_members{state="waiting"} 1.0' in metrics
+    assert 'vaportrail_agent_probes_total{answer="good"}' in metrics

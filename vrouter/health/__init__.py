@@ -2,7 +2,6 @@
 
     probing.py   one member and one monitor: answers become a state
     checks.py    all of them, on the agent's event loop
-    page.py      as rows, for people
 
 The probe itself is the back-end's, for it knows the way into a VRF.
 """

@@ -17,7 +17,8 @@ from starlette.routing import Route
 from vrouter.backends.protocol import Backend
 from vrouter.cache import Cache
 from vrouter.compiler import Compiler
-from vrouter.introspect import flows, node, plan, reasons, tables
+from vrouter.health import HealthChecks
+from vrouter.introspect import flows, health, node, plan, reasons, tables
 from vrouter.introspect.questions import BadQuestion
 from vrouter.introspect.sources import Sources
 from vrouter.metrics import AgentMetrics
@@ -35,6 +36,7 @@ PAGES: Mapping[str, Page] = {
     "/nexthops": tables.nexthops,
     "/flows": flows.flows,
     "/drops": flows.drops,
+    "/health": health.health,
     "/units": node.units,
     "/reasons": reasons.reasons,
     "/why": reasons.why,
@@ -54,12 +56,13 @@ class Introspect:
         compiler: Compiler,
         reconciler: Reconciler,
         progress: Progress,
+        health: HealthChecks,
     ) -> None:
         self.port = settings.introspect_port
         self._settings = settings
-        self.sources = Sources(settings, backend, cache, compiler, reconciler, progress)
+        self.sources = Sources(settings, backend, cache, compiler, reconciler, progress, health)
         self._registry = CollectorRegistry()
-        self._registry.register(AgentMetrics(cache, reconciler, progress, lambda: self.sources.watch))
+        self._registry.register(AgentMetrics(cache, reconciler, progress, health, lambda: self.sources.watch))
         self._listens = asyncio.Event()
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None

@@ -11,6 +11,7 @@ from api_client import Watch
 from vrouter.backends.protocol import Backend, Tables
 from vrouter.cache import Cache
 from vrouter.compiler import Compiler
+from vrouter.health import HealthChecks
 from vrouter.introspect.questions import BadQuestion
 from vrouter.progress import Progress
 from vrouter.reconciler import Reconciler
@@ -28,6 +29,7 @@ class Sources:
     compiler: Compiler
     reconciler: Reconciler
     progress: Progress
+    health: HealthChecks
     watch: Watch | None = None
     started: float = field(default_factory=time.time)
 

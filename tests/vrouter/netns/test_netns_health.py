@@ -100,6 +100,17 @@ def test_ping(node: Node, pod: Interface) -> None:
     assert probe(node, pod, monitor("ping")) == "no answer within 1 s"
 
 
+def test_many_pings_at_once(node: Node) -> None:
+    pods = node.pods(3)
+
+    async def ask() -> list[str | None]:
+        how = monitor("ping")
+        checks = [Check("m", pod.uuid, VRF.index, pod.address, PORT, (how,)) for pod in pods * 20]
+        return await asyncio.gather(*[node.backend.probe(check, how) for check in checks])
+
+    assert set(asyncio.run(ask())) == {None}
+
+
 def test_silence_is_an_answer_that_comes_too_late(node: Node, pod: Interface) -> None:
     with serving(pod, silent):
         assert probe(node, pod, monitor("http")) == "no answer within 1 s"

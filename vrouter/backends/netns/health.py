@@ -22,7 +22,7 @@ STATUS_LINE = 1024  # bytes of an answer that are read at most
 _STATUS = re.compile(rb"HTTP/\d\.\d (\d{3})\b")
 _RESET = struct.pack("ii", 1, 0)  # struct linger: on, 0 seconds
 _ECHO = {4: (socket.IPPROTO_ICMP, 8, 0), 6: (socket.IPPROTO_ICMPV6, 128, 129)}  # protocol, request, reply
-_ICMP = struct.Struct(">BBHHH")
+_ICMP = struct.Struct(">BBH")  # type, code, checksum
 
 
 class Prober:
@@ -83,13 +83,13 @@ class Prober:
         loop = asyncio.get_running_loop()
         protocol, request, reply = _ECHO[address.version]
         self._number = (self._number + 1) & 0xFFFF_FFFF
-        token = struct.pack(">I", self._number)
+        token = struct.pack(">I", self._number)  # identifier and sequence
         echo = await self._open(network, address, socket.SOCK_RAW, protocol)
         try:
             echo.connect((str(address), 0))  # sends nothing
-            message = _ICMP.pack(request, 0, 0, self._number >> 16, self._number & 0xFFFF)
+            message = _ICMP.pack(request, 0, 0) + token
             if address.version == 4:  # of ICMPv6 the kernel makes the checksum
-                message = _ICMP.pack(request, 0, _checksum(message), self._number >> 16, self._number & 0xFFFF)
+                message = _ICMP.pack(request, 0, _checksum(message)) + token
             await loop.sock_sendall(echo, message)
             while True:
                 heard = await loop.sock_recv(echo, 2048)

@@ -1,0 +1,92 @@
+"""What it costs an agent to probe a thousand members: its own time on a core, with real sockets into real VRFs."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from ipaddress import IPv4Address
+from uuid import UUID
+
+from vrouter.backends.netns import NetnsBackend
+from vrouter.backends.protocol import BackendSettings, Put
+from vrouter.health import HealthChecks
+from vrouter.state import Check, Interface, Monitor, MonitorKind, Vrf
+
+PODS, PORTS = 10, range(8000, 8100)  # a thousand members
+DELAY = 5  # seconds
+KINDS: tuple[MonitorKind, ...] = ("tcp", "http", "ping")
+
+# Listens on all ports of a range, and answers whatever comes like a web server in good health.
+_SERVER = """
+import selectors, socket, sys
+selector = selectors.DefaultSelector()
+for port in range(int(sys.argv[1]), int(sys.argv[2])):
+    selector.register(socket.create_server(("", port)), selectors.EVENT_READ, True)
+print(flush=True)
+while True:
+    for key, _ in selector.select():
+        if key.data:
+            selector.register(key.fileobj.accept()[0], selectors.EVENT_READ, False)
+            continue
+        try:
+            if key.fileobj.recv(4096):
+                key.fileobj.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n")
+                continue
+        except ConnectionError:
+            pass
+        selector.unregister(key.fileobj)
+        key.fileobj.close()
+"""
+
+
+def measure(kind: MonitorKind, seconds: float) -> tuple[float, int]:
+    """(share of a core, probes) of so many seconds in which a thousand members are probed every `DELAY`."""
+    node = f"bench{os.getpid()}"
+    backend = NetnsBackend(BackendSettings(node, create_workloads=True))
+    backend.open()
+    pods = [_pod(node, number) for number in range(1, PODS + 1)]
+    servers = []
+    try:
+        for error in backend.apply([Put(Vrf(1, "bench")), *map(Put, pods)]):
+            if error is not None:
+                raise error
+        for pod in pods:
+            ports = [str(PORTS.start), str(PORTS.stop)]
+            words = ["ip", "netns", "exec", pod.workload, sys.executable, "-c", _SERVER, *ports]
+            servers.append(subprocess.Popen(words, stdout=subprocess.PIPE))
+        for server in servers:
+            assert server.stdout
+            server.stdout.readline()
+        return asyncio.run(_probe(backend, pods, kind, seconds))
+    finally:
+        for server in servers:
+            server.kill()
+            server.communicate()
+        backend.cleanup()
+        backend.close()
+
+
+def _pod(node: str, number: int) -> Interface:
+    mac = f"02:00:00:00:00:{number:02x}"
+    address, gateway = IPv4Address("10.0.0.0") + number, IPv4Address("10.0.0.254")
+    return Interface(str(UUID(int=number << 96)), f"{node}-{number}", 1, f"{node}-{number}", address, mac, gateway)
+
+
+async def _probe(backend: NetnsBackend, pods: list[Interface], kind: MonitorKind, seconds: float) -> tuple[float, int]:
+    monitor = Monitor("hm", "hm", kind, DELAY, 2, 3, "GET", "/", ((200, 200),))
+    checks = {
+        f"{pod.uuid}-{port}": Check(f"{pod.uuid}-{port}", pod.uuid, 1, pod.address, port, (monitor,))
+        for pod in pods for port in PORTS
+    }  # fmt: skip
+    health = HealthChecks(backend.probe, lambda _: False, lambda _: None)
+    health.follow(checks, checks)
+    health.start()
+    await asyncio.sleep(2 * DELAY)  # they have spread
+    before, start, used = sum(health.answers.values()), time.perf_counter(), time.process_time()
+    await asyncio.sleep(seconds)
+    share = (time.process_time() - used) / (time.perf_counter() - start)
+    probes = sum(health.answers.values()) - before
+    assert not health.answers[False]
+    await health.close()
+    return share, probes
