@@ -126,6 +126,32 @@ class Drop:
 
 
 @dataclass(frozen=True, slots=True)
+class Stat:
+    """What has gone from one port of a VIP to one back-end and back since the VRF was made.
+
+    It never goes down, whatever flows end, members leave or agents restart. Nor do the totals of a listener or VIP,
+    which are sums: what went to a member that has left, or through a listener that was removed, stays.
+
+    member: uuid of the interface that has the address now, None without one. connections: flows begun, of UDP, too; a
+    connection attempt that the client repeats counts again. packets, bytes: client to VIP, IP headers included;
+    reverse_*: the answers. Refused packets are `Drop`s and not counted here.
+    """
+
+    vrf: int
+    protocol: state.Protocol
+    vip: state.Address
+    port: int
+    member: str | None
+    member_address: state.Address
+    member_port: int
+    connections: int
+    packets: int
+    bytes: int
+    reverse_packets: int
+    reverse_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tables:
     """What stands, as the tools show it."""
 
@@ -156,6 +182,9 @@ class Backend(Protocol):
     def flows(self, vrf: int | None = None) -> Iterable[Flow]: ...
 
     def drops(self) -> Sequence[Drop]: ...
+
+    def stats(self, vrf: int | None = None) -> Sequence[Stat]:
+        """The counters of all VIPs that stand, of one VRF or all, read now; in no order."""
 
     async def probe(self, check: Check, monitor: Monitor) -> str | None:
         """Ask a member once whether it serves, from inside its VRF. None: a good answer; else what was wrong, a clause

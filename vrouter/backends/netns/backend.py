@@ -11,7 +11,7 @@ from hashlib import blake2b
 from ipaddress import IPv4Address
 
 from vrouter import namespace
-from vrouter.backends.netns import flows, links, probe
+from vrouter.backends.netns import flows, links, probe, traffic
 from vrouter.backends.netns.elements import NOWHERE
 from vrouter.backends.netns.health import Prober
 from vrouter.backends.netns.vrf import VrfNamespace
@@ -25,6 +25,7 @@ from vrouter.backends.protocol import (
     Operation,
     Put,
     Route,
+    Stat,
     Tables,
     Vif,
 )
@@ -93,6 +94,9 @@ class NetnsBackend:
 
     async def probe(self, check: Check, monitor: Monitor) -> str | None:
         return await self._prober.probe(f"{self._prefix}{check.vrf}", check, monitor)
+
+    def stats(self, vrf: int | None = None) -> list[Stat]:
+        return [stat for table in self._chosen(vrf) for stat in traffic.stats(table)]
 
     def cleanup(self) -> list[str]:
         removed = []

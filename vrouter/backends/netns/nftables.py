@@ -107,6 +107,11 @@ def read_entries(socket: Socket, family: Family, name: str) -> dict[bytes, Entry
     return found
 
 
+def read_counts(socket: Socket, family: Family, name: str) -> dict[bytes, tuple[int, int]]:
+    """The elements of a set whose elements count and never expire: key -> (packets, bytes)."""
+    return {_key(values): _counter(values) for values in _dump(socket, family, name)}
+
+
 def read_counters(socket: Socket, family: Family) -> dict[str, tuple[int, int]]:
     """Name of a counter of the table -> (packets, bytes)."""
     body = header(family) + attribute(NFTA_OBJ_TABLE, TABLE.encode() + b"\0")

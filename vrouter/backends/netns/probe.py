@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from vrouter import namespace
-from vrouter.backends.netns import fib, links, rules, wide
+from vrouter.backends.netns import counting, fib, links, rules, wide
 from vrouter.backends.netns.fib import MAX_WEIGHT, Hop
 from vrouter.backends.netns.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkError, Socket
 from vrouter.backends.protocol import BackendError
@@ -77,15 +77,16 @@ def load_table(family: Family) -> None:
     if loaded.returncode != 0:
         reason = loaded.stderr.strip().partition("\n")[0]
         raise BackendError(f"nft does not load the table of a VRF: {reason}", permanent=True)
-    if family == 6:
-        socket = Socket(NETLINK_NETFILTER, None)
-        try:
+    socket = Socket(NETLINK_NETFILTER, None)
+    try:
+        counting.complete(socket, family)
+        if family == 6:
             wide.complete(socket)
-        except NetlinkError as error:
-            text = f"The kernel does not take the rules of IPv6 as they are needed: {error.strerror}"
-            raise BackendError(text, permanent=True) from error
-        finally:
-            socket.close()
+    except NetlinkError as error:
+        text = f"The kernel does not take the rules of IPv{family} as they are needed: {error.strerror}"
+        raise BackendError(text, permanent=True) from error
+    finally:
+        socket.close()
 
 
 def problems() -> list[str]:

@@ -16,6 +16,11 @@ packet, whatever its direction, refreshes both. `reverse` always outlives `forwa
 still send gets an answer untranslated. Every look-up or update of an element counts the packet; a packet of a given
 direction touches the two entries a known number of times (`TOUCHES`), from which the packets of each direction follow.
 
+*Counters.* What has gone through each member of each listener is counted in sets that nothing expires from, keyed by
+VIP, port, pod and port: `opened` (the first packet of each flow), `inward` and `outward` (all others). A rule that ends
+with the comment `count SET` is given that last step when the table is loaded (`counting.py`); if a set is full, it is
+only the counting that fails.
+
 A client port that leads through a VIP cannot lead to the same endpoint directly, or through another VIP, before that
 flow has ended: the endpoint's answers look alike. (vRouter has the first limit, too.)
 
@@ -50,7 +55,7 @@ MARGIN = 1  # `reverse` outlives `forward` by this
 
 # The mark of a packet in the VRF: the id of an endpoint, and flags.
 ID_MASK = 0x00FF_FFFF
-AGAIN, NEW, CLOSED, HAIRPIN = 0x1000_0000, 0x2000_0000, 0x4000_0000, 0x8000_0000
+DONE, AGAIN, NEW, CLOSED, HAIRPIN = 0x0800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000, 0x8000_0000
 
 # Direction of a packet -> how often it counts in (forward, reverse) of its flow.
 TOUCHES: dict[Literal["forward", "reverse"], tuple[int, int]] = {"forward": (2, 1), "reverse": (1, 3)}
@@ -152,6 +157,9 @@ map reverse_PROTO {
     typeof ip saddr . PROTO sport . ip daddr . PROTO dport : ip saddr
     flags dynamic,timeout; timeout @IDLE@s; size @LIMIT@; counter
 }
+set opened_PROTO { COUNTED; flags dynamic; size @LIMIT@; counter; }
+set inward_PROTO { COUNTED; flags dynamic; size @LIMIT@; counter; }
+set outward_PROTO { COUNTED; flags dynamic; size @LIMIT@; counter; }
 
 chain to_vip_PROTO {
     ip daddr . PROTO dport @service_PROTO goto ask_PROTO
@@ -170,7 +178,8 @@ chain known_PROTO {
     IF_TCP jump ending_tcp
     TOUCH forward OWN meta mark
     meta mark & @HAIRPIN@ != 0 ip saddr set ip daddr
-    PROTO dport set ENDPOINT map @endpoint_port ip daddr set ENDPOINT map @endpoint_address goto sent_PROTO
+    PROTO dport set ENDPOINT map @endpoint_port ip daddr set ENDPOINT map @endpoint_address NOTE "count inward_PROTO"
+    meta mark & @DONE@ != 0 goto sent_PROTO
     meta mark & @HAIRPIN@ != 0 drop
     delete @forward_PROTO { OWN : meta mark }
     goto new_PROTO
@@ -210,9 +219,13 @@ chain translate_PROTO {
     IF_TCP delete @closing { CHOSEN }
     IF_TCP delete @half_closed { CHOSEN }
     delete @reverse_PROTO { CHOSEN : ip daddr }
-    add @reverse_PROTO { CHOSEN timeout @UNANSWERED_MARGIN@s : ip daddr } ip daddr set rt ip nexthop accept
+    add @reverse_PROTO { CHOSEN timeout @UNANSWERED_MARGIN@s : ip daddr } goto opened_PROTO
     jump restore_PROTO
     counter name flow_limit reject with NO_MEMBER
+}
+chain opened_PROTO {
+    PROTO dport set ip daddr map @service_port ip daddr set ip daddr map @service_vip NOTE "count opened_PROTO"
+    PROTO dport set ENDPOINT map @endpoint_port ip daddr set rt ip nexthop accept
 }
 
 # The same client port to another service of this endpoint: the endpoint's answers belong to that one.
@@ -240,10 +253,10 @@ chain home_PROTO {
 chain back_PROTO {
     IF_TCP jump ending_tcp
     TOUCH reverse OWN ip saddr
-    ip saddr set OWN map @reverse_PROTO
+    ip saddr set OWN map @reverse_PROTO SERVICE NOTE "count outward_PROTO"
+    meta mark & @DONE@ == 0 drop
     ENDPOINT != 0 ip daddr set ENDPOINT map @endpoint_address
-    PROTO sport set ip saddr map @service_port ip saddr set ip saddr map @service_vip goto answered_PROTO
-    drop
+    goto answered_PROTO
 }
 chain answered_PROTO {
     IF_TCP jump ended_tcp
@@ -287,6 +300,7 @@ _NUMBERS = {
     "CLOSING": CLOSING,
     "LIMIT": FLOW_LIMIT,
     "ID": ID_MASK,
+    "DONE": DONE,
     "AGAIN": AGAIN,
     "NEW": NEW,
     "CLOSED": CLOSED,
@@ -320,6 +334,9 @@ def _for(protocol: Literal["tcp", "udp"], template: str) -> str:
         "OWN": f"ip saddr . {protocol} sport . ip daddr . {protocol} dport",
         "PEER": f"ip daddr . {protocol} dport . ip saddr . {protocol} sport",
         "ENDPOINT": "meta mark & @ID@",
+        "SERVICE": "PROTO sport set ip saddr map @service_port ip saddr set ip saddr map @service_vip",
+        "NOTE": "meta mark set meta mark | @DONE@ comment",
+        "COUNTED": "typeof ip daddr . PROTO dport . ip daddr . PROTO dport",
         "UNLESS_CLOSING": "CHOSEN != @closing" if tcp else "",
         "CHOSEN": f"rt ip nexthop . {protocol} dport . ip saddr . {protocol} sport",
         "CLOSED_PORT": "tcp reset" if tcp else "icmp port-unreachable",

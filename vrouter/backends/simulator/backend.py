@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address
 from itertools import cycle
 
-from vrouter.backends.protocol import BackendError, BackendSettings, Drop, Flow, Operation, Put, Tables
+from vrouter.backends.protocol import BackendError, BackendSettings, Drop, Flow, Operation, Put, Stat, Tables
 from vrouter.backends.simulator.connection import Connection, connect
 from vrouter.backends.simulator.packet import FiveTuple, Packet, Refused, Verdict
 from vrouter.backends.simulator.vrf import VrfTable
@@ -93,6 +93,9 @@ class SimulatorBackend:
             self._ills.pop((interface, port), None)
         else:
             self._ills[interface, port] = text
+
+    def stats(self, vrf: int | None = None) -> list[Stat]:
+        return [stat for table in self._chosen(vrf) for stat in table.list_stats()]
 
     def cleanup(self) -> list[str]:
         removed = [f"VRF {vrf.unit.index} ({vrf.unit.name})" for vrf in self._vrfs.values()]

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
-from vrouter.backends.protocol import Drop, Flow, Nexthop, Route, Vif
+from vrouter.backends.protocol import Drop, Flow, Nexthop, Route, Stat, Vif
 from vrouter.backends.simulator.flow_table import Entry, FlowTable
 from vrouter.backends.simulator.group import Group, hash_of
 from vrouter.backends.simulator.packet import Delivered, Dropped, FiveTuple, Packet, Refused, TcpFlag, Verdict
-from vrouter.state import Interface, Member, Vip, Vrf
+from vrouter.backends.simulator.traffic import Traffic
+from vrouter.state import Address, Interface, Member, Vip, Vrf
 
 # Contrail's words (`flow_get_drop_reason` in tf-vrouter's utils/flow.c).
 NO_PORT_MAP = "NoFipPortMap"
@@ -60,6 +61,7 @@ class VrfTable:
     def __init__(self, unit: Vrf, seed: bytes, flow_limit: int, clock: Callable[[], float]) -> None:
         self.unit = unit
         self.flows = FlowTable(flow_limit, clock)
+        self._traffic = Traffic()
         self._seed = seed
         self._clock = clock
         self._ports: dict[str, Port] = {}  # interface uuid -> port
@@ -134,6 +136,7 @@ class VrfTable:
         if known:
             entry, direction = known
             self.flows.count(entry, direction, packet)
+            self._traffic.count(entry, direction, packet)
             if direction == "forward":
                 return self._deliver(self._ports[entry.member.interface], packet.with_header(entry.translated))
             return self._route(packet.with_header(entry.forward.reversed()))
@@ -165,6 +168,7 @@ class VrfTable:
             return self._refuse(packet, FLOW_LIMIT)
         self.flows.add(entry)
         self.flows.count(entry, "forward", packet)
+        self._traffic.count(entry, "forward", packet, opened=True)
         return self._deliver(self._ports[member.interface], packet.with_header(translated))
 
     def _route(self, packet: Packet) -> Verdict:
@@ -252,6 +256,10 @@ class VrfTable:
             Drop(self.unit.index, reason, packets, self._dropped_bytes[reason])
             for reason, packets in sorted(self._drops.items())
         ]
+
+    def list_stats(self) -> list[Stat]:
+        members: dict[Address, str] = {address: port.unit.uuid for address, port in self._routes.items()}
+        return list(self._traffic.stats(self.unit.index, self._services.keys(), members))
 
     # Upkeep
 
