@@ -5,17 +5,20 @@ from collections import Counter
 from typing import Any
 
 from cli.demo import pods
-from cli.demo.stage import Stage
+from cli.demo.stage import WEB_PORTS, Stage
 
 
 class KernelStage(Stage):
     def __init__(self, introspect: str) -> None:
         super().__init__(introspect)
-        self.running: list[pods.PodProcess] = []
+        self.webs: dict[str, pods.PodProcess] = {}
         self.traffic: pods.Traffic | None = None
 
-    async def listen(self, pod: str, ports: list[int]) -> None:
-        self.running.append(await asyncio.to_thread(pods.web, pod, ports))
+    async def listen(self, pod: str) -> None:
+        self.webs[pod] = await asyncio.to_thread(pods.web, pod, WEB_PORTS)
+
+    async def die(self, pod: str) -> None:
+        await asyncio.to_thread(self.webs.pop(pod).stop)
 
     def command(self, pod: str, address: str, port: int, count: int) -> tuple[str, ...]:
         # One curl asks `count` times; the header makes each request a connection of its own.
@@ -27,7 +30,6 @@ class KernelStage(Stage):
 
     async def open(self, pod: str, address: str, port: int, count: int) -> None:
         self.traffic = await asyncio.to_thread(pods.Traffic, pod, f"http://{address}:{port}/", count)
-        self.running.append(self.traffic)
         while True:
             report = await self.report()
             if report["broken"] or sum(report["backends"].values()) == count:
@@ -39,6 +41,7 @@ class KernelStage(Stage):
         return await asyncio.to_thread(self.traffic.report)
 
     async def stop(self) -> None:
-        for process in reversed(self.running):
+        for process in ([self.traffic] if self.traffic else []) + [*self.webs.values()]:
             await asyncio.to_thread(process.stop)
-        self.running.clear()
+        self.webs.clear()
+        self.traffic = None

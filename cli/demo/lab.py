@@ -166,6 +166,20 @@ class Lab:
             members.append(member["uuid"])
         return members
 
+    async def monitor(self, service: Service) -> None:
+        """Its members are probed, by HTTP and every second; they leave and come back after two equal answers."""
+        monitor = await self.client.create("loadbalancer-healthmonitor", {
+            "fq_name": [*PROJECT, service.name],
+            "parent_type": "project",
+            "loadbalancer_healthmonitor_properties": {
+                "monitor_type": "HTTP", "delay": 1, "timeout": 1, "max_retries": 2, "url_path": "/",
+            },
+        })  # fmt: skip
+        for pool in service.pools.values():
+            await self.client.ref_update(
+                "loadbalancer-pool", pool, "loadbalancer-healthmonitor", monitor["uuid"], "ADD"
+            )
+
     async def leave(self, members: list[str]) -> None:
         for member in members:
             await self.client.delete("loadbalancer-member", member)

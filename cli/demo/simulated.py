@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from cli.demo.stage import Stage
+from cli.demo.stage import WEB_PORTS, Stage
 from vrouter.agent import Agent
 from vrouter.backends.protocol import BackendSettings
 from vrouter.backends.simulator import Connection, Refused, SimulatorBackend
@@ -36,8 +36,17 @@ class SimulatedStage(Stage):
         self.running = asyncio.create_task(self.agent.run(self.stopping))
         self.introspect = await self.agent.introspect.listening()
 
-    async def listen(self, pod: str, ports: list[int]) -> None:
-        """Every workload of the simulator answers on any port."""
+    async def listen(self, pod: str) -> None:
+        """Every workload of the simulator answers on any port; only a probe may hear otherwise."""
+        self._tell_probes(pod, None)
+
+    async def die(self, pod: str) -> None:
+        self._tell_probes(pod, "connection refused")
+
+    def _tell_probes(self, pod: str, text: str | None) -> None:
+        interface = next(uuid for uuid, name in self._names().items() if name == pod)
+        for port in WEB_PORTS:
+            self.backend.fall_ill(interface, port, text)
 
     def _names(self) -> dict[str, str]:
         return {vif.uuid: vif.workload for vif in self.backend.tables().interfaces}

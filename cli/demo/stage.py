@@ -9,6 +9,8 @@ from typing import Any
 
 from cli.demo.programs import ENVIRONMENT, VAPORTRAIL
 
+WEB_PORTS = [80, 90]  # where a web server of the demo listens
+
 
 class Stage(ABC):
     """introspect: URL of the agent. Pods go by their names."""
@@ -17,8 +19,12 @@ class Stage(ABC):
         self.introspect = introspect
 
     @abstractmethod
-    async def listen(self, pod: str, ports: list[int]) -> None:
-        """A web server in the pod."""
+    async def listen(self, pod: str) -> None:
+        """A web server in the pod, on `WEB_PORTS`."""
+
+    @abstractmethod
+    async def die(self, pod: str) -> None:
+        """Its web server ends; `listen` starts another."""
 
     def command(self, pod: str, address: str, port: int, count: int) -> tuple[str, ...]:
         """Pod and words of the command by which `requests` asks; none if it is no command."""

@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import orjson
+
 from api_client import ApiClient
 from cli.demo.lab import NAMESPACE, Lab, Pod, Service
 from cli.demo.narrator import Narrator
@@ -27,6 +29,7 @@ class Story:
         await self.find()
         await self.watch_packets()
         await self.scale()
+        await self.fail()
 
     async def applied(self) -> None:
         """The data plane has what was posted last."""
@@ -46,7 +49,7 @@ class Story:
                 await self._join(service, pod)
         await self.applied()
         for pod in pods:
-            await self.stage.listen(pod.name, [80, 90])
+            await self.stage.listen(pod.name)
         for pod in (client, *pods):
             self.narrator.say(f"pod {pod.name:<12} {pod.address}")
         for service in (self.web, self.pair):
@@ -116,7 +119,7 @@ class Story:
         added = [await self.lab.pod(WEB.format(number)) for number in (2, 3)]
         await self.applied()
         for pod in added:
-            await self.stage.listen(pod.name, [80, 90])
+            await self.stage.listen(pod.name)
             await self._join(self.web, pod)
         await self.applied()
         await self._report("2 -> 4 back-ends")
@@ -131,6 +134,34 @@ class Story:
         if report["broken"]:
             raise RuntimeError(f"{report['broken']} open connections broke")
         tell.say(f"{report['exchanges']} exchanges on {report['open']} open connections, none broken")
+
+    # ------------------------------------------------------------ a server dies
+
+    async def fail(self) -> None:
+        tell, sick = self.narrator, WEB.format(1)
+        service = (CLIENT, self.web.address, 8888)
+        tell.step(f"A health monitor (HTTP every second), and the web server in {sick} dies")
+        await self.lab.monitor(self.web)
+        await self.applied()
+        await self._probed("up")
+        await self.stage.die(sick)
+        await self._probed("down")
+        await self._show("health", sick)
+        tell.say("new connections go to the other one:")
+        tell.bars(await self.stage.requests(*service, REQUESTS))
+        await self._show("why", sick)
+        await self.stage.listen(sick)
+        await self._probed("up")
+        tell.say("and when it answers again, to both:")
+        tell.bars(await self.stage.requests(*service, REQUESTS))
+
+    async def _probed(self, state: str) -> None:
+        """What is said of the second web pod."""
+        while True:
+            (row,) = orjson.loads(await self.stage.show("health", WEB.format(1), "-o", "json"))
+            if row["state"] == state:
+                return
+            await asyncio.sleep(0.1)
 
     async def _report(self, when: str) -> dict[str, Any]:
         """After every connection has been used once more."""

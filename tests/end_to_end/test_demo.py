@@ -27,6 +27,7 @@ def told(output: str, errors: str) -> None:
         "demo-web-0",
         "2 -> 4 back-ends",
         "none broken",
+        "fails health monitor service-web-clusterip: connection refused",
     ):
         assert words in output
 
