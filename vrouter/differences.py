@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from vrouter.compiler import Compiler
 from vrouter.rehearsal import Difference, Rehearsal
-from vrouter.state import Interface, Key, Listener, Member, Unit, Vip
+from vrouter.state import Interface, Key, Listener, Member, Unit, Vip, socket_address
 
 Sign = Literal["+", "-", "~", " "]  # comes, goes, changes, neither
 Change = Literal["comes", "goes", "changes"]
@@ -75,9 +75,9 @@ class _Words:
             if unit.uuid in self._ending:
                 yield Line(0, "-", "it is made anew: connections open through it end", cuts=True)
         elif each.after is not None:
-            yield Line(0, "+", f"{unit.address} in VRF {self._vrf(unit.vrf)}, workload {unit.workload}")
+            yield Line(0, "+", f"{unit.address_text} in VRF {self._vrf(unit.vrf)}, workload {unit.workload}")
         else:
-            yield Line(0, "-", f"{unit.address}: connections open through it end", cuts=True)
+            yield Line(0, "-", f"{unit.address_text}: connections open through it end", cuts=True)
 
     def _vip(self, each: Difference) -> Iterator[Line]:
         before, after = each.before, each.after
@@ -130,12 +130,13 @@ class _Words:
         if before.weight != after.weight:
             yield Line(1, "~", f"{self._target(after)}: weight {before.weight} -> {after.weight}, {share}")
         if (before.address, before.port) != (after.address, after.port):
-            old, cuts = f"{before.address}:{before.port}", before.interface in self._ending
+            old, cuts = socket_address(before.address, before.port), before.interface in self._ending
             rest = "open connections end with its interface" if cuts else "open connections stay with the old one"
             yield Line(1, "~", f"{self._target(after)} instead of {old}: {rest}", cuts)
 
     def _target(self, member: Member) -> str:
-        return f"{member.address}:{member.port} ({self._name(('interface', member.interface), member.interface)})"
+        name = self._name(("interface", member.interface), member.interface)
+        return f"{socket_address(member.address, member.port)} ({name})"
 
     def _vrf(self, index: int) -> str:
         return self._name(("vrf", index), str(index))
@@ -157,7 +158,11 @@ def _but_name(before: Unit, after: Unit) -> bool:
 def _fields(depth: int, before: Any, after: Any, but: frozenset[str] | set[str] = frozenset()) -> Iterator[Line]:
     """A line for each field that differs."""
     for name, old, new in _differing(before, after, but):
-        yield Line(depth, "~", f"{name}: {old} -> {new}")
+        yield Line(depth, "~", f"{name}: {_text(old)} -> {_text(new)}")
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _differing(before: Any, after: Any, but: frozenset[str] | set[str]) -> Iterator[tuple[str, Any, Any]]:

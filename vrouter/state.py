@@ -14,6 +14,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
 
 Family = Literal[4, 6]
+FAMILIES: tuple[Family, ...] = (4, 6)
 Address = IPv4Address | IPv6Address
 Protocol = Literal["tcp", "udp"]
 Key = tuple[str | int, ...]
@@ -36,25 +37,49 @@ class Vrf:
 
 
 @dataclass(frozen=True, slots=True)
+class HostAddress:
+    """An address of a workload. gateway: of the same family, what the VRF's side answers for."""
+
+    address: Address
+    gateway: Address
+
+    def __str__(self) -> str:
+        return f"{self.address} via {self.gateway}"
+
+
+@dataclass(frozen=True, slots=True)
 class Interface:
     """A virtual-machine-interface of this node: one veth between a VRF and a workload's namespace.
 
     uuid: of the virtual-machine-interface. name: its fq_name, joined by colons, for people.
-    workload: name of the namespace, `[A-Za-z0-9_.-]{1,64}`. gateway: the address the VRF's side answers for.
-    mac: of the workload's side, six lower-case hexadecimal pairs.
+    workload: name of the namespace, `[A-Za-z0-9_.-]{1,64}`. mac: of the workload's side, six lower-case hexadecimal
+    pairs. addresses: one or two, at most one of each family, IPv4 first.
     """
 
     uuid: str
     name: str
     vrf: int
     workload: str
-    address: IPv4Address
     mac: str
-    gateway: IPv4Address
+    addresses: tuple[HostAddress, ...]
 
     @property
     def key(self) -> Key:
         return ("interface", self.uuid)
+
+    @property
+    def address(self) -> Address:
+        """Its first one, by which it is shown."""
+        return self.addresses[0].address
+
+    @property
+    def address_text(self) -> str:
+        """All of them, for people."""
+        return " and ".join(str(one.address) for one in self.addresses)
+
+    def address_of(self, family: Family) -> Address | None:
+        """Its address of that family, if it has one."""
+        return next((one.address for one in self.addresses if one.address.version == family), None)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -63,7 +88,7 @@ class Member:
     port: where it listens, 1..65535."""
 
     interface: str
-    address: IPv4Address
+    address: Address
     port: int
     weight: int = 1
 
@@ -85,12 +110,14 @@ class Listener:
 @dataclass(frozen=True, slots=True)
 class Vip:
     """A service address in one VRF from which it may be reached. name: the loadbalancer's fq_name, joined by colons.
+    Its members are of its family.
 
-    `VIP/32` leads to the group of all back-ends; a listener whose back-ends are fewer chooses among its own.
+    `VIP/32` (IPv6: `/128`) leads to the group of all back-ends; a listener whose back-ends are fewer chooses among its
+    own.
     """
 
     vrf: int
-    address: IPv4Address
+    address: Address
     name: str
     listeners: tuple[Listener, ...]
 
@@ -102,6 +129,11 @@ class Vip:
     def backends(self) -> dict[str, Member]:
         """One member for each interface, of all listeners, as `strongest` has them."""
         return strongest(member for listener in self.listeners for member in listener.members)
+
+
+def socket_address(address: Address, port: int) -> str:
+    """`10.0.0.1:80` or `[fd00::1]:80` (RFC 5952)."""
+    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
 
 
 def strongest(members: Iterable[Member]) -> dict[str, Member]:

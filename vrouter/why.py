@@ -8,13 +8,13 @@ opinion.
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from vrouter.backends.protocol import Nexthop, Route, Tables
+from vrouter.backends.protocol import Nexthop, Route, Tables, host_prefix
 from vrouter.cache import Cache, Object
 from vrouter.compiler import Compiler
 from vrouter.compiler.services import Examined, Service, examine
 from vrouter.compiler.view import Absent, View
 from vrouter.reconciler import Reconciler
-from vrouter.state import Key, Reason, Vip
+from vrouter.state import Key, Reason, Vip, socket_address
 
 Line = dict[str, Any]  # depth, good (None: neither), text
 
@@ -78,7 +78,7 @@ class _Walk:
         """only: uuid of the one listener, pool or member to tell of."""
         examined = examine(self._view, found)
         vips = self._vips(found)
-        where = f", VIP {examined.place.address}" if examined.place else ""
+        where = "".join(f", VIP {place.address}" for place in examined.places)
         answered = any(one.backends for one in examined.services)
         yield _line(0, answered if vips else None, f"service {found.name}{where}")
         yield from self._said(1, found.uuid)
@@ -117,14 +117,20 @@ class _Walk:
             yield from self._said(depth + 1, member.uuid, about=f"member {member.name}: ")
             return
         interface = backend.local.interface
-        target = f"{interface.address}:{backend.port}, weight {backend.weight}"
-        yield _line(depth, True, f"member {member.name} is used: {target}, interface {interface.name}")
+        families = {vip.address.version for vip in vips}
+        addresses = [one.address for one in interface.addresses if one.address.version in families]
+        target = " and ".join(socket_address(address, backend.port) for address in addresses or [interface.address])
+        yield _line(
+            depth,
+            True,
+            f"member {member.name} is used: {target}, weight {backend.weight}, interface {interface.name}",
+        )
         yield from self._said(depth + 1, member.uuid, about=f"member {member.name}: ")
         trouble = self._trouble(interface.key)
         if trouble:
             yield _line(depth + 1, False, f"its interface does not stand: {trouble}")
         for vip in vips:
-            if vip.vrf == interface.vrf:
+            if vip.vrf == interface.vrf and interface.address_of(vip.address.version) is not None:
                 yield self._in_group(depth + 1, vip, interface.uuid)
 
     def _interface(self, found: Object) -> Iterator[Line]:
@@ -135,7 +141,7 @@ class _Walk:
         unit = value.interface
         trouble = self._trouble(unit.key)
         stands = f"does not stand: {trouble}" if trouble else "stands"
-        where = f"{unit.address} in VRF {value.vrf.name}, workload {unit.workload}"
+        where = f"{unit.address_text} in VRF {value.vrf.name}, workload {unit.workload}"
         yield _line(0, not trouble, f"interface {found.name} {stands}; {where}")
         used = [vip for vip in self._all_vips() if unit.uuid in vip.backends]
         for vip in used:
@@ -186,7 +192,7 @@ class _Walk:
         return status.text if status.state == "error" else ""
 
     def _route(self, vip: Vip) -> Route | None:
-        prefix = f"{vip.address}/32"
+        prefix = host_prefix(vip.address)
         return next((one for one in self._tables.routes if (one.vrf, one.prefix) == (vip.vrf, prefix)), None)
 
     def _in_group(self, depth: int, vip: Vip, interface: str) -> Line:

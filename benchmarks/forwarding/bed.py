@@ -14,7 +14,7 @@ from uuid import UUID
 
 from vrouter.backends.netns import NetnsBackend
 from vrouter.backends.protocol import BackendSettings, Put
-from vrouter.state import Address, Family, Interface, Listener, Member, Unit, Vip, Vrf
+from vrouter.state import FAMILIES, Address, Family, HostAddress, Interface, Listener, Member, Protocol, Unit, Vip, Vrf
 
 PORT, DISCARD = 80, 81  # of the servers: echo (and datagrams), bulk
 SERVICE, SERVICE_DISCARD = 8000, 8001  # of the VIP, the same
@@ -153,17 +153,15 @@ class Vaportrail(Bed):
         self._backend.close()
 
 
-FAMILIES: tuple[Family, ...] = (4,)
-
-
 def _interface(workload: str, number: int) -> Interface:
     mac = f"02:00:00:00:00:{number:02x}"
-    return Interface(str(UUID(int=number << 96)), workload, 1, workload, address(number, 4), mac, GATEWAYS[4])
+    addresses = tuple(HostAddress(address(number, family), GATEWAYS[family]) for family in FAMILIES)
+    return Interface(str(UUID(int=number << 96)), workload, 1, workload, mac, addresses)
 
 
 def _vip(family: Family, pods: Sequence[Interface]) -> Vip:
-    def listener(protocol: str, port: int, target: int) -> Listener:
-        members = tuple(Member(pod.uuid, pod.address, target) for pod in pods)
+    def listener(protocol: Protocol, port: int, target: int) -> Listener:
+        members = tuple(Member(pod.uuid, own, target) for pod in pods if (own := pod.address_of(family)) is not None)
         return Listener(protocol, port, members)
 
     listeners = (

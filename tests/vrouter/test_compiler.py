@@ -1,11 +1,11 @@
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 import pytest
 from object_graph import Graph, refs, subnet
 from world import World
 
-from vrouter.state import Interface, Member, Vip, Vrf
+from vrouter.state import HostAddress, Interface, Member, Vip, Vrf
 
 
 @pytest.fixture
@@ -18,7 +18,12 @@ def world() -> World:
 def test_the_lab(world: World) -> None:
     assert world.unit("vrf", 5) == Vrf(5, "d:p:vn:vn")
     assert world.unit("interface", "if-a") == Interface(
-        "if-a", "d:p:if-a", 5, "a", IPv4Address("10.0.0.1"), "02:00:00:00:00:01", IPv4Address("10.0.0.254")
+        "if-a",
+        "d:p:if-a",
+        5,
+        "a",
+        "02:00:00:00:00:01",
+        (HostAddress(IPv4Address("10.0.0.1"), IPv4Address("10.0.0.254")),),
     )
     vip = world.unit("vip", 5, "10.0.0.100")
     assert isinstance(vip, Vip)
@@ -70,10 +75,35 @@ def test_an_interface_without_address(world: World) -> None:
     }  # fmt: skip
 
 
-def test_ipv6_comes_later(world: World) -> None:
-    world.graph.change("ip-if-b", instance_ip_address="fd00::2")
+def test_an_interface_has_an_address_of_each_family(world: World) -> None:
+    world.graph.change("ip-if-a", instance_ip_address="fd00::1")
+    for number, address in enumerate(("fd00::2", "fd00::3")):
+        world.graph.put(
+            "instance-ip", f"v6-{number}", instance_ip_address=address,
+            virtual_network_refs=refs("vn"), virtual_machine_interface_refs=refs("if-b"),
+        )  # fmt: skip
     world.follow()
-    assert world.reasons["if-b"] == "interface if-b has the address fd00::2; only IPv4 is forwarded for now"
+    assert world.unit("interface", "if-a").addresses == (HostAddress(IPv6Address("fd00::1"), IPv6Address("fe80::1")),)
+    assert world.unit("interface", "if-b").addresses == (
+        HostAddress(IPv4Address("10.0.0.2"), IPv4Address("10.0.0.254")),
+        HostAddress(IPv6Address("fd00::2"), IPv6Address("fe80::1")),
+    )
+
+
+def test_of_two_addresses_that_are_wanted_twice_one_may_be_lost(world: World) -> None:
+    world.graph.put(
+        "instance-ip", "v6", instance_ip_address="fd00::2",
+        virtual_network_refs=refs("vn"), virtual_machine_interface_refs=refs("if-b"),
+    )  # fmt: skip
+    world.follow()
+    world.graph.change("ip-if-b", instance_ip_address="10.0.0.1")
+    world.follow()
+    assert [str(one.address) for one in world.unit("interface", "if-b").addresses] == ["fd00::2"]
+    assert "the address 10.0.0.1 is already that of interface d:p:if-a" in world.reasons["if-b"]
+    world.graph.change("ip-if-a", instance_ip_address="10.0.0.7")
+    world.follow()
+    assert [str(one.address) for one in world.unit("interface", "if-b").addresses] == ["10.0.0.1", "fd00::2"]
+    assert "if-b" not in world.reasons
 
 
 def test_an_interface_with_two_addresses_has_the_primary_one(world: World) -> None:
@@ -122,7 +152,7 @@ def test_gateways() -> None:
         graph.pod("d", "own", "10.0.0.1"), graph.pod("e", "own", "172.16.0.1"),
     )  # fmt: skip
     world = World(graph)
-    gateways = {name: str(world.unit("interface", f"if-{name}").gateway) for name in "abcde"}
+    gateways = {name: str(world.unit("interface", f"if-{name}").addresses[0].gateway) for name in "abcde"}
     assert gateways == {
         "a": "10.2.255.254",  # of the flat ipam's subnet that has the address
         "b": "10.0.0.1",

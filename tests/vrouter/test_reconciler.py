@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from vrouter.backends.protocol import BackendError, BackendSettings, Delete, Operation, Put
 from vrouter.backends.simulator import SimulatorBackend
 from vrouter.reconciler import LONGEST_RETRY, Reconciler
-from vrouter.state import Interface, Key, Listener, Member, Unit, Vip, Vrf
+from vrouter.state import HostAddress, Interface, Key, Listener, Member, Unit, Vip, Vrf
 
 VRF = Vrf(5, "d:p:vn:vn")
 OTHER = Vrf(6, "d:p:other:other")
@@ -18,8 +18,8 @@ OTHER = Vrf(6, "d:p:other:other")
 
 def interface(number: int, vrf: int = 5) -> Interface:
     address = IPv4Address(f"10.0.0.{number}")
-    return Interface(f"if{number}", f"d:p:if{number}", vrf, f"pod{number}", address, f"02:00:00:00:00:0{number}",
-                     IPv4Address("10.0.0.254"))  # fmt: skip
+    return Interface(f"if{number}", f"d:p:if{number}", vrf, f"pod{number}", f"02:00:00:00:00:0{number}",
+                     (HostAddress(address, IPv4Address("10.0.0.254")),))  # fmt: skip
 
 
 def vip(*numbers: int, last: int = 100, vrf: int = 5) -> Vip:

@@ -118,7 +118,8 @@ def test_what_cuts_connections(world: World) -> None:
     graph.change("ip-if-a", instance_ip_address="10.0.0.9")
     assert told(world) == {
         "interface d:p:if-a changes": [
-            "~ address: 10.0.0.1 -> 10.0.0.9", "! it is made anew: connections open through it end",
+            "~ addresses: 10.0.0.1 via 10.0.0.254 -> 10.0.0.9 via 10.0.0.254",
+            "! it is made anew: connections open through it end",
         ],
         "interface d:p:if-b goes": ["! 10.0.0.2: connections open through it end"],
         f"{VIP} changes": [

@@ -23,7 +23,7 @@ from vrouter.backends.simulator import (
     TcpFlag,
 )
 from vrouter.backends.simulator.group import Group, hash_of
-from vrouter.state import Interface, Listener, Member, Vip, Vrf
+from vrouter.state import HostAddress, Interface, Listener, Member, Vip, Vrf
 
 VIP = IPv4Address("10.105.139.153")
 SYN, ACK, FIN, RST = TcpFlag.SYN, TcpFlag.ACK, TcpFlag.FIN, TcpFlag.RST
@@ -55,7 +55,9 @@ def furnish(backend: SimulatorBackend) -> SimulatorBackend:
 
 def pod(uuid: str, number: int, vrf: int = 1) -> Interface:
     address = IPv4Address("10.0.0.0") + number
-    return Interface(uuid, f"d:p:{uuid}", vrf, uuid, address, f"02:00:00:00:00:{number:02x}", IPv4Address("10.0.0.254"))
+    gateway = IPv4Address("10.0.0.254")
+    mac = f"02:00:00:00:00:{number:02x}"
+    return Interface(uuid, f"d:p:{uuid}", vrf, uuid, mac, (HostAddress(address, gateway),))
 
 
 def service(*members: tuple[str, int, int]) -> Vip:

@@ -9,11 +9,10 @@ All calls but `probe` come from one thread at a time and may block for a short w
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
 from typing import Literal, Protocol
 
 from vrouter import state
-from vrouter.state import Check, Monitor, Unit
+from vrouter.state import Address, Check, HostAddress, Monitor, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +61,14 @@ class Nexthop:
     kind: Literal["encap", "composite"]
     interface: str | None = None
     device: str | None = None
-    address: IPv4Address | None = None
+    address: Address | None = None
     members: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """prefix: `a.b.c.d/n`. nexthop: id of a `Nexthop` of the VRF. refused: known, but without a usable member."""
+    """prefix: `a.b.c.d/n` or `x::y/n`. nexthop: id of a `Nexthop` of the VRF. refused: known, but without a usable
+    member."""
 
     vrf: int
     prefix: str
@@ -76,15 +76,26 @@ class Route:
     refused: bool = False
 
 
+def host_prefix(address: Address) -> str:
+    """As a `Route` to that address alone has it."""
+    return f"{address}/{address.max_prefixlen}"
+
+
+def by_family(address: Address) -> tuple[int, Address]:
+    """A key to sort addresses of both families."""
+    return address.version, address
+
+
 @dataclass(frozen=True, slots=True)
 class Vif:
-    """An interface as it stands. device: its name in the VRF. Counters: what the workload received and sent."""
+    """An interface as it stands. device: its name in the VRF. addresses: as in `Interface`. Counters: what the workload
+    received and sent."""
 
     uuid: str
     vrf: int
     device: str
     workload: str
-    address: IPv4Address
+    addresses: tuple[HostAddress, ...]
     mac: str
     rx_packets: int = 0
     rx_bytes: int = 0
@@ -99,12 +110,12 @@ class Flow:
 
     vrf: int
     protocol: state.Protocol
-    source: IPv4Address
+    source: Address
     source_port: int
-    vip: IPv4Address
+    vip: Address
     port: int
     member: str | None
-    member_address: IPv4Address
+    member_address: Address
     member_port: int
     packets: int
     bytes: int

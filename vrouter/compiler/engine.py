@@ -6,11 +6,13 @@ a change is in proportion to what it touches, and a full compile is the same fun
 `Compiler(...).touch(all)`.
 
 Two units may want one address of a VRF. The oldest keeps it (a newcomer must not take traffic from what works), an
-interface goes before a VIP, and the loser gets a reason; it takes over when the address becomes free.
+interface goes before a VIP, and the loser gets a reason; it takes over when the address becomes free. An interface
+that loses one of its two addresses stands with the other.
 """
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, MutableMapping
 from copy import copy
+from dataclasses import replace
 from itertools import chain
 from typing import Generic, Self, TypeVar
 
@@ -20,7 +22,7 @@ from vrouter.compiler.networks import compile_network, compile_reach
 from vrouter.compiler.services import compile_floating_ip, compile_listener, compile_loadbalancer, compile_pool
 from vrouter.compiler.view import Local, Node, Result, Rule, Value, View
 from vrouter.layer import Layer, layered
-from vrouter.state import Check, Health, Interface, Key, Reason, Unit, Vip, Vrf
+from vrouter.state import Address, Check, Health, Interface, Key, Reason, Unit, Vip, Vrf
 
 # In the order of what reads what: a rule reads results of those before it only.
 _RULES: Mapping[Rule, Callable[[View, str], Result]] = {
@@ -75,7 +77,7 @@ class Compiler:
         self._dirty: MutableMapping[Rule, set[str]] = {rule: set() for rule in _RULES}
         self._locals: MutableMapping[str, set[str]] = {}  # network -> uuids of its interfaces on this node
         self._claims: _Multimap[Key, Node] = _Multimap()  # (vrf, address) or (vrf) -> who wants it
-        self._held: MutableMapping[Key, Unit] = {}  # the same -> the unit that has it
+        self._held: MutableMapping[Key, tuple[Node, Key]] = {}  # the same -> whose unit has it
 
     @property
     def pending(self) -> bool:
@@ -133,7 +135,7 @@ class Compiler:
     def owner(self, key: Key) -> Node | None:
         """For whose sake a unit is desired: ("loadbalancer", its uuid), say."""
         unit = self.desired.get(key)
-        return self._owner(_place(unit)) if unit else None
+        return self._held[_places(unit)[0]][0] if unit else None
 
     def reasons(self) -> Iterator[Reason]:
         """Why something that was asked for is not done, without what a backend has to say."""
@@ -152,7 +154,7 @@ class Compiler:
 
     def places(self, nodes: Iterable[Node]) -> set[Key]:
         """Where the units of these results want to be."""
-        return {_place(unit) for node in nodes for unit in self._results.get(node, _EMPTY).units}
+        return {place for node in nodes for unit in self._results.get(node, _EMPTY).units for place in _places(unit)}
 
     # --- for the views
 
@@ -243,7 +245,8 @@ class Compiler:
     # --- units
 
     def _claim(self, node: Node, before: Result, after: Result) -> None:
-        old, new = {_place(unit) for unit in before.units}, {_place(unit) for unit in after.units}
+        old = {place for unit in before.units for place in _places(unit)}
+        new = {place for unit in after.units for place in _places(unit)}
         for place in old - new:
             self._claims.discard(place, node)
         for place in new - old:
@@ -254,32 +257,45 @@ class Compiler:
     def _settle(self, place: Key) -> None:
         """Give a place to whom it belongs."""
         owner = self._owner(place)
-        unit = self._unit(owner, place) if owner else None
-        held = self._held.get(place)
-        if unit == held:
-            return
-        # a unit that moves may have its new place already: only what is still this place's is taken away
-        if held is not None and self.desired.get(held.key) == held:
-            del self.desired[held.key]
-            self._changed.add(held.key)
-        if unit is None:
-            del self._held[place]
+        before, now = self._held.get(place), (owner, self._unit(owner, place).key) if owner else None
+        if now is None:
+            self._held.pop(place, None)
         else:
-            self._held[place] = unit
-            self.desired[unit.key] = unit
-            self._changed.add(unit.key)
+            self._held[place] = now
+        for holder in dict.fromkeys((before, now)):
+            if holder is not None:
+                self._desire(*holder)
+
+    def _desire(self, node: Node, key: Key) -> None:
+        """Want the node's unit of that key with the places that it has; without any, not at all."""
+        unit = next((unit for unit in self._results.get(node, _EMPTY).units if unit.key == key), None)
+        if unit is not None:
+            had = [place for place in _places(unit) if self._held.get(place) == (node, key)]
+            if isinstance(unit, Interface) and had:
+                kept = tuple(one for one in unit.addresses if _address_place(unit.vrf, one.address) in had)
+                unit = replace(unit, addresses=kept)
+            elif not had:
+                unit = None
+        if unit == self.desired.get(key):
+            return
+        if unit is None:
+            del self.desired[key]
+        else:
+            self.desired[key] = unit
+        self._changed.add(key)
 
     def _owner(self, place: Key) -> Node | None:
+        held = self._held.get(place)
+        if place[0] == "vrf" and held is not None and self._claims.has(place, held[0]):
+            return held[0]  # all who claim a VRF mean the same one
         claims = self._claims.get(place)
-        if place[0] == "vrf":  # all who claim a VRF mean the same one
-            return next(iter(claims), None)
         return min(claims, key=self._rank, default=None)
 
     def _rank(self, node: Node) -> tuple[bool, str, str]:
         return node[0] != "interface", self._results[node].age, node[1]
 
     def _unit(self, node: Node, place: Key) -> Unit:
-        return next(unit for unit in self._results[node].units if _place(unit) == place)
+        return next(unit for unit in self._results[node].units if place in _places(unit))
 
     def _lost(self, place: Key) -> Iterator[Reason]:
         owner = self._owner(place)
@@ -295,13 +311,19 @@ class Compiler:
                 yield Reason((subject.type if subject else node[0], node[1]), "address-taken", text)
 
 
-def _place(unit: Unit) -> Key:
+def _places(unit: Unit) -> tuple[Key, ...]:
     """What only one unit can have."""
     match unit:
         case Vrf():
-            return unit.key
-        case Interface() | Vip():
-            return ("address", unit.vrf, str(unit.address))
+            return (unit.key,)
+        case Interface():
+            return tuple(_address_place(unit.vrf, one.address) for one in unit.addresses)
+        case Vip():
+            return (_address_place(unit.vrf, unit.address),)
+
+
+def _address_place(vrf: int, address: Address) -> Key:
+    return ("address", vrf, str(address))
 
 
 class _Multimap(Generic[K, V]):
@@ -321,6 +343,9 @@ class _Multimap(Generic[K, V]):
         if key in self._one:
             return (self._one[key],)
         return tuple(self._many.get(key, ()))
+
+    def has(self, key: K, value: V) -> bool:
+        return self._one.get(key) == value or value in self._many.get(key, ())
 
     def __len__(self) -> int:
         return len(self._one) + len(self._many)

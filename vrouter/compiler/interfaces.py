@@ -1,15 +1,16 @@
 """Which virtual-machine-interfaces stand on this node, and how."""
 
 import re
-from ipaddress import AddressValueError, IPv4Address
+from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from vrouter.cache import Object
 from vrouter.compiler.view import Absent, Local, Network, Result, Unusable, View
-from vrouter.state import Interface, Reason
+from vrouter.state import FAMILIES, Address, Family, HostAddress, Interface, Reason
 
-# A workload without a gateway in its own subnet uses this one: link-local (RFC 3927), so it is on nobody's network
-# and cannot collide; the workload's default route is on-link and needs no gateway of its own subnet.
-FALLBACK_GATEWAY = IPv4Address("169.254.1.1")
+# A workload without a gateway in its own subnet uses this one: link-local (RFC 3927, RFC 4291), so it is on nobody's
+# network and cannot collide; the workload's default route is on-link and needs no gateway of its own subnet.
+FALLBACK_GATEWAYS: Mapping[Family, Address] = {4: IPv4Address("169.254.1.1"), 6: IPv6Address("fe80::1")}
 
 _WORKLOAD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
@@ -60,36 +61,36 @@ def _local(view: View, found: Object) -> Local:
     network = view.network(networks[0]) if networks else None
     if network is None or network.vrf is None:
         raise Unusable("no-network", "is in no virtual-network with a network id")
-    address, subnet = _address(view, found)
-    interface = Interface(
-        found.uuid, ":".join(found.fq_name), network.vrf.index, workload, address, _mac(found),
-        _gateway(network, address, subnet),
-    )  # fmt: skip
+    addresses = tuple(
+        HostAddress(address, _gateway(network, address, subnet)) for address, subnet in _addresses(view, found)
+    )
+    interface = Interface(found.uuid, ":".join(found.fq_name), network.vrf.index, workload, _mac(found), addresses)
     return Local(interface, network.vrf, network.uuid)
 
 
-def _address(view: View, found: Object) -> tuple[IPv4Address, str | None]:
-    """(address, uuid of its subnet) of the first usable instance-ip, in the order of uuids, secondary ones last."""
+def _addresses(view: View, found: Object) -> list[tuple[Address, str | None]]:
+    """(address, uuid of its subnet) of the first usable instance-ip of each family, in the order of uuids, secondary
+    ones last."""
     candidates = [holding for uuid in view.referrers(found.uuid, "instance-ip") if (holding := view.get(uuid))]
     candidates.sort(key=lambda holding: bool(holding.properties.get("instance_ip_secondary")))
     if not candidates:
         raise Unusable("no-instance-ip", "has no instance-ip")
     problem = Unusable("no-address", "has an instance-ip without address")
+    chosen: dict[Family, tuple[Address, str | None]] = {}
     for holding in candidates:
-        text = holding.properties.get("instance_ip_address")
         try:
-            address = IPv4Address(text)
-        except (AddressValueError, TypeError):
-            if text:
-                problem = Unusable("ipv6", f"has the address {text}; only IPv4 is forwarded for now")
+            address = ip_address(holding.properties.get("instance_ip_address") or "")
+        except ValueError:
             continue
         first = min(holding.targets("virtual-machine-interface"))
         if first != found.uuid:
             problem = Unusable("shared-address", f"shares the address {address} with interface {view.name(first)}; "
                                "only one interface may have an address for now")  # fmt: skip
             continue
-        return address, holding.properties.get("subnet_uuid")
-    raise problem
+        chosen.setdefault(address.version, (address, holding.properties.get("subnet_uuid")))
+    if not chosen:
+        raise problem
+    return [chosen[family] for family in FAMILIES if family in chosen]
 
 
 def _mac(found: Object) -> str:
@@ -102,11 +103,11 @@ def _mac(found: Object) -> str:
     return mac
 
 
-def _gateway(network: Network, address: IPv4Address, subnet: str | None) -> IPv4Address:
+def _gateway(network: Network, address: Address, subnet: str | None) -> Address:
     containing = [candidate for candidate in network.subnets if address in candidate.network]
     named = [candidate for candidate in containing if candidate.uuid == subnet]
     for candidate in named or containing:
         # the gateway's own address may be an interface's; it cannot be its own gateway
         if candidate.gateway is not None and candidate.gateway != address:
             return candidate.gateway
-    return FALLBACK_GATEWAY
+    return FALLBACK_GATEWAYS[address.version]

@@ -1,7 +1,7 @@
 """A virtual-network's VRF and subnets, and which networks its policies join it to."""
 
 from collections.abc import Iterator, Mapping
-from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from vrouter.cache import Object
@@ -53,18 +53,19 @@ def _subnets(view: View, network: Object) -> Iterator[Subnet]:
 
 
 def _subnet(entry: Mapping[str, Any], uuid: str | None) -> Iterator[Subnet]:
-    """None for IPv6 or nonsense: an interface with an address of it says so."""
+    """None for nonsense."""
     subnet = entry.get("subnet") or {}
     try:
-        network = IPv4Network((subnet["ip_prefix"], subnet["ip_prefix_len"]), strict=False)
-    except (KeyError, TypeError, AddressValueError, NetmaskValueError, ValueError):
+        network = ip_network((subnet["ip_prefix"], subnet["ip_prefix_len"]), strict=False)
+    except (KeyError, TypeError, ValueError):
         return
     try:
-        gateway = IPv4Address(entry["default_gateway"])
-    except (KeyError, TypeError, AddressValueError):
+        gateway = ip_address(entry["default_gateway"])
+    except (KeyError, ValueError):
         gateway = None
-    # 0.0.0.0 says: none
-    yield Subnet(uuid, network, gateway if gateway and int(gateway) else None)
+    # 0.0.0.0 and :: say: none
+    usable = gateway is not None and int(gateway) != 0 and gateway.version == network.version
+    yield Subnet(uuid, network, gateway if usable else None)
 
 
 def _rules(policy: Object | None) -> Iterator[Mapping[str, Any]]:

@@ -11,13 +11,13 @@ to time out.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address
+from ipaddress import ip_address
 from typing import Any
 
 from vrouter.cache import Object
 from vrouter.compiler.members import Backend, backends, canonical, is_up, port_of
 from vrouter.compiler.view import Absent, Result, Unusable, View
-from vrouter.state import Listener, Member, Protocol, Reason, Vip
+from vrouter.state import Address, Listener, Member, Protocol, Reason, Vip
 
 # What is balanced is connections; that they carry HTTP or TLS makes no difference to a router.
 _PROTOCOLS: Mapping[str, Protocol] = {
@@ -29,7 +29,7 @@ _PROTOCOLS: Mapping[str, Protocol] = {
 class Place:
     """Where a VIP is. linked: uuids of the interfaces that may answer for it."""
 
-    address: IPv4Address
+    address: Address
     network: str
     linked: frozenset[str]
 
@@ -46,9 +46,10 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What a loadbalancer tree comes to, before any VRF. place: None if it has no VIP; a reason says why."""
+    """What a loadbalancer tree comes to, before any VRF. places: of its VIPs, at most one of each family; empty if it
+    has none; a reason says why."""
 
-    place: Place | None
+    places: Sequence[Place]
     services: Sequence[Service]
     reasons: list[Reason]
 
@@ -56,9 +57,10 @@ class Examined:
 def examine(view: View, found: Object) -> Examined:
     """Walk the tree of a loadbalancer."""
     reasons: list[Reason] = []
-    place, blocked = None, None
+    places: Sequence[Place] = ()
+    blocked = None
     try:
-        place = _place(view, found)
+        places = _places(view, found)
     except Unusable as unusable:
         blocked = f"loadbalancer {found.name} {unusable.text}"
         reasons.append(Reason((found.type, found.uuid), unusable.code, blocked))
@@ -66,10 +68,10 @@ def examine(view: View, found: Object) -> Examined:
         down = f"admin_state of loadbalancer {found.name} is down"
         blocked = blocked or down
         reasons.append(Reason((found.type, found.uuid), "admin-down", f"{down}: every connection is refused"))
-    services = list(_listeners(view, found, place, blocked, reasons))
-    if place is not None and not services:
+    services = list(_listeners(view, found, places, blocked, reasons))
+    if places and not services:
         reasons.append(Reason((found.type, found.uuid), "no-listener", f"loadbalancer {found.name} has no listener"))
-    return Examined(place, services, reasons)
+    return Examined(places, services, reasons)
 
 
 def compile_loadbalancer(view: View, uuid: str) -> Result:
@@ -78,9 +80,9 @@ def compile_loadbalancer(view: View, uuid: str) -> Result:
         return Result()
     examined = examine(view, found)
     reasons = examined.reasons
-    if examined.place is None or not examined.services:
+    if not examined.places or not examined.services:
         return Result(reasons=tuple(reasons))
-    vips = tuple(_vips(view, found, examined.place, examined.services, reasons))
+    vips = tuple(_vips(view, found, examined.places, examined.services, reasons))
     return Result(units=vips, reasons=tuple(reasons), age=found.created)
 
 
@@ -110,7 +112,7 @@ def compile_floating_ip(view: View, uuid: str) -> Result:
         text = f"floating-ip {found.name} {unusable.text}"
         return Result(reasons=(*reasons, Reason((found.type, uuid), unusable.code, text)))
     place = Place(address, network, frozenset(found.targets("virtual-machine-interface")))
-    vips = tuple(_vips(view, found, place, services, reasons))
+    vips = tuple(_vips(view, found, [place], services, reasons))
     return Result(units=vips, reasons=tuple(reasons), age=found.created)
 
 
@@ -131,8 +133,9 @@ def _orphan(view: View, uuid: str, kind: str) -> Result:
     return Result(reasons=(Reason((found.type, uuid), "orphan", text),))
 
 
-def _place(view: View, found: Object) -> Place:
-    """The VIP is the instance-ip with the `vip_address`; else the first by uuid, as for the native driver."""
+def _places(view: View, found: Object) -> list[Place]:
+    """The VIP is the instance-ip with the `vip_address`; else the first by uuid, as for the native driver. The first of
+    the other family is a second one."""
     interfaces = found.targets("virtual-machine-interface")
     if not interfaces:
         raise Unusable("no-interface", "has no virtual-machine-interface, so it has no VIP")
@@ -143,24 +146,27 @@ def _place(view: View, found: Object) -> Place:
         raise Unusable("no-instance-ip", f"has no VIP: its interface {name} has no instance-ip with an address")
     wanted = canonical((found.properties.get("loadbalancer_properties") or {}).get("vip_address"))
     exact = [one for one in holdings if canonical(one.properties["instance_ip_address"]) == wanted]
-    holding = (exact or holdings)[0]
-    text = holding.properties["instance_ip_address"]
-    address = _address(text)
-    floating = [one for uuid in view.children(holding.uuid, "floating-ip") if (one := view.get(uuid))]
-    floating = [one for one in floating if one.properties.get("floating_ip_address") == text]
+    chosen: dict[int, tuple[Address, Object]] = {}
+    for holding in [*exact, *holdings]:
+        address = _address(holding.properties["instance_ip_address"])
+        chosen.setdefault(address.version, (address, holding))
     provider = found.properties.get("loadbalancer_provider")
-    if provider != "native" and not floating:
+    places = []
+    for address, holding in chosen.values():
+        floating = [one for uuid in view.children(holding.uuid, "floating-ip") if (one := view.get(uuid))]
+        floating = [one for one in floating if canonical(one.properties.get("floating_ip_address")) == str(address)]
+        if provider == "native" or floating:
+            linked = frozenset(uuid for one in floating for uuid in one.targets("virtual-machine-interface"))
+            places.append(Place(address, _network(holding), linked))
+    if not places:
         raise Unusable("provider", f"has the provider {provider or 'none'}; only native ones are forwarded here")
-    linked = frozenset(uuid for one in floating for uuid in one.targets("virtual-machine-interface"))
-    return Place(address, _network(holding), linked)
+    return places
 
 
-def _address(text: Any) -> IPv4Address:
+def _address(text: Any) -> Address:
     try:
-        return IPv4Address(text)
-    except (AddressValueError, TypeError):
-        if text and ":" in str(text):
-            raise Unusable("ipv6", f"has the VIP {text}; only IPv4 is forwarded for now") from None
+        return ip_address(text or "")
+    except ValueError:
         raise Unusable("no-address", "has a VIP without address") from None
 
 
@@ -172,9 +178,9 @@ def _network(holding: Object) -> str:
 
 
 def _listeners(
-    view: View, found: Object, place: Place | None, blocked: str | None, reasons: list[Reason]
+    view: View, found: Object, places: Sequence[Place], blocked: str | None, reasons: list[Reason]
 ) -> Iterator[Service]:
-    linked = place.linked if place else frozenset()
+    linked = frozenset[str]().union(*(place.linked for place in places))
     taken: dict[tuple[Protocol, int], str] = {}
     for uuid in view.referrers(found.uuid, "loadbalancer-listener"):
         listener = view.get(uuid)
@@ -251,8 +257,19 @@ def _answering(view: View, found: Object, uuids: Sequence[str], target: int) -> 
             yield Backend((found.type, found.uuid), f"floating-ip {found.name}", interface, target, 1)
 
 
-def _vips(view: View, found: Object, place: Place, services: Sequence[Service], reasons: list[Reason]) -> Iterator[Vip]:
-    """The VIP in each VRF of this node from which it may be reached."""
+def _vips(
+    view: View, found: Object, places: Sequence[Place], services: Sequence[Service], reasons: list[Reason]
+) -> Iterator[Vip]:
+    """The VIPs in each VRF of this node from which they may be reached."""
+    several: list[Reason] = []
+    for place in places:
+        yield from _vips_of(view, found, place, services, several)
+    reasons += dict.fromkeys(several)  # what holds for both families is said once
+
+
+def _vips_of(
+    view: View, found: Object, place: Place, services: Sequence[Service], reasons: list[Reason]
+) -> Iterator[Vip]:
     reach = view.reach(place.network)
     vrfs = {
         uuid: network.vrf
@@ -263,12 +280,12 @@ def _vips(view: View, found: Object, place: Place, services: Sequence[Service], 
         text = f"{found.type} {found.name}: no interface of this node is in a VRF from which its VIP may be reached"
         reasons.append(Reason((found.type, found.uuid), "no-local-vrf", text))
     reasons += _apart(view, place, services, list(vrfs), reach)
+    reasons += _without(place, services)
     for uuid, vrf in sorted(vrfs.items()):
         listeners = sorted(
-            Listener(service.protocol, service.port, tuple(sorted(_member(one) for one in service.backends
-                                                                  if one.local.network == uuid)))
+            Listener(service.protocol, service.port, tuple(sorted(_members(place, service, uuid))))
             for service in services
-        )  # fmt: skip
+        )
         yield Vip(vrf.index, place.address, ":".join(found.fq_name), tuple(listeners))
 
 
@@ -291,6 +308,23 @@ def _apart(
                 yield Reason(backend.subject, "other-vrf", text)
 
 
-def _member(backend: Backend) -> Member:
-    interface = backend.local.interface
-    return Member(interface.uuid, interface.address, backend.port, backend.weight)
+def _without(place: Place, services: Sequence[Service]) -> Iterator[Reason]:
+    """Why a back-end that answers for a VIP of one family does not for that of the other."""
+    for backend in dict.fromkeys(backend for service in services for backend in service.backends):
+        interface = backend.local.interface
+        short = interface.name.rpartition(":")[2]
+        if interface.address_of(place.address.version) is None:
+            text = f"{backend.label}: interface {short} has no IPv{place.address.version} address"
+            yield Reason(backend.subject, "no-family", f"{text}, so it does not answer for VIP {place.address}")
+        elif interface.uuid not in place.linked:
+            text = f"{backend.label}: interface {short} is referenced by no floating-ip of VIP {place.address}"
+            yield Reason(backend.subject, "not-linked", text)
+
+
+def _members(place: Place, service: Service, network: str) -> Iterator[Member]:
+    """Those of the VIP's family, in the VRF of that network."""
+    for backend in service.backends:
+        interface = backend.local.interface
+        address = interface.address_of(place.address.version)
+        if address is not None and backend.local.network == network and interface.uuid in place.linked:
+            yield Member(interface.uuid, address, backend.port, backend.weight)

@@ -7,11 +7,11 @@ to be maintained by hand, or can be forgotten.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 from typing import Literal, Protocol
 
 from vrouter.cache import Cache, Fact, Object, children_of, health_of, holders_of, name_of, referrers_of
-from vrouter.state import Check, Health, Interface, Reason, Unit, Vrf
+from vrouter.state import Address, Check, Health, Interface, Reason, Unit, Vrf
 
 Rule = Literal["network", "reach", "interface", "listener", "pool", "loadbalancer", "floating-ip"]
 Node = tuple[Rule, str]  # what is computed, and for which uuid
@@ -22,8 +22,8 @@ class Subnet:
     """uuid: as instance-ips name it; None where only the address tells. gateway: None if it has none."""
 
     uuid: str | None
-    network: IPv4Network
-    gateway: IPv4Address | None
+    network: IPv4Network | IPv6Network
+    gateway: Address | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,13 @@
 """What stands: VRFs, interfaces, routes and nexthops, with the columns of vif, rt and nh."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
 
+from vrouter.backends.protocol import Nexthop, host_prefix
 from vrouter.introspect.sources import Sources, plain
-from vrouter.state import Interface, Vip, Vrf
+from vrouter.state import Address, Interface, Vip, Vrf
 
 
 async def vrfs(sources: Sources, request: Request) -> Any:
@@ -27,6 +29,7 @@ async def interfaces(sources: Sources, request: Request) -> Any:
     for unit in sources.desired(Interface):
         if vrf in (None, unit.vrf):
             row = {**plain(unit), "vrf_name": sources.vrf_name(unit.vrf), "device": None, **sources.state(unit.key)}
+            row["address"] = unit.address
             if unit.uuid in standing:
                 row |= plain(standing[unit.uuid])
             rows.append(row)
@@ -38,8 +41,10 @@ async def routes(sources: Sources, request: Request) -> Any:
     flags: R = refused at once."""
     tables = await sources.tables(sources.vrf(request))
     kinds = {(nexthop.vrf, nexthop.id): nexthop for nexthop in tables.nexthops}
-    names = {(unit.vrf, f"{unit.address}/32"): unit.name for unit in sources.desired(Vip)}
-    names |= {(unit.vrf, f"{unit.address}/32"): unit.name for unit in sources.desired(Interface)}
+    names = {(unit.vrf, host_prefix(unit.address)): unit.name for unit in sources.desired(Vip)}
+    names |= {
+        (unit.vrf, host_prefix(one.address)): unit.name for unit in sources.desired(Interface) for one in unit.addresses
+    }
     rows = []
     for route in tables.routes:
         nexthop = kinds.get((route.vrf, route.nexthop)) if route.nexthop is not None else None
@@ -60,8 +65,10 @@ async def nexthops(sources: Sources, request: Request) -> Any:
         *((nexthop.vrf, member) for nexthop in tables.nexthops for member, _ in nexthop.members),
     ]:
         uses[vrf, used] = uses.get((vrf, used), 0) + 1
+    addresses = {(nexthop.vrf, nexthop.id): nexthop.address for nexthop in tables.nexthops}
     return [
-        {"vrf": nexthop.vrf, "id": nexthop.id, "type": nexthop.kind.capitalize(), "family": "AF_INET",
+        {"vrf": nexthop.vrf, "id": nexthop.id, "type": nexthop.kind.capitalize(),
+         "family": _family(nexthop, addresses),
          "flags": ["Valid", "Ecmp"] if nexthop.kind == "composite" else ["Valid"],
          "ref_count": uses.get((nexthop.vrf, nexthop.id), 0), "device": nexthop.device, "address": nexthop.address,
          "interface": nexthop.interface, "interface_name": sources.interface_name(nexthop.interface),
@@ -71,5 +78,12 @@ async def nexthops(sources: Sources, request: Request) -> Any:
 
 
 def _surrogate(prefix: str) -> str | None:
-    """What a route is for that no object asked for; 240.0.0.0/8: docs/design/listeners.md."""
-    return "group of one listener of several" if prefix.startswith("240.") else None
+    """What a route is for that no object asked for; 240.0.0.0/8 and 100::/64: docs/design/listeners.md."""
+    return "group of one listener of several" if prefix.startswith(("240.", "100::")) else None
+
+
+def _family(nexthop: Nexthop, addresses: Mapping[tuple[int, int], Address | None]) -> str:
+    """Of its address; of a group, that of its members'."""
+    number = nexthop.members[0][0] if nexthop.members else nexthop.id
+    address = addresses.get((nexthop.vrf, number))
+    return "AF_INET6" if address is not None and address.version == 6 else "AF_INET"

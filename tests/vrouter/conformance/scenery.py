@@ -10,7 +10,7 @@ from uuid import uuid4
 from lab import Answer, Connection, Lab, Outcome, Refused, Silence
 
 from vrouter.backends.protocol import Delete, Flow, Put
-from vrouter.state import Interface, Listener, Member, Protocol, Vip, Vrf
+from vrouter.state import HostAddress, Interface, Listener, Member, Protocol, Vip, Vrf
 
 VIP = IPv4Address("10.105.139.153")
 GATEWAY = IPv4Address("10.47.255.254")
@@ -46,7 +46,8 @@ class Network:
         uuid = uuid or str(uuid4())
         mac = ":".join(f"{byte:02x}" for byte in (2, *address.packed, self.index))
         workload = f"vt-{uuid[:13]}"
-        return Interface(uuid, f"default-domain:lab:{workload}", self.index, workload, address, mac, GATEWAY)
+        addresses = (HostAddress(address, GATEWAY),)
+        return Interface(uuid, f"default-domain:lab:{workload}", self.index, workload, mac, addresses)
 
     def pod(self, *serving: int, protocol: Protocol = "tcp", address: IPv4Address | None = None) -> Interface:
         """One that stands, with servers on these ports."""

@@ -111,7 +111,7 @@ def test_tables_show_the_route_of_a_vip_to_its_members(lab: Lab, network: Networ
         assert (nexthop.kind, nexthop.interface, nexthop.address) == ("encap", pod.uuid, pod.address)
     vifs = {vif.uuid: vif for vif in tables.interfaces}
     assert set(vifs) == {a.uuid, b.uuid, c.uuid}
-    assert (vifs[a.uuid].workload, vifs[a.uuid].mac, vifs[a.uuid].address) == (a.workload, a.mac, a.address)
+    assert (vifs[a.uuid].workload, vifs[a.uuid].mac, vifs[a.uuid].addresses) == (a.workload, a.mac, a.addresses)
     assert nexthops[routes[f"{a.address}/32"].nexthop].device == vifs[a.uuid].device
     assert {row.vrf for rows in (tables.interfaces, tables.nexthops, tables.routes) for row in rows} == {1}
 

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from vrouter.backends.netns import NetnsBackend
 from vrouter.backends.protocol import BackendSettings, Put
-from vrouter.state import Interface, Listener, Member, Protocol, Vip, Vrf
+from vrouter.state import HostAddress, Interface, Listener, Member, Protocol, Vip, Vrf
 
 VIP = IPv4Address("10.97.0.1")
 VRF = Vrf(7, "default-domain:test:net:net")
@@ -37,7 +37,9 @@ class Node:
         address = IPv4Address("10.47.0.0") + self._pods
         name = workload or f"{self.settings.node}-{self._pods}"
         mac = f"02:00:00:00:{self._pods >> 8:02x}:{self._pods & 255:02x}"
-        return Interface(uuid, f"a:b:{name}", VRF.index, name, address, mac, IPv4Address("10.47.255.254"))
+        return Interface(
+            uuid, f"a:b:{name}", VRF.index, name, mac, (HostAddress(address, IPv4Address("10.47.255.254")),)
+        )
 
     def pods(self, number: int) -> list[Interface]:
         pods = [self.new_pod() for _ in range(number)]

@@ -25,7 +25,7 @@ from ipaddress import IPv4Address
 from vrouter import namespace
 from vrouter.backends.netns import NetnsBackend
 from vrouter.backends.protocol import BackendError, BackendSettings, Put
-from vrouter.state import Interface, Vrf
+from vrouter.state import HostAddress, Interface, Vrf
 if os.geteuid() == 0:
     os.setgroups([])
     os.setresgid({user}, {user}, {user})
@@ -42,7 +42,8 @@ backend.open()
 
 MAKE = """
 uuid = "11111111-2222-3333-4444-555555555555"
-pod = Interface(uuid, "a:b", 1, "pod", IPv4Address("10.0.0.1"), "02:00:00:00:00:01", IPv4Address("10.0.0.254"))
+pod = Interface(uuid, "a:b", 1, "pod", "02:00:00:00:00:01",
+                (HostAddress(IPv4Address("10.0.0.1"), IPv4Address("10.0.0.254")),))
 assert backend.apply([Put(Vrf(1, "a:net:net")), Put(pod)]) == [None, None]
 os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from functools import partial
 from ipaddress import IPv4Address
 from uuid import uuid4
@@ -94,7 +95,7 @@ def test_a_new_agent_that_is_given_what_stands_writes_nothing(node: Node, sent: 
 
 def test_names_of_any_length_survive_a_restart(node: Node) -> None:
     (pod,) = node.pods(1)
-    long = Interface(pod.uuid, "ä:" + "x" * 700, pod.vrf, pod.workload, pod.address, pod.mac, pod.gateway)
+    long = replace(pod, name="ä:" + "x" * 700)
     node.apply(long)
     assert long in node.start().observe()
 
@@ -111,7 +112,8 @@ from ipaddress import IPv4Address
 backend = NetnsBackend(BackendSettings({node.settings.node!r}, True))
 backend.open()
 pods = [Interface(f"{{n}}1111111-0000-0000-0000-000000000000", "p", 7, f"{node.settings.node}-k{{n}}",
-                  IPv4Address("10.47.1.0") + n, f"02:00:00:00:01:0{{n}}", IPv4Address("10.47.255.254")) for n in (1, 2)]
+                  f"02:00:00:00:01:0{{n}}", (HostAddress(IPv4Address("10.47.1.0") + n, IPv4Address("10.47.255.254")),))
+        for n in (1, 2)]
 assert not any(backend.apply([Put(u) for u in [*pods, service(8888, pods=pods[1:])]]))
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -188,7 +190,7 @@ def test_plugging_into_what_exists(new_node: Callable[..., Node]) -> None:
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".."])
 def test_a_name_that_is_a_path_is_refused(node: Node, name: str) -> None:
     pod = node.new_pod()
-    bad = Interface(pod.uuid, pod.name, pod.vrf, name, pod.address, pod.mac, pod.gateway)
+    bad = replace(pod, workload=name)
     (error,) = node.backend.apply([Put(bad)])
     assert isinstance(error, BackendError)
     assert error.permanent
@@ -215,7 +217,7 @@ def test_an_address_is_a_vip_or_a_pods(node: Node) -> None:
 def test_interfaces_whose_uuids_begin_alike_have_devices_of_their_own(node: Node) -> None:
     first, second = node.new_pod(), node.new_pod()
     twin = first.uuid[:-1] + ("0" if first.uuid[-1] != "0" else "1")
-    second = Interface(twin, second.name, second.vrf, second.workload, second.address, second.mac, second.gateway)
+    second = replace(second, uuid=twin)
     node.apply(first, second)
     devices = {vif.device for vif in node.backend.tables().interfaces}
     assert len(devices) == 2

@@ -113,6 +113,7 @@ def test_the_table_of_ipv6_is_that_of_ipv4_in_other_words(root: None) -> None:
     expected = namespace.scratch(lambda: listed(4))
     silent = found.index("chain silent {")
     del found[silent - 1 : found.index("}", silent) + 1]
+    found = [line for line in found if '"complete"' not in line]
     assert [_plain(line) for line in found] == [_plain(line) for line in expected]
 
 

@@ -8,11 +8,9 @@ moment; what forwards is not touched, and a new one reads it and goes on.
 import re
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
-from ipaddress import IPv4Address
 
 from vrouter import namespace
 from vrouter.backends.netns import flows, links, probe, traffic
-from vrouter.backends.netns.elements import NOWHERE
 from vrouter.backends.netns.health import Prober
 from vrouter.backends.netns.vrf import VrfNamespace
 from vrouter.backends.netns.workloads import Workloads
@@ -28,8 +26,10 @@ from vrouter.backends.protocol import (
     Stat,
     Tables,
     Vif,
+    by_family,
+    host_prefix,
 )
-from vrouter.state import Check, Interface, Monitor, Unit, Vip, Vrf
+from vrouter.state import Address, Check, Interface, Monitor, Unit, Vip, Vrf
 
 _PLAIN_NODE = re.compile(r"[A-Za-z0-9_.-]{1,48}")
 
@@ -67,7 +67,7 @@ class NetnsBackend:
         for vrf in vrfs:
             found += [*vrf.interfaces(), *vrf.remnants()]
         unused = set(self._workloads.ours()) - self._used_workloads()
-        found += [Interface(name, "", 0, name, NOWHERE, "", NOWHERE) for name in sorted(unused)]
+        found += [Interface(name, "", 0, name, "", ()) for name in sorted(unused)]
         return found + [unit for vrf in vrfs for unit in vrf.vips()]
 
     def apply(self, operations: Sequence[Operation]) -> list[BackendError | None]:
@@ -216,7 +216,7 @@ def _vifs(vrf: VrfNamespace) -> Iterator[Vif]:
             vrf=vrf.index,
             device=attachment.device,
             workload=unit.workload,
-            address=unit.address,
+            addresses=unit.addresses,
             mac=unit.mac,
             rx_packets=link.tx_packets,
             rx_bytes=link.tx_bytes,
@@ -226,7 +226,7 @@ def _vifs(vrf: VrfNamespace) -> Iterator[Vif]:
 
 
 def _nexthops(vrf: VrfNamespace) -> Iterator[Nexthop]:
-    attachments = {attachment.hop: attachment for attachment in vrf.standing.attachments.values()}
+    attachments = {hop: found for found in vrf.standing.attachments.values() for hop in found.hops.values()}
     for hop in vrf.standing.fib.hops.values():
         attachment = attachments.get(hop.id)
         uuid, device = (attachment.unit.uuid, attachment.device) if attachment else (None, None)
@@ -237,11 +237,12 @@ def _nexthops(vrf: VrfNamespace) -> Iterator[Nexthop]:
 
 def _routes(vrf: VrfNamespace) -> Iterator[Route]:
     for attachment in vrf.standing.attachments.values():
-        yield Route(vrf.index, f"{attachment.unit.address}/32", attachment.hop)
-    addresses: set[IPv4Address] = {*vrf.standing.fib.routes, *vrf.standing.vips}
-    for address in sorted(addresses):
+        for one in attachment.unit.addresses:
+            yield Route(vrf.index, host_prefix(one.address), attachment.hops[one.address.version])
+    addresses: set[Address] = {*vrf.standing.fib.routes, *vrf.standing.vips}
+    for address in sorted(addresses, key=by_family):
         group = vrf.standing.fib.routes.get(address)
-        yield Route(vrf.index, f"{address}/32", group, refused=group is None)
+        yield Route(vrf.index, host_prefix(address), group, refused=group is None)
 
 
 def _node_name(node: str) -> str:

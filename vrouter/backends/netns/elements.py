@@ -8,10 +8,10 @@ import struct
 from collections import Counter
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from vrouter.backends.netns.nftables import COMMENT_LIMIT, Elements, Place, Value
-from vrouter.state import Protocol
+from vrouter.state import Address, Family, Protocol
 
 PROTOCOLS: tuple[Protocol, ...] = ("tcp", "udp")
 
@@ -25,7 +25,9 @@ STATIC_SETS = (
 VRF_LABEL, INTERFACE_LABEL, VIP_LABEL = 0, 1, 2
 NOWHERE = IPv4Address(0)
 
-SURROGATES = IPv4Address("240.0.0.0")
+# Where surrogates begin: prefixes that are on no wire (RFC 1112, RFC 6666).
+SURROGATES: Mapping[Family, Address] = {4: IPv4Address("240.0.0.0"), 6: IPv6Address("100::")}
+LENGTHS: Mapping[Family, int] = {4: 4, 6: 16}  # bytes of an address
 POD = 0  # the port of the endpoint that is the pod itself
 
 Service = tuple[Protocol, int]
@@ -40,36 +42,37 @@ class VipTable:
     """What the table has of one VIP. targets: the port of most pods. exceptions: the port of a pod that has another."""
 
     name: str
-    surrogates: dict[Service, IPv4Address] = field(default_factory=dict)
+    surrogates: dict[Service, Address] = field(default_factory=dict)
     targets: dict[Service, int] = field(default_factory=dict)
-    exceptions: dict[tuple[Service, IPv4Address], int] = field(default_factory=dict)
+    exceptions: dict[tuple[Service, Address], int] = field(default_factory=dict)
 
     @property
     def split(self) -> bool:
         """Whether each listener has a group of its own."""
         return len(self.surrogates) > 1
 
-    def port(self, service: Service, pod: IPv4Address) -> int:
+    def port(self, service: Service, pod: Address) -> int:
         """Where that pod listens for that service."""
         return self.exceptions.get((service, pod), self.targets[service])
 
-    def elements(self, vip: IPv4Address) -> Elements:
-        found: Elements = {Place(4, "vip", vip.packed): Value(), **label(VIP_LABEL, vip, self.name)}
+    def elements(self, vip: Address) -> Elements:
+        family = vip.version
+        found: Elements = {Place(family, "vip", vip.packed): Value(), **label(VIP_LABEL, vip, self.name)}
         if self.split:
-            found[Place(4, "split", vip.packed)] = Value()
+            found[Place(family, "split", vip.packed)] = Value()
         for service, surrogate in self.surrogates.items():
             protocol, port = service
-            found[Place(4, f"service_{protocol}", _service_key(vip, port))] = Value(surrogate.packed)
-            found[Place(4, "service_vip", surrogate.packed)] = Value(vip.packed)
-            found[Place(4, "service_port", surrogate.packed)] = Value(struct.pack(">H", port))
+            found[Place(family, f"service_{protocol}", _service_key(vip, port))] = Value(surrogate.packed)
+            found[Place(family, "service_vip", surrogate.packed)] = Value(vip.packed)
+            found[Place(family, "service_port", surrogate.packed)] = Value(struct.pack(">H", port))
         for (protocol, port), target in self.targets.items():
-            found[Place(4, f"target_{protocol}", _service_key(vip, port))] = Value(mark(target))
+            found[Place(family, f"target_{protocol}", _service_key(vip, port))] = Value(mark(target))
         for ((protocol, port), pod), target in self.exceptions.items():
-            found[Place(4, f"exception_{protocol}", _service_key(vip, port) + pod.packed)] = Value(mark(target))
+            found[Place(family, f"exception_{protocol}", _service_key(vip, port) + pod.packed)] = Value(mark(target))
         return found
 
 
-def choose_ports(ports: Mapping[IPv4Address, int], standing: int | None) -> tuple[int | None, dict[IPv4Address, int]]:
+def choose_ports(ports: Mapping[Address, int], standing: int | None) -> tuple[int | None, dict[Address, int]]:
     """A listener's target port and the pods that have another, from pod -> port.
 
     A target that still holds for a pod stays, so that one member's change is one element's; else the most frequent one.
@@ -82,72 +85,79 @@ def choose_ports(ports: Mapping[IPv4Address, int], standing: int | None) -> tupl
     return target, {pod: port for pod, port in ports.items() if port != target}
 
 
-def endpoint_elements(pod: IPv4Address, port: int, number: int) -> Elements:
+def endpoint_elements(pod: Address, port: int, number: int) -> Elements:
     """Of one endpoint and its id."""
+    family = pod.version
     found = {
-        Place(4, "endpoint", pod.packed + mark(port)): Value(mark(number)),
-        Place(4, "endpoint_address", mark(number)): Value(pod.packed),
+        Place(family, "endpoint", pod.packed + mark(port)): Value(mark(number)),
+        Place(family, "endpoint_address", mark(number)): Value(pod.packed),
     }
     if port != POD:
-        found[Place(4, "endpoint_port", mark(number))] = Value(struct.pack(">H", port))
+        found[Place(family, "endpoint_port", mark(number))] = Value(struct.pack(">H", port))
     return found
 
 
-def self_element(pod: IPv4Address) -> Elements:
-    return {Place(4, "self", pod.packed * 2): Value()}
+def self_element(pod: Address) -> Elements:
+    return {Place(pod.version, "self", pod.packed * 2): Value()}
 
 
-def label(kind: int, address: IPv4Address, name: str) -> Elements:
+def label(kind: int, address: Address, name: str) -> Elements:
     text = name.encode()
     pieces = [text[start : start + COMMENT_LIMIT] for start in range(0, len(text), COMMENT_LIMIT)]
     return {
-        Place(4, "label", mark(kind) + address.packed + mark(number)): Value(comment=piece)
+        Place(address.version, "label", mark(kind) + address.packed + mark(number)): Value(comment=piece)
         for number, piece in enumerate(pieces)
     }
 
 
-def read_labels(elements: Elements) -> dict[tuple[int, IPv4Address], str]:
+def complete() -> Elements:
+    """Only a table of IPv6 with this is whole; that of IPv4 is there before its namespace has a name."""
+    return label(VRF_LABEL, IPv6Address(0), "complete")
+
+
+def read_labels(elements: Elements) -> dict[tuple[int, Address], str]:
     """(kind, address) -> name."""
-    pieces: dict[tuple[int, IPv4Address], dict[int, bytes]] = {}
+    pieces: dict[tuple[int, Address], dict[int, bytes]] = {}
     for place, value in elements.items():
         if place.set == "label":
-            kind, number = number_of(place.key[:4]), number_of(place.key[8:])
-            pieces.setdefault((kind, IPv4Address(place.key[4:8])), {})[number] = value.comment
+            kind, number = number_of(place.key[:4]), number_of(place.key[-4:])
+            pieces.setdefault((kind, ip_address(place.key[4:-4])), {})[number] = value.comment
     return {
         key: b"".join(parts[number] for number in sorted(parts)).decode(errors="replace")
         for key, parts in pieces.items()
     }
 
 
-def read_vips(elements: Elements, labels: Mapping[tuple[int, IPv4Address], str]) -> dict[IPv4Address, VipTable]:
+def read_vips(elements: Elements, labels: Mapping[tuple[int, Address], str]) -> dict[Address, VipTable]:
     """VIP -> what the table has of it."""
     found = {
         vip: VipTable(labels.get((VIP_LABEL, vip), ""))
-        for vip in (IPv4Address(place.key) for place in elements if place.set == "vip")
+        for vip in (ip_address(place.key) for place in elements if place.set == "vip")
     }
     for place, value in elements.items():
         kind, _, protocol = place.set.partition("_")
         if protocol not in PROTOCOLS:
             continue
-        table = found.get(IPv4Address(place.key[:4]))
+        length = LENGTHS[place.family]
+        table = found.get(ip_address(place.key[:length]))
         if table is None:
             continue
-        service: Service = (protocol, _PORT.unpack_from(place.key, 4)[0])
+        service: Service = (protocol, _PORT.unpack_from(place.key, length)[0])
         if kind == "service":
-            table.surrogates[service] = IPv4Address(value.data)
+            table.surrogates[service] = ip_address(value.data)
         elif kind == "target":
             table.targets[service] = number_of(value.data)
         elif kind == "exception":
-            table.exceptions[service, IPv4Address(place.key[8:12])] = number_of(value.data)
+            table.exceptions[service, ip_address(place.key[-length:])] = number_of(value.data)
     return found
 
 
-def read_endpoints(elements: Elements) -> dict[IPv4Address, dict[int, int]]:
+def read_endpoints(elements: Elements) -> dict[Address, dict[int, int]]:
     """Pod -> port -> id of the endpoint."""
-    found: dict[IPv4Address, dict[int, int]] = {}
+    found: dict[Address, dict[int, int]] = {}
     for place, value in elements.items():
         if place.set == "endpoint":
-            pod, port = IPv4Address(place.key[:4]), number_of(place.key[4:])
+            pod, port = ip_address(place.key[:-4]), number_of(place.key[-4:])
             found.setdefault(pod, {})[port] = number_of(value.data)
     return found
 
@@ -160,20 +170,20 @@ def number_of(mark: bytes) -> int:
     return int(_MARK.unpack(mark)[0])
 
 
-def of_other_pods(table: Elements, pods: Container[IPv4Address]) -> Elements:
+def of_other_pods(table: Elements, pods: Container[Address]) -> Elements:
     """What the table has of the pods that are not among these."""
     gone: set[bytes] = set()  # ids of endpoints
     found: Elements = {}
     for place, value in table.items():
         match place.set:
             case "endpoint_address":
-                other = IPv4Address(value.data) not in pods
+                other = ip_address(value.data) not in pods
                 if other:
                     gone.add(place.key)
             case "endpoint" | "self":
-                other = IPv4Address(place.key[:4]) not in pods
+                other = ip_address(place.key[: LENGTHS[place.family]]) not in pods
             case "label":
-                other = place.key[:4] == mark(INTERFACE_LABEL) and IPv4Address(place.key[4:8]) not in pods
+                other = place.key[:4] == mark(INTERFACE_LABEL) and ip_address(place.key[4:-4]) not in pods
             case _:
                 other = False
         if other:
@@ -182,5 +192,5 @@ def of_other_pods(table: Elements, pods: Container[IPv4Address]) -> Elements:
     return found
 
 
-def _service_key(vip: IPv4Address, port: int) -> bytes:
+def _service_key(vip: Address, port: int) -> bytes:
     return vip.packed + _PORT.pack(port)

@@ -5,9 +5,9 @@ flows stick without it (`rules.py`). The gateway of every next hop is the member
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 
 from vrouter.backends.netns.netlink import (
     NLM_F_CREATE,
@@ -17,10 +17,14 @@ from vrouter.backends.netns.netlink import (
     attribute,
     attributes,
 )
+from vrouter.backends.netns.numbers import LIMIT
+from vrouter.state import Address, Family
 
 RTM_NEWROUTE, RTM_GETROUTE = 24, 26
 RTM_NEWNEXTHOP, RTM_DELNEXTHOP, RTM_GETNEXTHOP = 104, 105, 106
-AF_INET = 2
+AF_UNSPEC = 0
+AF: Mapping[Family, int] = {4: 2, 6: 10}  # AF_INET, AF_INET6
+BITS: Mapping[Family, int] = {4: 32, 6: 128}
 RTNH_F_ONLINK = 4
 # ours, among those of /etc/iproute2/rt_protos not given away: RTPROT_STATIC would be anybody's
 RTPROT_VAPORTRAIL = 86
@@ -33,6 +37,7 @@ _RTMSG = struct.Struct("=BBBBBBBBI")  # family, dst_len, src_len, tos, table, pr
 _MEMBER = struct.Struct("=IBBH")  # id, weight - 1, its high byte (Linux 6.12), reserved
 _U32 = struct.Struct("=I")
 
+_SINK = LIMIT  # the id of a next hop, beyond those of `Numbers`
 MAX_WEIGHT = 256  # what every kernel takes
 
 Members = tuple[tuple[int, int], ...]
@@ -45,20 +50,20 @@ class Hop:
 
     id: int
     link: int
-    gateway: IPv4Address
+    gateway: Address
 
 
 @dataclass(frozen=True, slots=True)
 class Fib:
-    """What a namespace has of ours. groups: id -> members. routes: address of a /32 -> id of its group."""
+    """What a namespace has of ours. groups: id -> members. routes: address of a VIP or surrogate -> id of its group."""
 
     hops: dict[int, Hop]
     groups: dict[int, Members]
-    routes: dict[IPv4Address, int]
+    routes: dict[Address, int]
 
 
 def put_hop(hop: Hop) -> Message:
-    body = _NHMSG.pack(AF_INET, 0, RTPROT_VAPORTRAIL, 0, RTNH_F_ONLINK)
+    body = _NHMSG.pack(AF[hop.gateway.version], 0, RTPROT_VAPORTRAIL, 0, RTNH_F_ONLINK)
     body += attribute(NHA_ID, _U32.pack(hop.id)) + attribute(NHA_OIF, _U32.pack(hop.link))
     return Message(RTM_NEWNEXTHOP, NLM_F_CREATE | NLM_F_REPLACE, body + attribute(NHA_GATEWAY, hop.gateway.packed))
 
@@ -75,28 +80,37 @@ def delete_nexthop(number: int) -> Message:
     return Message(RTM_DELNEXTHOP, 0, _NHMSG.pack(0, 0, 0, 0, 0) + attribute(NHA_ID, _U32.pack(number)))
 
 
-def put_route(address: IPv4Address, group: int) -> Message:
-    body = _route(32, RT_SCOPE_UNIVERSE) + attribute(RTA_DST, address.packed) + attribute(RTA_NH_ID, _U32.pack(group))
+def put_route(address: Address, group: int) -> Message:
+    body = _to(address, RT_SCOPE_UNIVERSE) + attribute(RTA_NH_ID, _U32.pack(group))
     return Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body)
 
 
-def put_link_route(address: IPv4Address, link: int) -> Message:
-    """`address/32 dev link`."""
-    body = _route(32, RT_SCOPE_LINK) + attribute(RTA_DST, address.packed) + attribute(RTA_OIF, _U32.pack(link))
+def put_link_route(address: Address, link: int) -> Message:
+    """`address dev link`."""
+    body = _to(address, RT_SCOPE_LINK) + attribute(RTA_OIF, _U32.pack(link))
     return Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body)
 
 
-def put_default_route(gateway: IPv4Address, link: int, metric: int) -> Message:
+def put_default_route(gateway: Address, link: int, metric: int) -> Message:
     """`default via gateway dev link onlink metric N`."""
-    body = _route(0, RT_SCOPE_UNIVERSE, RTNH_F_ONLINK) + attribute(RTA_GATEWAY, gateway.packed)
+    body = _route(gateway.version, 0, RT_SCOPE_UNIVERSE, RTNH_F_ONLINK) + attribute(RTA_GATEWAY, gateway.packed)
     body += attribute(RTA_OIF, _U32.pack(link)) + attribute(RTA_PRIORITY, _U32.pack(metric))
     return Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body)
 
 
-def put_sink(link: int) -> Message:
-    """`default dev link`: where what has no other way is refused."""
-    body = _route(0, RT_SCOPE_LINK) + attribute(RTA_OIF, _U32.pack(link))
-    return Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body)
+def put_sink(family: Family, link: int) -> list[Message]:
+    """`default dev link`: where what has no other way is refused. IPv6 makes a route over the loopback an unreachable
+    one, but not if a next hop leads there."""
+    if family == 4:
+        body = _route(family, 0, RT_SCOPE_LINK) + attribute(RTA_OIF, _U32.pack(link))
+        return [Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body)]
+    number = attribute(NHA_ID, _U32.pack(_SINK))
+    hop = _NHMSG.pack(AF[family], 0, RTPROT_VAPORTRAIL, 0, 0) + number + attribute(NHA_OIF, _U32.pack(link))
+    body = _route(family, 0, RT_SCOPE_UNIVERSE) + attribute(RTA_NH_ID, _U32.pack(_SINK))
+    return [
+        Message(RTM_NEWNEXTHOP, NLM_F_CREATE | NLM_F_REPLACE, hop),
+        Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body),
+    ]
 
 
 def read(socket: Socket) -> Fib:
@@ -111,31 +125,34 @@ def read(socket: Socket) -> Fib:
         if NHA_GROUP in found:
             groups[number] = tuple((hop, low + 1) for hop, low, _, _ in _MEMBER.iter_unpack(found[NHA_GROUP]))
         elif NHA_GATEWAY in found and NHA_OIF in found:
-            hops[number] = Hop(number, _U32.unpack(found[NHA_OIF])[0], IPv4Address(found[NHA_GATEWAY]))
-    routes: dict[IPv4Address, int] = {}
+            hops[number] = Hop(number, _U32.unpack(found[NHA_OIF])[0], ip_address(found[NHA_GATEWAY]))
+    routes: dict[Address, int] = {}
     for found in _routes(socket):
         if RTA_NH_ID in found and RTA_DST in found:
-            routes[IPv4Address(found[RTA_DST])] = _U32.unpack(found[RTA_NH_ID])[0]
+            routes[ip_address(found[RTA_DST])] = _U32.unpack(found[RTA_NH_ID])[0]
     return Fib(hops, groups, routes)
 
 
-def read_link_routes(socket: Socket) -> set[tuple[IPv4Address, int]]:
+def read_link_routes(socket: Socket) -> set[tuple[Address, int]]:
     """(address, interface's index) of what `put_link_route` made."""
     return {
-        (IPv4Address(found[RTA_DST]), _U32.unpack(found[RTA_OIF])[0])
+        (ip_address(found[RTA_DST]), _U32.unpack(found[RTA_OIF])[0])
         for found in _routes(socket)
         if RTA_DST in found and RTA_OIF in found and RTA_NH_ID not in found and RTA_GATEWAY not in found
     }
 
 
-def _routes(socket: Socket) -> Sequence[dict[int, bytes]]:
-    dumped = socket.dump(Message(RTM_GETROUTE, 0, _RTMSG.pack(AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)))
-    return [
-        dict(attributes(body, _RTMSG.size))
-        for body in dumped
-        if body[1] == 32 and body[4] == RT_TABLE_MAIN and body[5] == RTPROT_VAPORTRAIL
-    ]
+def _routes(socket: Socket) -> Iterator[dict[int, bytes]]:
+    """Those of ours to a single address."""
+    for body in socket.dump(Message(RTM_GETROUTE, 0, _RTMSG.pack(AF_UNSPEC, 0, 0, 0, 0, 0, 0, 0, 0))):
+        if body[1] in BITS.values() and body[4] == RT_TABLE_MAIN and body[5] == RTPROT_VAPORTRAIL:
+            yield dict(attributes(body, _RTMSG.size))
 
 
-def _route(length: int, scope: int, flags: int = 0) -> bytes:
-    return _RTMSG.pack(AF_INET, length, 0, 0, RT_TABLE_MAIN, RTPROT_VAPORTRAIL, scope, RTN_UNICAST, flags)
+def _to(address: Address, scope: int) -> bytes:
+    """The header of a route to that address alone, and the address."""
+    return _route(address.version, BITS[address.version], scope) + attribute(RTA_DST, address.packed)
+
+
+def _route(family: Family, length: int, scope: int, flags: int = 0) -> bytes:
+    return _RTMSG.pack(AF[family], length, 0, 0, RT_TABLE_MAIN, RTPROT_VAPORTRAIL, scope, RTN_UNICAST, flags)

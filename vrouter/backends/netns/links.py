@@ -3,9 +3,9 @@
 import errno
 import struct
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 
-from vrouter.backends.netns.fib import AF_INET
+from vrouter.backends.netns.fib import AF, AF_UNSPEC, BITS
 from vrouter.backends.netns.netlink import (
     NLM_F_CREATE,
     NLM_F_EXCL,
@@ -17,6 +17,7 @@ from vrouter.backends.netns.netlink import (
     attributes,
     nested,
 )
+from vrouter.state import Address
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_GETADDR = 20, 22
@@ -24,7 +25,8 @@ RTM_NEWNEIGH, RTM_GETNEIGH = 28, 30
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_STATS64, IFLA_NET_NS_FD = 1, 3, 18, 20, 23, 28
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
 IFLA_OPERSTATE, IF_OPER_UP = 16, 6
-IFA_ADDRESS, IFA_LOCAL = 1, 2
+IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS = 1, 2, 8
+IFA_F_NODAD, IFA_F_NOPREFIXROUTE = 0x2, 0x200
 NDA_DST, NDA_LLADDR = 1, 2
 IFF_UP, IFF_LOWER_UP = 0x1, 0x1_0000
 NUD_PERMANENT = 0x80
@@ -75,13 +77,17 @@ def delete(index: int) -> Message:
     return Message(RTM_DELLINK, 0, _IFINFO.pack(0, 0, 0, index, 0, 0))
 
 
-def put_address(index: int, address: IPv4Address) -> Message:
-    body = _IFADDR.pack(AF_INET, 32, 0, 0, index) + attribute(IFA_LOCAL, address.packed)
+def put_address(index: int, address: Address) -> Message:
+    """One of its own network. Nobody else can have it, so nobody is asked: it is of use at once."""
+    family = address.version
+    body = _IFADDR.pack(AF[family], BITS[family], 0, 0, index) + attribute(IFA_LOCAL, address.packed)
+    if family == 6:
+        body += attribute(IFA_FLAGS, struct.pack("=I", IFA_F_NODAD | IFA_F_NOPREFIXROUTE))
     return Message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, body + attribute(IFA_ADDRESS, address.packed))
 
 
-def put_neighbour(index: int, address: IPv4Address, mac: str) -> Message:
-    body = _NDMSG.pack(AF_INET, 0, 0, index, NUD_PERMANENT, 0, 0) + attribute(NDA_DST, address.packed)
+def put_neighbour(index: int, address: Address, mac: str) -> Message:
+    body = _NDMSG.pack(AF[address.version], 0, 0, index, NUD_PERMANENT, 0, 0) + attribute(NDA_DST, address.packed)
     return Message(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, body + attribute(NDA_LLADDR, mac_bytes(mac)))
 
 
@@ -126,24 +132,25 @@ def is_operational(socket: Socket, index: int) -> bool:
     return dict(attributes(answer, _IFINFO.size)).get(IFLA_OPERSTATE) == bytes((IF_OPER_UP,))
 
 
-def read_addresses(socket: Socket) -> set[tuple[int, IPv4Address]]:
+def read_addresses(socket: Socket) -> set[tuple[int, Address]]:
     """(link's index, its address)."""
     found = set()
-    for body in socket.dump(Message(RTM_GETADDR, 0, _IFADDR.pack(AF_INET, 0, 0, 0, 0))):
+    for body in socket.dump(Message(RTM_GETADDR, 0, _IFADDR.pack(AF_UNSPEC, 0, 0, 0, 0))):
         values = dict(attributes(body, _IFADDR.size))
-        if IFA_LOCAL in values:
-            found.add((int(_IFADDR.unpack_from(body)[4]), IPv4Address(values[IFA_LOCAL])))
+        address = values.get(IFA_LOCAL) or values.get(IFA_ADDRESS)
+        if address is not None:
+            found.add((int(_IFADDR.unpack_from(body)[4]), ip_address(address)))
     return found
 
 
-def read_neighbours(socket: Socket) -> dict[tuple[int, IPv4Address], str]:
+def read_neighbours(socket: Socket) -> dict[tuple[int, Address], str]:
     """(link's index, address) -> MAC, of those that are permanent."""
     found = {}
-    for body in socket.dump(Message(RTM_GETNEIGH, 0, _NDMSG.pack(AF_INET, 0, 0, 0, 0, 0, 0))):
+    for body in socket.dump(Message(RTM_GETNEIGH, 0, _NDMSG.pack(AF_UNSPEC, 0, 0, 0, 0, 0, 0))):
         _, _, _, index, state, _, _ = _NDMSG.unpack_from(body)
         values = dict(attributes(body, _NDMSG.size))
         if state & NUD_PERMANENT and NDA_DST in values and NDA_LLADDR in values:
-            found[index, IPv4Address(values[NDA_DST])] = values[NDA_LLADDR].hex(":")
+            found[index, ip_address(values[NDA_DST])] = values[NDA_LLADDR].hex(":")
     return found
 
 

@@ -65,15 +65,18 @@ class Entry:
 
 def replace(socket: Socket, remove: Iterable[Place], add: Elements) -> None:
     """In one transaction. Raises NetlinkError: ENOENT or EEXIST if the table is not as it was thought to be."""
+    transact(socket, changes(remove, add))
+
+
+def changes(remove: Iterable[Place], add: Elements) -> list[Message]:
     messages = [
         _change(NFT_MSG_DELSETELEM, 0, where, [_element(place, Value()) for place in part])
         for where, part in _parts(remove)
     ]
-    messages += [
+    return messages + [
         _change(NFT_MSG_NEWSETELEM, NLM_F_CREATE, where, [_element(place, add[place]) for place in part])
         for where, part in _parts(add)
     ]
-    transact(socket, messages)
 
 
 def transact(socket: Socket, messages: Sequence[Message]) -> None:

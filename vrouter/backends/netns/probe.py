@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from vrouter import namespace
-from vrouter.backends.netns import counting, fib, links, rules, wide
+from vrouter.backends.netns import counting, elements, fib, links, rules, wide
 from vrouter.backends.netns.fib import MAX_WEIGHT, Hop
 from vrouter.backends.netns.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkError, Socket
 from vrouter.backends.protocol import BackendError
@@ -25,8 +25,20 @@ SYSCTLS = {
     "ipv4/conf/all/send_redirects": "0",
     "ipv4/conf/default/send_redirects": "0",
     "ipv4/icmp_ratelimit": "0",  # a refusal must come at once, also the tenth in a second
-    "ipv6/conf/all/disable_ipv6": "1",
+    "ipv6/conf/all/disable_ipv6": "1",  # `SYSCTLS_OF_IPV6` begin where an address needs them
     "ipv6/conf/default/disable_ipv6": "1",
+}
+SYSCTLS_OF_IPV6 = {
+    "ipv6/conf/lo/disable_ipv6": "0",
+    "ipv6/conf/all/forwarding": "1",
+    "ipv6/conf/default/forwarding": "1",
+    # a link has the addresses it is given, and says nothing by itself
+    "ipv6/conf/default/addr_gen_mode": "1",
+    "ipv6/conf/default/accept_ra": "0",
+    "ipv6/conf/default/autoconf": "0",
+    "ipv6/conf/default/accept_dad": "0",
+    "ipv6/fib_multipath_hash_policy": "1",
+    "ipv6/icmp/ratelimit": "0",
 }
 SEED = "ipv4/fib_multipath_hash_seed"  # Linux 6.11
 OPTIONAL = {
@@ -63,16 +75,43 @@ def configure() -> list[str]:
                 left_out.add(f"sysctl net.{_dotted(name)} cannot be set: {OPTIONAL[name]}")
     route = Socket(NETLINK_ROUTE, None)
     try:
-        route.send([links.set_up(links.LOOPBACK), fib.put_sink(links.LOOPBACK)])
+        route.send([links.set_up(links.LOOPBACK), *fib.put_sink(4, links.LOOPBACK)])
     finally:
         route.close()
     load_table(4)
     return sorted(left_out)
 
 
+def begin_ipv6() -> None:
+    """What IPv6 needs in the namespace of the calling thread, which is a VRF's already. Raises BackendError."""
+    for name, value in SYSCTLS_OF_IPV6.items():
+        try:
+            (Path("/proc/sys/net") / name).write_text(value)
+        except OSError as error:
+            raise BackendError(f"IPv6: sysctl net.{_dotted(name)} cannot be set: {error.strerror}") from error
+    route = Socket(NETLINK_ROUTE, None)
+    try:
+        route.send(fib.put_sink(6, links.LOOPBACK))
+    except NetlinkError as error:
+        raise BackendError(f"IPv6: the kernel refuses the route to nowhere: {error.strerror}") from error
+    finally:
+        route.close()
+    load_table(6)
+
+
+def enable_ipv6(link: str) -> None:
+    """On the link of that name in the namespace of the calling thread. Raises BackendError."""
+    try:
+        (Path("/proc/sys/net/ipv6/conf") / link / "disable_ipv6").write_text("0")
+    except OSError as error:
+        raise BackendError(f"IPv6 cannot be enabled on {link}: {error.strerror}") from error
+
+
 def load_table(family: Family) -> None:
     """In the namespace of the calling thread. Raises BackendError (permanent)."""
-    text = rules.text(family) if family == 4 else wide.narrowed(rules.text(family))
+    text = rules.text(family)
+    if family == 6:  # one may be there that is not whole
+        text = f"table ip6 {rules.TABLE}\ndelete table ip6 {rules.TABLE}\n{wide.narrowed(text)}"
     loaded = subprocess.run([nft(), "-f", "-"], input=text, text=True, capture_output=True, check=False)
     if loaded.returncode != 0:
         reason = loaded.stderr.strip().partition("\n")[0]
@@ -81,7 +120,7 @@ def load_table(family: Family) -> None:
     try:
         counting.complete(socket, family)
         if family == 6:
-            wide.complete(socket)
+            wide.complete(socket, elements.complete())
     except NetlinkError as error:
         text = f"The kernel does not take the rules of IPv{family} as they are needed: {error.strerror}"
         raise BackendError(text, permanent=True) from error
@@ -124,6 +163,10 @@ def _try() -> list[str]:
     finally:
         route.close()
         os.close(here)
+    try:
+        begin_ipv6()
+    except BackendError as error:
+        found.append(str(error))
     return found
 
 

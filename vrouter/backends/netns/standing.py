@@ -1,8 +1,8 @@
 """What stands in a VRF's namespace, read from the kernel and from nothing else."""
 
 import errno
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address
 
 from vrouter.backends.netns import elements, fib, links, nftables
 from vrouter.backends.netns.elements import POD, VipTable
@@ -10,30 +10,32 @@ from vrouter.backends.netns.fib import Fib
 from vrouter.backends.netns.netlink import NetlinkError, Socket
 from vrouter.backends.netns.nftables import Elements
 from vrouter.backends.protocol import BackendError
-from vrouter.state import Interface, Listener, Member, Vip, Vrf
+from vrouter.state import FAMILIES, Address, Family, HostAddress, Interface, Listener, Member, Vip, Vrf
 
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """An interface that stands whole: its link's index and name, and its next hop's id."""
+    """An interface that stands whole: its link's index and name, and the ids of its next hops."""
 
     unit: Interface
     link: int
     device: str
-    hop: int
+    hops: Mapping[Family, int]
 
 
 @dataclass(slots=True)
 class Standing:
     """What stands.
 
-    endpoints: pod -> port -> id. partial: uuid -> (link's index, workload) of an interface that is not whole.
-    orphans: what the table has of pods that no whole interface has. strays: groups that lead to no VIP's members.
+    families: those that have a table. endpoints: pod -> port -> id. partial: uuid -> (link's index, workload) of an
+    interface that is not whole. orphans: what the tables have of pods that no whole interface has. strays: groups that
+    lead to no VIP's members.
     """
 
+    families: set[Family]
     fib: Fib
-    vips: dict[IPv4Address, VipTable]
-    endpoints: dict[IPv4Address, dict[int, int]]
+    vips: dict[Address, VipTable]
+    endpoints: dict[Address, dict[int, int]]
     attachments: dict[str, Attachment] = field(default_factory=dict)
     partial: dict[str, tuple[int, str]] = field(default_factory=dict)
     orphans: Elements = field(default_factory=dict)
@@ -43,17 +45,19 @@ class Standing:
 def read(index: int, route: Socket, nft: Socket) -> tuple[Vrf, Standing]:
     """What stands in the namespace of the sockets, that of VRF `index`. Raises BackendError."""
     try:
-        table: Elements = {}
-        for name in elements.STATIC_SETS:
-            table |= nftables.read(nft, 4, name)
+        table = _read_table(nft, 4)
+        families: set[Family] = {4}
+        if wide := _read_whole_table(nft, 6):
+            table |= wide
+            families.add(6)
         labels = elements.read_labels(table)
-        found = Standing(fib.read(route), elements.read_vips(table, labels), elements.read_endpoints(table))
+        found = Standing(families, fib.read(route), elements.read_vips(table, labels), elements.read_endpoints(table))
         _read_interfaces(found, index, route, table, labels)
     except NetlinkError as error:
         if error.errno == errno.ENOENT:
             raise BackendError(f"The namespace of VRF {index} has lost its nft table") from error
         raise BackendError(f"The namespace of VRF {index} cannot be read: {error.strerror}") from error
-    pods = {attachment.unit.address for attachment in found.attachments.values()}
+    pods = {one.address for attachment in found.attachments.values() for one in attachment.unit.addresses}
     found.orphans = elements.of_other_pods(table, pods)
     found.endpoints = {pod: ports for pod, ports in found.endpoints.items() if pod in pods}
     vips = set(found.vips)
@@ -63,11 +67,29 @@ def read(index: int, route: Socket, nft: Socket) -> tuple[Vrf, Standing]:
     return Vrf(index, labels.get((elements.VRF_LABEL, elements.NOWHERE), "")), found
 
 
-def vip_unit(found: Standing, vrf: int, address: IPv4Address) -> Vip:
+def _read_table(nft: Socket, family: Family) -> Elements:
+    table: Elements = {}
+    for name in elements.STATIC_SETS:
+        table |= nftables.read(nft, family, name)
+    return table
+
+
+def _read_whole_table(nft: Socket, family: Family) -> Elements | None:
+    """None without one, or if whoever made it died before it was done."""
+    try:
+        table = _read_table(nft, family)
+    except NetlinkError as error:
+        if error.errno == errno.ENOENT:
+            return None
+        raise
+    return table if elements.complete().keys() <= table.keys() else None
+
+
+def vip_unit(found: Standing, vrf: int, address: Address) -> Vip:
     """The VIP as it stands: its members are those of the groups. It has no name, as nobody can want it, if its own
     group is not that of all its listeners' members."""
     table = found.vips[address]
-    uuids = {attachment.hop: uuid for uuid, attachment in found.attachments.items()}
+    uuids = {hop: uuid for uuid, attachment in found.attachments.items() for hop in attachment.hops.values()}
     listeners = []
     for service in sorted(table.surrogates):
         group = found.fib.routes.get(table.surrogates[service] if table.split else address)
@@ -85,25 +107,36 @@ def vip_unit(found: Standing, vrf: int, address: IPv4Address) -> Vip:
 
 
 def _read_interfaces(
-    found: Standing, index: int, route: Socket, table: Elements, labels: dict[tuple[int, IPv4Address], str]
+    found: Standing, index: int, route: Socket, table: Elements, labels: dict[tuple[int, Address], str]
 ) -> None:
-    addresses = dict(links.read_addresses(route))
+    addresses = {(link, address.version): address for link, address in links.read_addresses(route)}
     neighbours = links.read_neighbours(route)
     routes = fib.read_link_routes(route)
-    hops = {hop.link: hop for hop in found.fib.hops.values()}
+    hops = {(hop.link, hop.gateway.version): hop for hop in found.fib.hops.values()}
     for link in links.read(route):
         uuid, _, workload = link.alias.partition(" ")
         if not link.name.startswith("tap") or not workload:
             continue
         found.partial[uuid] = (link.index, workload)
-        hop, gateway = hops.get(link.index), addresses.get(link.index)
-        if hop is None or gateway is None or not link.carrier or (hop.gateway, link.index) not in routes:
-            continue
-        mac = neighbours.get((link.index, hop.gateway))
-        known = elements.self_element(hop.gateway).keys() <= table.keys()
-        if mac is None or not known or POD not in found.endpoints.get(hop.gateway, {}):
-            continue
-        name = labels.get((elements.INTERFACE_LABEL, hop.gateway), "")
-        unit = Interface(uuid, name, index, workload, hop.gateway, mac, gateway)
-        found.attachments[uuid] = Attachment(unit, link.index, link.name, hop.id)
-        del found.partial[uuid]
+        legs: list[HostAddress] = []
+        macs: set[str | None] = set()
+        for family in FAMILIES:
+            hop, gateway = hops.get((link.index, family)), addresses.get((link.index, family))
+            if hop is None and gateway is None:
+                continue
+            if hop is None or gateway is None or (hop.gateway, link.index) not in routes:
+                break
+            known = elements.self_element(hop.gateway).keys() <= table.keys()
+            if not known or POD not in found.endpoints.get(hop.gateway, {}):
+                break
+            macs.add(neighbours.get((link.index, hop.gateway)))
+            legs.append(HostAddress(hop.gateway, gateway))
+        else:
+            mac = macs.pop() if len(macs) == 1 else None
+            if mac is None or not link.carrier:
+                continue
+            name = labels.get((elements.INTERFACE_LABEL, legs[0].address), "")
+            unit = Interface(uuid, name, index, workload, mac, tuple(legs))
+            ids = {leg.address.version: hops[link.index, leg.address.version].id for leg in legs}
+            found.attachments[uuid] = Attachment(unit, link.index, link.name, ids)
+            del found.partial[uuid]

@@ -13,10 +13,9 @@ import secrets
 import time
 from collections.abc import Iterable
 from hashlib import blake2b
-from ipaddress import IPv4Address
 
 from vrouter import namespace
-from vrouter.backends.netns import elements, fib, links, nftables, standing
+from vrouter.backends.netns import elements, fib, links, nftables, probe, standing
 from vrouter.backends.netns.elements import NOWHERE, POD, SURROGATES, Service, VipTable
 from vrouter.backends.netns.fib import Hop, Members
 from vrouter.backends.netns.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Message, NetlinkError, Socket
@@ -24,7 +23,7 @@ from vrouter.backends.netns.nftables import Elements
 from vrouter.backends.netns.numbers import LIMIT, Numbers
 from vrouter.backends.netns.standing import Attachment
 from vrouter.backends.protocol import BackendError
-from vrouter.state import Interface, Listener, Member, Vip, Vrf
+from vrouter.state import Address, Family, Interface, Listener, Member, Vip, Vrf
 
 CARRIER_PATIENCE = 2.0  # seconds; the kernel acts on a carrier within one
 
@@ -41,8 +40,8 @@ class VrfNamespace:
         self._route = Socket(NETLINK_ROUTE, network)
         self._nft = Socket(NETLINK_NETFILTER, network)
         self._stale = False
-        self._wanted: dict[IPv4Address, Vip] = {}  # VIP -> what was put last
-        self._vips_of: dict[str, set[IPv4Address]] = {}  # interface uuid -> VIPs of which it should be a member
+        self._wanted: dict[Address, Vip] = {}  # VIP -> what was put last
+        self._vips_of: dict[str, set[Address]] = {}  # interface uuid -> VIPs of which it should be a member
         self.unit, self.standing = standing.read(index, self._route, self._nft)
         self._surrogates = self._standing_surrogates()
         self._endpoints = Numbers(self._endpoint_ids(), secrets.randbelow(LIMIT))  # flows remember endpoints
@@ -84,7 +83,7 @@ class VrfNamespace:
     def remnants(self) -> list[Interface]:
         """Of each interface that is not whole: whose it is, and where."""
         partial = self.standing.partial.items()
-        return [Interface(uuid, "", self.index, workload, NOWHERE, "", NOWHERE) for uuid, (_, workload) in partial]
+        return [Interface(uuid, "", self.index, workload, "", ()) for uuid, (_, workload) in partial]
 
     @property
     def is_clean(self) -> bool:
@@ -113,12 +112,13 @@ class VrfNamespace:
             return
         if before is not None and _but_name(before.unit) == _but_name(unit):
             self._change(_interface_label(before.unit), _interface_label(unit))
-            self.standing.attachments[unit.uuid] = Attachment(unit, before.link, before.device, before.hop)
+            self.standing.attachments[unit.uuid] = Attachment(unit, before.link, before.device, before.hops)
             return
-        if unit.address in self.standing.vips:
-            raise BackendError(f"Address {unit.address} of {unit.name} is a VIP in this VRF")
-        for other in list(self.standing.attachments.values()):
-            if other.unit.address == unit.address:
+        for one in unit.addresses:
+            if one.address in self.standing.vips:
+                raise BackendError(f"Address {one.address} of {unit.name} is a VIP in this VRF")
+            self._serve(one.address.version)
+            for other in self._with_address(one.address):
                 self.detach(other.unit.uuid)
         self.detach(unit.uuid)
         self._plug(unit)
@@ -136,13 +136,13 @@ class VrfNamespace:
             self._send([links.delete(link)])
             self.refresh()
             return workload
-        address = before.unit.address
-        gone: Elements = {**elements.self_element(address), **_interface_label(before.unit)}
-        self._change({**gone, **self._endpoint_elements(address)}, {})
-        self._endpoints.give_back(self.standing.endpoints.pop(address, {}).values())
+        self._change(self._interface_elements(before.unit), {})
+        for one in before.unit.addresses:
+            self._endpoints.give_back(self.standing.endpoints.pop(one.address, {}).values())
         self._send([links.delete(before.link)])
         del self.standing.attachments[uuid]
-        self._forget_hop(before.hop)
+        for hop in before.hops.values():
+            self._forget_hop(hop)
         return before.unit.workload
 
     def detach_all(self, workload: str) -> None:
@@ -185,34 +185,36 @@ class VrfNamespace:
         inner, outer = links.find(workload, f"eth{number}"), links.find(self._route, device)
         if inner is None or outer is None:
             raise BackendError(f"The link of {unit.name} vanished while it was made")
+        if unit.address_of(6) is not None:
+            namespace.inside(self.network, lambda: probe.enable_ipv6(device))
+            namespace.inside(unit.workload, lambda: probe.enable_ipv6(f"eth{number}"))
         # the inner end first: without a carrier the outer one takes no next hop
-        workload.send(
-            [
-                links.set_up(links.LOOPBACK),
-                links.set_up(inner),
-                links.put_address(inner, unit.address),
-                fib.put_default_route(unit.gateway, inner, metric=number),
-            ]
-        )
+        messages = [links.set_up(links.LOOPBACK), links.set_up(inner)]
+        for one in unit.addresses:
+            messages.append(links.put_address(inner, one.address))
+            # to IPv6, a metric of 0 is one of 1024
+            messages.append(fib.put_default_route(one.gateway, inner, metric=number + one.address.version // 6))
+        workload.send(messages)
         return inner, outer, device
 
     def _route_to(self, unit: Interface, link: int, device: str) -> None:
-        self.standing.endpoints[unit.address] = {POD: self._endpoints.take()}
-        fresh = {**elements.self_element(unit.address), **_interface_label(unit)}
-        self._change(self.standing.orphans, fresh | self._endpoint_elements(unit.address))
+        for one in unit.addresses:
+            self.standing.endpoints[one.address] = {POD: self._endpoints.take()}
+        self._change(self.standing.orphans, self._interface_elements(unit))
         self.standing.orphans = {}
-        hop = Hop(self._nexthops.take(), link, unit.address)
-        self._send(
-            [
-                links.set_up(link),
-                links.put_address(link, unit.gateway),
-                fib.put_link_route(unit.address, link),
-                links.put_neighbour(link, unit.address, unit.mac),
-                fib.put_hop(hop),
+        hops = {one.address.version: Hop(self._nexthops.take(), link, one.address) for one in unit.addresses}
+        messages = [links.set_up(link)]
+        for one in unit.addresses:
+            messages += [
+                links.put_address(link, one.gateway),
+                fib.put_link_route(one.address, link),
+                links.put_neighbour(link, one.address, unit.mac),
+                fib.put_hop(hops[one.address.version]),
             ]
-        )
-        self.standing.fib.hops[hop.id] = hop
-        self.standing.attachments[unit.uuid] = Attachment(unit, link, device, hop.id)
+        self._send(messages)
+        self.standing.fib.hops.update({hop.id: hop for hop in hops.values()})
+        ids = {family: hop.id for family, hop in hops.items()}
+        self.standing.attachments[unit.uuid] = Attachment(unit, link, device, ids)
 
     def _device(self, uuid: str) -> str:
         """As Contrail names it; if another interface has that name, one that is as long."""
@@ -226,25 +228,26 @@ class VrfNamespace:
     def put_vip(self, unit: Vip) -> list[str]:
         """Make the VIP stand with the members whose interfaces do. Returns the uuids of the others."""
         self._refresh_if_stale()
-        for attachment in self.standing.attachments.values():
-            if attachment.unit.address == unit.address:
-                raise BackendError(f"VIP {unit.address} is the address of {attachment.unit.name} in this VRF")
+        for attachment in self._with_address(unit.address):
+            raise BackendError(f"VIP {unit.address} is the address of {attachment.unit.name} in this VRF")
+        family = unit.address.version
+        self._serve(family)
         self._want(unit.address, unit)
         before = self.standing.vips.get(unit.address)
         missing: set[str] = set()
         table = VipTable(unit.name)
-        groups: dict[IPv4Address, dict[int, int]] = {unit.address: {}}  # address -> hop -> weight
+        groups: dict[Address, dict[int, int]] = {unit.address: {}}  # address -> hop -> weight
         for listener in unit.listeners:
             service = (listener.protocol, listener.port)
-            chosen = self._choose(listener, missing)
+            chosen = self._choose(listener, family, missing)
             surrogate = before.surrogates.get(service) if before else None
             table.surrogates[service] = surrogate or self._surrogate(unit.address, service)
-            ports = {attachment.unit.address: member.port for attachment, member in chosen}
+            ports = {hop.gateway: member.port for hop, member in chosen}
             target, others = elements.choose_ports(ports, before.targets.get(service) if before else None)
             if target is not None:
                 table.targets[service] = target
             table.exceptions.update({(service, pod): port for pod, port in others.items()})
-            weights = {attachment.hop: member.weight for attachment, member in chosen}
+            weights = {hop.id: member.weight for hop, member in chosen}
             groups[table.surrogates[service]] = weights
             for hop, weight in weights.items():
                 groups[unit.address][hop] = max(weight, groups[unit.address].get(hop, 0))
@@ -253,7 +256,7 @@ class VrfNamespace:
         self._change_vip(unit.address, before, table, {a: tuple(sorted(w.items())) for a, w in groups.items()})
         return sorted(missing)
 
-    def delete_vip(self, address: IPv4Address) -> None:
+    def delete_vip(self, address: Address) -> None:
         self._refresh_if_stale()
         self._want(address, None)
         before = self.standing.vips.get(address)
@@ -264,7 +267,7 @@ class VrfNamespace:
         self._send_fib([], [address, *before.surrogates.values()])
         self._surrogates.difference_update(before.surrogates.values())
 
-    def _want(self, address: IPv4Address, unit: Vip | None) -> None:
+    def _want(self, address: Address, unit: Vip | None) -> None:
         before = self._wanted.pop(address, None)
         for uuid in before.backends if before else ():
             self._vips_of[uuid].discard(address)
@@ -273,19 +276,19 @@ class VrfNamespace:
             for uuid in unit.backends:
                 self._vips_of.setdefault(uuid, set()).add(address)
 
-    def _choose(self, listener: Listener, missing: set[str]) -> list[tuple[Attachment, Member]]:
+    def _choose(self, listener: Listener, family: Family, missing: set[str]) -> list[tuple[Hop, Member]]:
         """Each attached pod once: a FIB chooses pods, so of two ports on one pod the one with the greater weight."""
-        chosen: list[tuple[Attachment, Member]] = []
+        chosen: list[tuple[Hop, Member]] = []
         for uuid, member in listener.backends.items():
             attachment = self.standing.attachments.get(uuid)
-            if attachment is None:
+            if attachment is None or family not in attachment.hops:
                 missing.add(uuid)
             else:
-                chosen.append((attachment, member))
+                chosen.append((self.standing.fib.hops[attachment.hops[family]], member))
         return chosen
 
     def _change_vip(
-        self, vip: IPv4Address, before: VipTable | None, table: VipTable, groups: dict[IPv4Address, Members]
+        self, vip: Address, before: VipTable | None, table: VipTable, groups: dict[Address, Members]
     ) -> None:
         """groups: members of the VIP and, if it is split, of each surrogate."""
         standing = before.elements(vip) if before else {}
@@ -306,7 +309,7 @@ class VrfNamespace:
             self._surrogates.difference_update(before.surrogates.values())
         self._surrogates.update(table.surrogates.values())
 
-    def _new_endpoints(self, table: VipTable, groups: dict[IPv4Address, Members]) -> Elements:
+    def _new_endpoints(self, table: VipTable, groups: dict[Address, Members]) -> Elements:
         """Those that the VIP's members need and nobody has needed yet."""
         found: Elements = {}
         for service, surrogate in table.surrogates.items():
@@ -323,7 +326,7 @@ class VrfNamespace:
 
     # -- the kernel
 
-    def _send_fib(self, put: Iterable[tuple[IPv4Address, Members]], remove: Iterable[IPv4Address]) -> None:
+    def _send_fib(self, put: Iterable[tuple[Address, Members]], remove: Iterable[Address]) -> None:
         """Lead each address to a group of those members; remove the routes and groups of others, if they stand."""
         current = self.standing.fib
         messages: list[Message] = []
@@ -367,10 +370,26 @@ class VrfNamespace:
         if self._stale:
             self.refresh()
 
-    def _endpoint_elements(self, pod: IPv4Address) -> Elements:
-        found: Elements = {}
-        for port, number in self.standing.endpoints.get(pod, {}).items():
-            found |= elements.endpoint_elements(pod, port, number)
+    def _serve(self, family: Family) -> None:
+        """IPv4 is there from the beginning, IPv6 when it is needed: a VRF without it has neither its table nor its
+        hooks."""
+        if family not in self.standing.families:
+            namespace.inside(self.network, probe.begin_ipv6)
+            self.standing.families.add(family)
+
+    def _with_address(self, address: Address) -> list[Attachment]:
+        return [
+            found
+            for found in self.standing.attachments.values()
+            if any(one.address == address for one in found.unit.addresses)
+        ]
+
+    def _interface_elements(self, unit: Interface) -> Elements:
+        found = _interface_label(unit)
+        for one in unit.addresses:
+            found |= elements.self_element(one.address)
+            for port, number in self.standing.endpoints.get(one.address, {}).items():
+                found |= elements.endpoint_elements(one.address, port, number)
         return found
 
     def _forget_hop(self, hop: int) -> None:
@@ -389,13 +408,13 @@ class VrfNamespace:
     def _endpoint_ids(self) -> set[int]:
         return {number for ports in self.standing.endpoints.values() for number in ports.values()}
 
-    def _standing_surrogates(self) -> set[IPv4Address]:
+    def _standing_surrogates(self) -> set[Address]:
         return {surrogate for table in self.standing.vips.values() for surrogate in table.surrogates.values()}
 
-    def _surrogate(self, vip: IPv4Address, service: Service) -> IPv4Address:
+    def _surrogate(self, vip: Address, service: Service) -> Address:
         """A free one; for the same service the same again, so that flows outlive a service's short absence."""
         number = int.from_bytes(blake2b(f"{vip} {service}".encode(), digest_size=3).digest(), "big")
-        while (surrogate := SURROGATES + number % LIMIT) in self._surrogates or number % LIMIT == 0:
+        while (surrogate := SURROGATES[vip.version] + number % LIMIT) in self._surrogates or number % LIMIT == 0:
             number += 1
         self._surrogates.add(surrogate)
         return surrogate
@@ -405,7 +424,7 @@ class VrfNamespace:
 
 
 def _but_name(unit: Interface) -> tuple[object, ...]:
-    return unit.uuid, unit.vrf, unit.workload, unit.address, unit.mac, unit.gateway
+    return unit.uuid, unit.vrf, unit.workload, unit.mac, unit.addresses
 
 
 def _interface_label(unit: Interface) -> Elements:

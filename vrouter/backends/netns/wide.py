@@ -12,6 +12,7 @@ from dataclasses import replace
 from vrouter.backends.netns import expressions, nftables
 from vrouter.backends.netns.expressions import ADD, DELETE, MARK, NETWORK, UPDATE, Expression, Rule
 from vrouter.backends.netns.netlink import Socket
+from vrouter.backends.netns.nftables import Elements
 
 _CHANGE = re.compile(
     r"\b(?P<operation>add|update|delete) @(?P<map>\w+) "
@@ -35,14 +36,15 @@ def narrowed(text: str) -> str:
     return "\n".join(_CHANGE.sub(_look_up, line) for line in text.splitlines()) + "\n"
 
 
-def complete(socket: Socket) -> None:
-    """Make the rules of the loaded table of IPv6 what they are meant to be. Raises NetlinkError."""
+def complete(socket: Socket, mark: Elements) -> None:
+    """Make the rules of the loaded table of IPv6 what they are meant to be, and add `mark` at the same time: without it
+    the table is not whole. Raises NetlinkError."""
     changed = [
         expressions.put(6, _meant(rule, meant))
         for rule in expressions.read(socket, 6)
         if (meant := _MEANT.fullmatch(rule.comment))
     ]
-    nftables.transact(socket, changed)
+    nftables.transact(socket, changed + nftables.changes((), mark))
 
 
 def _look_up(found: re.Match[str]) -> str:

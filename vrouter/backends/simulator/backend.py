@@ -8,14 +8,13 @@ Calls come from one thread at a time, `send` and `connect` included.
 
 import time
 from collections.abc import Callable, Sequence
-from ipaddress import IPv4Address
 from itertools import cycle
 
 from vrouter.backends.protocol import BackendError, BackendSettings, Drop, Flow, Operation, Put, Stat, Tables
 from vrouter.backends.simulator.connection import Connection, connect
 from vrouter.backends.simulator.packet import FiveTuple, Packet, Refused, Verdict
 from vrouter.backends.simulator.vrf import VrfTable
-from vrouter.state import Check, Interface, Monitor, Unit, Vip, Vrf
+from vrouter.state import Address, Check, Interface, Monitor, Unit, Vip, Vrf
 
 FLOW_LIMIT = 65_536  # flows in one VRF; about 1 kB each
 EPHEMERAL_PORTS = range(32_768, 61_000)  # Linux's ip_local_port_range
@@ -111,14 +110,14 @@ class SimulatorBackend:
         return self._home_of(interface).forward(interface, packet)
 
     def connect(
-        self, interface: str, address: IPv4Address, port: int, source_port: int | None = None
+        self, interface: str, address: Address, port: int, source_port: int | None = None
     ) -> Connection | Refused:
         """Open a TCP connection from the workload behind `interface` to a VIP, or to another interface's address.
 
         source_port: an ephemeral one that no living flow has, unless given. BackendError: there is no such interface.
         """
         home = self._home_of(interface)
-        source = home.address_of(interface)
+        source = home.address_of(interface, address.version)
         if source_port is not None:
             return connect(self.send, interface, FiveTuple("tcp", source, source_port, address, port))
         for _ in EPHEMERAL_PORTS:

@@ -2,8 +2,9 @@
 
 import enum
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
 from typing import Literal, NamedTuple, Self
+
+from vrouter.state import Address
 
 
 class TcpFlag(enum.IntFlag):
@@ -20,9 +21,9 @@ class FiveTuple(NamedTuple):
     """What identifies one direction of a flow."""
 
     protocol: Literal["tcp", "udp", "icmp"]
-    source: IPv4Address
+    source: Address
     source_port: int
-    destination: IPv4Address
+    destination: Address
     destination_port: int
 
     def reversed(self) -> "FiveTuple":
@@ -34,15 +35,15 @@ NO_FLAGS = TcpFlag(0)
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """An IPv4 packet as far as forwarding looks at it. size: bytes, IP header included.
+    """An IP packet as far as forwarding looks at it. size: bytes, IP header included.
 
     An ICMP packet is an echo. Its identifier takes the place of the sender's port in a request and of the receiver's
     port in a reply; the other port is 0 (a flow's key is made so in Contrail as well).
     """
 
     protocol: Literal["tcp", "udp", "icmp"]
-    source: IPv4Address
-    destination: IPv4Address
+    source: Address
+    destination: Address
     source_port: int = 0
     destination_port: int = 0
     flags: TcpFlag = NO_FLAGS

@@ -9,14 +9,13 @@ untranslated: without listener or usable member it is refused at once and counte
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
 
-from vrouter.backends.protocol import Drop, Flow, Nexthop, Route, Stat, Vif
+from vrouter.backends.protocol import BackendError, Drop, Flow, Nexthop, Route, Stat, Vif, by_family, host_prefix
 from vrouter.backends.simulator.flow_table import Entry, FlowTable
 from vrouter.backends.simulator.group import Group, hash_of
 from vrouter.backends.simulator.packet import Delivered, Dropped, FiveTuple, Packet, Refused, TcpFlag, Verdict
 from vrouter.backends.simulator.traffic import Traffic
-from vrouter.state import Address, Interface, Member, Vip, Vrf
+from vrouter.state import Address, Family, Interface, Member, Vip, Vrf
 
 # Contrail's words (`flow_get_drop_reason` in tf-vrouter's utils/flow.c).
 NO_PORT_MAP = "NoFipPortMap"
@@ -28,10 +27,10 @@ SAME_FLOW = "SameFlowRflowKey"
 
 @dataclass(slots=True)
 class Port:
-    """An interface as it stands. id: of its nexthop. Counters are the workload's, as in `Vif`."""
+    """An interface as it stands. ids: of its nexthops. Counters are the workload's, as in `Vif`."""
 
     unit: Interface
-    id: int
+    ids: dict[Family, int]
     traffic: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -65,8 +64,8 @@ class VrfTable:
         self._seed = seed
         self._clock = clock
         self._ports: dict[str, Port] = {}  # interface uuid -> port
-        self._routes: dict[IPv4Address, Port] = {}  # address -> port
-        self._services: dict[IPv4Address, Service] = {}  # VIP -> service
+        self._routes: dict[Address, Port] = {}  # address -> port
+        self._services: dict[Address, Service] = {}  # VIP -> service
         self._drops: Counter[str] = Counter()  # reason -> packets
         self._dropped_bytes: Counter[str] = Counter()  # reason -> bytes
         self._last_id = 0
@@ -81,19 +80,26 @@ class VrfTable:
     def vips(self) -> list[Vip]:
         return [service.unit for service in self._services.values()]
 
-    def address_of(self, interface: str) -> IPv4Address:
-        return self._ports[interface].unit.address
+    def address_of(self, interface: str, family: Family) -> Address:
+        unit = self._ports[interface].unit
+        address = unit.address_of(family)
+        if address is None:
+            raise BackendError(f"Interface {unit.name} has no IPv{family} address")
+        return address
 
     def put_interface(self, unit: Interface) -> None:
-        """Plug in, or change what differs; the nexthop keeps its id. Of two with one address the later is reached."""
+        """Plug in, or change what differs; nexthops keep their ids. Of two with one address the later is reached."""
         port = self._ports.get(unit.uuid)
         if port is None:
-            port = self._ports[unit.uuid] = Port(unit, self._new_id())
-        elif port.unit.address != unit.address:
+            port = self._ports[unit.uuid] = Port(unit, {})
+        elif port.unit.addresses != unit.addresses:
             self._unroute(port)
             self._forget_member(unit.uuid)
         port.unit = unit
-        self._routes[unit.address] = port
+        families = [one.address.version for one in unit.addresses]
+        port.ids = {family: port.ids.get(family) or self._new_id() for family in families}
+        for one in unit.addresses:
+            self._routes[one.address] = port
         self._regroup(unit.uuid)
 
     def delete_interface(self, uuid: str) -> None:
@@ -118,9 +124,9 @@ class VrfTable:
                 else Group(ids.get(key) or self._new_id(), self._usable(listener.backends.values()))
             )
         self._forget_unserved(old, service)
-        return sorted(unit.backends.keys() - self._ports.keys())
+        return sorted(uuid for uuid, member in unit.backends.items() if not self._usable([member]))
 
-    def delete_vip(self, address: IPv4Address) -> None:
+    def delete_vip(self, address: Address) -> None:
         self._forget_unserved(self._services.pop(address, None), None)
 
     # Packets
@@ -198,7 +204,7 @@ class VrfTable:
                 port.unit.vrf,
                 port.device,
                 port.unit.workload,
-                port.unit.address,
+                port.unit.addresses,
                 port.unit.mac,
                 **port.traffic,
             )
@@ -208,23 +214,26 @@ class VrfTable:
     def nexthops(self) -> list[Nexthop]:
         index = self.unit.index
         found = {
-            port.id: Nexthop(index, port.id, "encap", port.unit.uuid, port.device, port.unit.address)
+            number: Nexthop(index, number, "encap", port.unit.uuid, port.device, port.unit.address_of(family))
             for port in self._ports.values()
+            for family, number in port.ids.items()
         }
         for service in self._services.values():
             for group in (service.group, *service.listeners.values()):
-                members = tuple((self._ports[member.interface].id, member.weight) for member in group.members)
+                members = tuple((self._hop(member), member.weight) for member in group.members)
                 found.setdefault(group.id, Nexthop(index, group.id, "composite", members=members))
         return [found[number] for number in sorted(found)]
 
     def routes(self) -> list[Route]:
         """In the order of the addresses. A VIP hides an interface of the same address."""
         index = self.unit.index
-        routes = {address: Route(index, f"{address}/32", port.id) for address, port in self._routes.items()}
+        routes = {}
+        for address, port in self._routes.items():
+            routes[address] = Route(index, host_prefix(address), port.ids[address.version])
         for address, service in self._services.items():
-            usable = bool(service.group.members)
-            routes[address] = Route(index, f"{address}/32", service.group.id if usable else None, refused=not usable)
-        return [routes[address] for address in sorted(routes)]
+            group = service.group.id if service.group.members else None
+            routes[address] = Route(index, host_prefix(address), group, refused=group is None)
+        return [routes[address] for address in sorted(routes, key=by_family)]
 
     def list_flows(self) -> list[Flow]:
         """Those of TCP and UDP; an echo's is only kept to find the way back."""
@@ -269,14 +278,24 @@ class VrfTable:
         return self._last_id
 
     def _usable(self, members: Iterable[Member]) -> list[Member]:
-        return [member for member in members if member.interface in self._ports]
+        return [
+            member
+            for member in members
+            if (port := self._ports.get(member.interface)) and member.address.version in port.ids
+        ]
+
+    def _hop(self, member: Member) -> int:
+        return self._ports[member.interface].ids[member.address.version]
 
     def _unroute(self, port: Port) -> None:
         """Another interface of the same address, if there is one, takes the place."""
-        del self._routes[port.unit.address]
+        for one in port.unit.addresses:
+            if self._routes.get(one.address) is port:
+                del self._routes[one.address]
         for other in self._ports.values():
             if other is not port:
-                self._routes.setdefault(other.unit.address, other)
+                for one in other.unit.addresses:
+                    self._routes.setdefault(one.address, other)
 
     def _regroup(self, interface: str) -> None:
         """An interface came or went: the VIPs that name it gain or lose a member."""
@@ -296,10 +315,10 @@ class VrfTable:
         self.flows.remove_if(lambda entry: entry.member.interface == interface)
 
 
-def _listener(flow: FiveTuple) -> tuple[str, IPv4Address, int]:
+def _listener(flow: FiveTuple) -> tuple[str, Address, int]:
     return (flow.protocol, flow.destination, flow.destination_port)
 
 
-def _listeners(service: Service) -> set[tuple[str, IPv4Address, int]]:
+def _listeners(service: Service) -> set[tuple[str, Address, int]]:
     """What a flow can be to; a ping has no port."""
     return {(protocol, service.unit.address, port) for protocol, port in [("icmp", 0), *service.listeners]}
