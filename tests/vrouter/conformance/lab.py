@@ -91,6 +91,9 @@ class Lab(Protocol):
         """Start a server in the interface's workload, on all its addresses, which answers every message of every
         connection with who it is. Listening already: nothing. It ends with the interface or the lab."""
 
+    def silence(self, interface: str) -> None:
+        """End the servers in the workload of the interface with this uuid."""
+
     def open(
         self,
         interface: Interface,

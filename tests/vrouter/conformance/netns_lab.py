@@ -197,7 +197,7 @@ class NetnsLab:
         answers = self.backend.apply(operations)
         for operation in operations:
             if isinstance(operation, Delete) and isinstance(operation.unit, Interface):
-                self._servers.end(operation.unit.uuid)
+                self.silence(operation.unit.uuid)
         for error in filter(None, answers):
             raise error
 
@@ -208,6 +208,9 @@ class NetnsLab:
 
     def listen(self, interface: Interface, protocol: Transport, port: int) -> None:
         self._servers.listen(interface, protocol, port)
+
+    def silence(self, interface: str) -> None:
+        self._servers.end(interface)
 
     def open(
         self,

@@ -40,9 +40,9 @@ class SimulatorLab:
 
     def apply(self, *operations: Operation) -> None:
         answers = self.backend.apply(operations)
-        gone = {o.unit.uuid for o in operations if isinstance(o, Delete) and isinstance(o.unit, Interface)}
-        self._listening = {server for server in self._listening if server[0] not in gone}
-        self.accepted = {connection for connection in self.accepted if connection[0] not in gone}
+        for operation in operations:
+            if isinstance(operation, Delete) and isinstance(operation.unit, Interface):
+                self.silence(operation.unit.uuid)
         for error in filter(None, answers):
             raise error
 
@@ -51,6 +51,10 @@ class SimulatorLab:
 
     def listen(self, interface: Interface, protocol: Transport, port: int) -> None:
         self._listening.add((interface.uuid, protocol, port))
+
+    def silence(self, interface: str) -> None:
+        self._listening = {server for server in self._listening if server[0] != interface}
+        self.accepted = {connection for connection in self.accepted if connection[0] != interface}
 
     def open(
         self,
