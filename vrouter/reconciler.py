@@ -58,6 +58,7 @@ class Reconciler:
     ) -> None:
         self.applied: dict[Key, Unit] = {}
         self.status: dict[Key, Status] = {}
+        self.failed: set[Key] = set()  # those whose status is an error
         self._backend = backend
         self._desired = desired
         self._monotonic = monotonic
@@ -271,6 +272,7 @@ class Reconciler:
         if before is None or before.state != state:
             attempts = before.attempts if before and state == "pending" else 0
             self.status[key] = Status(state, self._clock(), attempts=attempts)
+            self.failed.discard(key)
 
     def _fail(self, key: Key, error: BackendError) -> None:
         attempts = self.status[key].attempts + 1 if key in self.status else 1
@@ -282,9 +284,11 @@ class Reconciler:
         if self.status.get(key) is None or self.status[key].text != str(error):
             log.warning("not applied", unit=":".join(map(str, key)), reason=str(error), permanent=error.permanent)
         self.status[key] = Status("error", self._clock(), str(error), attempts, retry_at)
+        self.failed.add(key)
 
     def _clear(self, key: Key) -> None:
         self.status.pop(key, None)
+        self.failed.discard(key)
         self._retries.pop(key, None)
         self._uncertain.discard(key)
 

@@ -29,7 +29,7 @@ async def status(sources: Sources, request: Request) -> Any:
         "states": {state: states.count(state) for state in ("done", "pending", "error")},
         "errors": [
             {"unit": describe(key), "text": status.text, "attempts": status.attempts, "since": status.since}
-            for key, status in reconciler.status.items() if status.state == "error"
+            for key in sorted(reconciler.failed, key=str) if (status := reconciler.status[key])
         ],
         "reasons": sum(1 for _ in compiler.reasons()),
         "started": sources.started,
@@ -52,7 +52,7 @@ async def wait(sources: Sources, request: Request) -> Any:
     revision = int(number(request, "revision", progress.seen.revision))
     timeout = min(number(request, "timeout", 30.0), LONGEST_WAIT)
     reached = await progress.wait(revision, timeout)
-    errors = [describe(key) for key, status in sources.reconciler.status.items() if status.state == "error"]
+    errors = sorted(describe(key) for key in sources.reconciler.failed)
     return {"revision": revision, "reached": reached, "applied": _mark(progress.applied),
             "seen": _mark(progress.seen), "errors": errors}  # fmt: skip
 

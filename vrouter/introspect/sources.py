@@ -67,12 +67,13 @@ class Sources:
 
     def backend_reasons(self) -> Iterator[Reason]:
         """What the backend has to say of units it could not make."""
-        for key, status in self.reconciler.status.items():
+        for key in sorted(self.reconciler.failed, key=str):
             owner = self.compiler.owner(key)
-            if status.state == "error" and owner is not None:
+            if owner is not None:
                 found = self.cache.get(owner[1])
                 subject = (found.type if found else owner[0], owner[1])
-                yield Reason(subject, "backend", f"{describe(key)} could not be made: {status.text}")
+                text = self.reconciler.status[key].text
+                yield Reason(subject, "backend", f"{describe(key)} could not be made: {text}")
 
 
 def describe(key: Key) -> str:

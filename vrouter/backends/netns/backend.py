@@ -191,7 +191,7 @@ class NetnsBackend:
             self._release(workload)
 
     def _release(self, workload: str) -> None:
-        if workload not in self._used_workloads():
+        if not any(vrf.standing.inside(workload) for vrf in self._vrfs.values()):
             self._workloads.remove(workload)
 
     def _used_workloads(self) -> set[str]:

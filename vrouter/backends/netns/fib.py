@@ -6,7 +6,7 @@ flows stick without it (`rules.py`). The gateway of every next hop is the member
 
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from vrouter.backends.netns.netlink import (
@@ -55,11 +55,63 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Fib:
-    """What a namespace has of ours. groups: id -> members. routes: address of a VIP or surrogate -> id of its group."""
+    """What a namespace has of ours. groups: id -> members. routes: address of a VIP or surrogate -> id of its group.
+
+    Groups and routes are changed by the methods, which keep the ways back: so a change costs what it touches.
+    """
 
     hops: dict[int, Hop]
     groups: dict[int, Members]
     routes: dict[Address, int]
+    _groups_with: dict[int, set[int]] = field(default_factory=dict, init=False)  # hop -> groups
+    _led: dict[int, Address] = field(default_factory=dict, init=False)  # group -> address that leads to it
+
+    def __post_init__(self) -> None:
+        for group, members in self.groups.items():
+            self._link(group, members)
+        self._led.update({group: address for address, group in self.routes.items()})
+
+    def put_group(self, group: int, members: Members) -> None:
+        """A new one, or another's members."""
+        self._unlink(group)
+        self.groups[group] = members
+        self._link(group, members)
+
+    def put_route(self, address: Address, group: int) -> None:
+        self.routes[address] = group
+        self._led[group] = address
+
+    def delete_route(self, address: Address) -> int | None:
+        """With its group, whose id is returned; None if there was no route."""
+        group = self.routes.pop(address, None)
+        if group is not None:
+            self._unlink(group)
+            self.groups.pop(group, None)
+            self._led.pop(group, None)
+        return group
+
+    def delete_hop(self, hop: int) -> list[int]:
+        """As the kernel does with a link that goes: its hop leaves the groups, an empty group goes, its route, too.
+        Returns the ids that are free now."""
+        self.hops.pop(hop, None)
+        free = [hop]
+        for group in list(self._groups_with.get(hop, ())):
+            members = tuple(entry for entry in self.groups[group] if entry[0] != hop)
+            self.put_group(group, members)
+            if not members and group in self._led:
+                self.delete_route(self._led[group])
+                free.append(group)
+        return free
+
+    def _link(self, group: int, members: Members) -> None:
+        for hop, _ in members:
+            self._groups_with.setdefault(hop, set()).add(group)
+
+    def _unlink(self, group: int) -> None:
+        for hop, _ in self.groups.get(group, ()):
+            self._groups_with[hop].discard(group)
+            if not self._groups_with[hop]:
+                del self._groups_with[hop]
 
 
 def put_hop(hop: Hop) -> Message:

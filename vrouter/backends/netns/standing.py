@@ -30,6 +30,8 @@ class Standing:
     families: those that have a table. endpoints: pod -> port -> id. partial: uuid -> (link's index, workload) of an
     interface that is not whole. orphans: what the tables have of pods that no whole interface has. strays: groups that
     lead to no VIP's members.
+
+    Attachments are changed by the methods, which keep the ways back.
     """
 
     families: set[Family]
@@ -40,6 +42,41 @@ class Standing:
     partial: dict[str, tuple[int, str]] = field(default_factory=dict)
     orphans: Elements = field(default_factory=dict)
     strays: set[int] = field(default_factory=set)
+    _at: dict[Address, Attachment] = field(default_factory=dict, init=False)
+    _uuids: dict[int, str] = field(default_factory=dict, init=False)  # hop -> interface
+    _inside: dict[str, set[str]] = field(default_factory=dict, init=False)  # workload -> interfaces
+
+    def attach(self, attachment: Attachment) -> None:
+        """A new one, or one that has another name now."""
+        unit = attachment.unit
+        self.attachments[unit.uuid] = attachment
+        self._at.update({one.address: attachment for one in unit.addresses})
+        self._uuids.update(dict.fromkeys(attachment.hops.values(), unit.uuid))
+        self._inside.setdefault(unit.workload, set()).add(unit.uuid)
+
+    def detach(self, uuid: str) -> None:
+        gone = self.attachments.pop(uuid)
+        for one in gone.unit.addresses:
+            del self._at[one.address]
+        for hop in gone.hops.values():
+            del self._uuids[hop]
+        self._inside[gone.unit.workload].discard(uuid)
+        if not self._inside[gone.unit.workload]:
+            del self._inside[gone.unit.workload]
+
+    def at(self, address: Address) -> Attachment | None:
+        """Whose address it is."""
+        return self._at.get(address)
+
+    def interface_of(self, hop: int) -> str | None:
+        return self._uuids.get(hop)
+
+    def inside(self, workload: str) -> list[str]:
+        """uuids of a workload's interfaces, whole or not."""
+        return [
+            *self._inside.get(workload, ()),
+            *(uuid for uuid, (_, other) in self.partial.items() if other == workload),
+        ]
 
 
 def read(index: int, route: Socket, nft: Socket) -> tuple[Vrf, Standing]:
@@ -89,19 +126,19 @@ def vip_unit(found: Standing, vrf: int, address: Address) -> Vip:
     """The VIP as it stands: its members are those of the groups. It has no name, as nobody can want it, if its own
     group is not that of all its listeners' members."""
     table = found.vips[address]
-    uuids = {hop: uuid for uuid, attachment in found.attachments.items() for hop in attachment.hops.values()}
     listeners = []
     for service in sorted(table.surrogates):
         group = found.fib.routes.get(table.surrogates[service] if table.split else address)
         members = []
         for hop, weight in found.fib.groups.get(group or 0, ()):
-            if hop in uuids and service in table.targets:
+            uuid = found.interface_of(hop)
+            if uuid is not None and service in table.targets:
                 pod = found.fib.hops[hop].gateway
-                members.append(Member(uuids[hop], pod, table.port(service, pod), weight))
+                members.append(Member(uuid, pod, table.port(service, pod), weight))
         listeners.append(Listener(*service, tuple(sorted(members))))
     unit = Vip(vrf, address, table.name, tuple(listeners))
     own = found.fib.groups.get(found.fib.routes.get(address, 0), ())
-    weights = {uuids[hop]: weight for hop, weight in own if hop in uuids}
+    weights = {uuid: weight for hop, weight in own if (uuid := found.interface_of(hop)) is not None}
     whole = weights == {uuid: member.weight for uuid, member in unit.backends.items()}
     return unit if whole else replace(unit, name="")
 
@@ -138,5 +175,5 @@ def _read_interfaces(
             name = labels.get((elements.INTERFACE_LABEL, legs[0].address), "")
             unit = Interface(uuid, name, index, workload, mac, tuple(legs))
             ids = {leg.address.version: hops[link.index, leg.address.version].id for leg in legs}
-            found.attachments[uuid] = Attachment(unit, link.index, link.name, ids)
+            found.attach(Attachment(unit, link.index, link.name, ids))
             del found.partial[uuid]

@@ -112,13 +112,13 @@ class VrfNamespace:
             return
         if before is not None and _but_name(before.unit) == _but_name(unit):
             self._change(_interface_label(before.unit), _interface_label(unit))
-            self.standing.attachments[unit.uuid] = Attachment(unit, before.link, before.device, before.hops)
+            self.standing.attach(Attachment(unit, before.link, before.device, before.hops))
             return
         for one in unit.addresses:
             if one.address in self.standing.vips:
                 raise BackendError(f"Address {one.address} of {unit.name} is a VIP in this VRF")
             self._serve(one.address.version)
-            for other in self._with_address(one.address):
+            if (other := self.standing.at(one.address)) is not None:
                 self.detach(other.unit.uuid)
         self.detach(unit.uuid)
         self._plug(unit)
@@ -140,15 +140,14 @@ class VrfNamespace:
         for one in before.unit.addresses:
             self._endpoints.give_back(self.standing.endpoints.pop(one.address, {}).values())
         self._send([links.delete(before.link)])
-        del self.standing.attachments[uuid]
+        self.standing.detach(uuid)
         for hop in before.hops.values():
-            self._forget_hop(hop)
+            self._nexthops.give_back(self.standing.fib.delete_hop(hop))
         return before.unit.workload
 
     def detach_all(self, workload: str) -> None:
         """Remove the interfaces of that workload."""
-        whole = [uuid for uuid, attachment in self.standing.attachments.items() if attachment.unit.workload == workload]
-        for uuid in whole + [uuid for uuid, partial in self.standing.partial.items() if partial[1] == workload]:
+        for uuid in self.standing.inside(workload):
             self.detach(uuid)
 
     def _plug(self, unit: Interface) -> None:
@@ -214,7 +213,7 @@ class VrfNamespace:
         self._send(messages)
         self.standing.fib.hops.update({hop.id: hop for hop in hops.values()})
         ids = {family: hop.id for family, hop in hops.items()}
-        self.standing.attachments[unit.uuid] = Attachment(unit, link, device, ids)
+        self.standing.attach(Attachment(unit, link, device, ids))
 
     def _device(self, uuid: str) -> str:
         """As Contrail names it; if another interface has that name, one that is as long."""
@@ -228,8 +227,8 @@ class VrfNamespace:
     def put_vip(self, unit: Vip) -> list[str]:
         """Make the VIP stand with the members whose interfaces do. Returns the uuids of the others."""
         self._refresh_if_stale()
-        for attachment in self._with_address(unit.address):
-            raise BackendError(f"VIP {unit.address} is the address of {attachment.unit.name} in this VRF")
+        if (other := self.standing.at(unit.address)) is not None:
+            raise BackendError(f"VIP {unit.address} is the address of {other.unit.name} in this VRF")
         family = unit.address.version
         self._serve(family)
         self._want(unit.address, unit)
@@ -334,15 +333,14 @@ class VrfNamespace:
             group = current.routes.get(address)
             if group is None:
                 group = self._nexthops.take()
-                current.groups[group] = members
                 messages += [fib.put_group(group, members), fib.put_route(address, group)]
-                current.routes[address] = group
+                current.put_group(group, members)
+                current.put_route(address, group)
             elif current.groups.get(group) != members:
                 messages.append(fib.put_group(group, members))
-                current.groups[group] = members
+                current.put_group(group, members)
         for address in remove:
-            if (group := current.routes.pop(address, None)) is not None:
-                del current.groups[group]
+            if (group := current.delete_route(address)) is not None:
                 self._nexthops.give_back([group])
                 messages.append(fib.delete_nexthop(group))
         self._send(messages)
@@ -377,13 +375,6 @@ class VrfNamespace:
             namespace.inside(self.network, probe.begin_ipv6)
             self.standing.families.add(family)
 
-    def _with_address(self, address: Address) -> list[Attachment]:
-        return [
-            found
-            for found in self.standing.attachments.values()
-            if any(one.address == address for one in found.unit.addresses)
-        ]
-
     def _interface_elements(self, unit: Interface) -> Elements:
         found = _interface_label(unit)
         for one in unit.addresses:
@@ -391,19 +382,6 @@ class VrfNamespace:
             for port, number in self.standing.endpoints.get(one.address, {}).items():
                 found |= elements.endpoint_elements(one.address, port, number)
         return found
-
-    def _forget_hop(self, hop: int) -> None:
-        """As the kernel does with a link that goes: its hop leaves the groups, an empty group goes, its route, too."""
-        current = self.standing.fib
-        current.hops.pop(hop, None)
-        self._nexthops.give_back([hop])
-        for group, members in list(current.groups.items()):
-            if any(member == hop for member, _ in members):
-                current.groups[group] = tuple(entry for entry in members if entry[0] != hop)
-        for address, group in list(current.routes.items()):
-            if not current.groups[group]:
-                del current.routes[address], current.groups[group]
-                self._nexthops.give_back([group])
 
     def _endpoint_ids(self) -> set[int]:
         return {number for ports in self.standing.endpoints.values() for number in ports.values()}
