@@ -105,6 +105,22 @@ class Client:
                          virtual_machine_interface_refs=[{"to": interface}])  # fmt: skip
         await self._place(pod, "ADD")
 
+    async def add_subnet(self, network: str, prefix: str, length: int) -> None:
+        """One more, beside those that the network has."""
+        found = await self._read("virtual-network", [*PROJECT, network])
+        (ipam,) = found["network_ipam_refs"]
+        subnet = {"subnet": {"ip_prefix": prefix, "ip_prefix_len": length}}
+        attr = {"ipam_subnets": [*ipam["attr"]["ipam_subnets"], subnet]}
+        await self.api.update(
+            "virtual-network", found["uuid"], {"network_ipam_refs": [{"to": ipam["to"], "attr": attr}]}
+        )
+
+    async def add_address(self, name: str, interface: str, network: str, family: str) -> None:
+        """An instance-ip of that name and family (v4 or v6) for the interface."""
+        await self._make("instance-ip", [name], instance_ip_family=family,
+                         virtual_network_refs=[{"to": [*PROJECT, network]}],
+                         virtual_machine_interface_refs=[{"to": [*PROJECT, interface]}])  # fmt: skip
+
     async def pod_comes(self) -> None:
         pod = self._pod()
         await self.make_pod(pod, self.cluster.pods[pod])
@@ -124,7 +140,8 @@ class Client:
             await step()
 
     async def pod_leaves(self, pod: str) -> None:
-        """All that `make_pod` made."""
+        """All that `make_pod` made, and its address of IPv6, if it has one."""
+        await self._drop("instance-ip", [f"{pod}-ip6"])
         await self._drop("instance-ip", [f"{pod}-ip"])
         await self._place(pod, "DELETE")
         await self._drop("virtual-machine-interface", [*PROJECT, pod])
@@ -140,12 +157,11 @@ class Client:
     async def service_comes(self) -> None:
         await self.make_service(self.chance.choice(self.cluster.services))
 
-    async def make_service(self, service: str, *listeners: tuple[str, int]) -> str:
-        """listeners: (protocol, port). Returns the VIP."""
+    async def make_service(self, service: str, *listeners: tuple[str, int], family: str = "v4") -> str:
+        """listeners: (protocol, port). family: of the VIP, v4 or v6. Returns the VIP."""
         vip, link = [*PROJECT, f"{service}-vip"], [{"to": SERVICES}]
         await self._make("virtual-machine-interface", vip, parent_type="project", virtual_network_refs=link)
-        await self._make("instance-ip", [f"{service}-ip"], virtual_network_refs=link,
-                         virtual_machine_interface_refs=[{"to": vip}])  # fmt: skip
+        await self.add_address(f"{service}-ip", f"{service}-vip", "services", family)
         address: str = (await self._read("instance-ip", [f"{service}-ip"]))["instance_ip_address"]
         await self._make("loadbalancer", [*PROJECT, service], parent_type="project", loadbalancer_provider="native",
                          loadbalancer_properties={"vip_address": address, "admin_state": True},

@@ -16,10 +16,10 @@ ECHO_REPLY, ECHO_REQUEST = 0, 8
 IP_RECVERR = 11  # linux/in.h: report also what is no final error
 
 
-def opened(workload: str, protocol: str) -> socket.socket:
+def opened(workload: str, protocol: str, family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
     """A socket in the workload."""
     kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
-    return namespace.inside(workload, partial(socket.socket, socket.AF_INET, kind))
+    return namespace.inside(workload, partial(socket.socket, family, kind))
 
 
 class Servers:
@@ -36,9 +36,10 @@ class Servers:
         """Before `start`."""
         for protocol in ("tcp", "udp"):
             for port in ports:
-                server = opened(pod, protocol)
+                server = opened(pod, protocol, socket.AF_INET6)
                 server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                server.bind(("", port))
+                server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # IPv4 as well
+                server.bind(("::", port))
                 answer = f"{pod} {port}".encode()
                 if protocol == "tcp":
                     server.listen(1024)

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Literal
 
 import pytest
 from crowd import BROKEN, Crowd, Held, Who, files, serving
@@ -31,6 +32,7 @@ DATAGRAMS = 400  # flows of UDP beside them
 FILES = CONNECTIONS + 6000
 
 
+Family = Literal["v4", "v6"]
 LISTENERS = {"TCP": (80, 8080), "UDP": (53, 5353)}  # protocol -> port of the VIP, port of the pods
 
 
@@ -43,13 +45,18 @@ class Service:
     vip: str = ""
     members: dict[str, list[str]] = field(default_factory=dict)
 
-    async def build(self, pods: Sequence[str]) -> None:
+    async def build(self, pods: Sequence[str], family: Family) -> None:
+        """family: of the VIP; for v6 the pods have both."""
         await self.client.cluster.build(self.api)
-        self.vip = await self.client.make_service(
-            "web", *((protocol, port) for protocol, (port, _) in LISTENERS.items())
-        )
+        if family == "v6":
+            await self.client.add_subnet("blue", "fd00:b::", 64)
+            await self.client.add_subnet("services", "fd00:5::", 64)
+        listeners = [(protocol, port) for protocol, (port, _) in LISTENERS.items()]
+        self.vip = await self.client.make_service("web", *listeners, family=family)
         for pod in pods:
             await self.client.make_pod(pod, "blue")
+            if family == "v6":
+                await self.client.add_address(f"{pod}-ip6", pod, "blue", "v6")
 
     async def add(self, pod: str) -> None:
         self.members[pod] = [
@@ -113,13 +120,14 @@ class Everybody:
 
 @pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_NOFILE)[1] < FILES, reason=f"needs {FILES} file descriptors")
 @pytest.mark.timeout(300)
-async def test_ten_thousand_connections_outlive_changes(server: Server, name: str) -> None:
+@pytest.mark.parametrize("family", ["v4", "v6"])
+async def test_ten_thousand_connections_outlive_changes(server: Server, name: str, family: Family) -> None:
     clients = [f"{name}-c{number}" for number in range(CLIENTS)]
     pods = [f"{name}-w{number}" for number in range(MEMBERS + 1)]
     async with ApiClient(server.url) as api:
         service = Service(api, Client(Cluster(name, pods=0, services=0), api, random.Random(0)))
         with closing(Node(name, server.url)) as node:
-            await service.build([*clients, *pods])
+            await service.build([*clients, *pods], family)
             for pod in pods[:MEMBERS]:
                 await service.add(pod)
             node.settled()
@@ -162,20 +170,21 @@ async def test_ten_thousand_connections_outlive_changes(server: Server, name: st
 
 
 @pytest.mark.timeout(300)
-async def test_random_changes_while_everybody_talks(server: Server, name: str, seed: int) -> None:
+@pytest.mark.parametrize("family", ["v4", "v6"])
+async def test_random_changes_while_everybody_talks(server: Server, name: str, seed: int, family: Family) -> None:
     """Bursts of changes, the next before the last is applied, and nobody pauses meanwhile."""
     chance = random.Random(seed)
     clients, pods = [f"{name}-c{number}" for number in range(2)], [f"{name}-w{number}" for number in range(6)]
     async with ApiClient(server.url) as api:
         service = Service(api, Client(Cluster(name, pods=0, services=0), api, chance))
         with closing(Node(name, server.url)) as node:
-            await service.build([*clients, *pods])
+            await service.build([*clients, *pods], family)
             await service.add(pods[0])
             node.settled()
             with serving(pods, (8080, 5353)), Crowd() as crowd:
                 everybody = Everybody(crowd, clients, service.vip)
                 weights, extra = {pods[0]: 1}, False
-                for _ in range(40):
+                for _ in range(30):
                     if usable := {pod for pod, weight in weights.items() if weight}:
                         assert set(everybody.join(20)) <= usable
                         assert set(everybody.join(4, "udp")) <= usable
