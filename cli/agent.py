@@ -1,6 +1,7 @@
 """The agent of a node as commands ask it: where it is, and how what goes wrong is told."""
 
 import asyncio
+from enum import StrEnum
 from typing import Annotated, Any
 
 import orjson
@@ -12,6 +13,16 @@ from vrouter.settings import INTROSPECT_PORT
 Introspect = Annotated[
     str, typer.Option(envvar="VAPORTRAIL_INTROSPECT", metavar="URL", help="Where the agent listens for questions.")
 ]
+VrfOption = Annotated[
+    str | None, typer.Option("--vrf", metavar="VRF", help="Only this VRF: its index, name or the name's last part.")
+]
+
+
+class Transport(StrEnum):
+    tcp = "tcp"
+    udp = "udp"
+
+
 AGENT = f"http://127.0.0.1:{INTROSPECT_PORT}"
 
 

@@ -1,23 +1,20 @@
-"""`vaportrail rt | nh | vif | flow | status | why | wait`: the data plane of one node, asked of its agent.
+"""`vaportrail rt | nh | vif | status | why | trace | wait`: the data plane of one node, asked of its agent.
 
-Columns and words are those of Contrail's vRouter tools (`rt --dump`, `nh --list`, `vif --list`, `flow -l`); `-o json`
+Columns and words are those of Contrail's vRouter tools (`rt --dump`, `nh --list`, `vif --list`); `-o json`
 gives the agent's own rows.
 """
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Annotated, Any
 
 import typer
 
-from cli.agent import AGENT, Introspect, ask_agent
+from cli.agent import AGENT, Introspect, Transport, VrfOption, ask_agent
 from cli.api import SERVER, Api, ask
 from cli.output import Format, Output, counted, fail, print_json, print_table
 
-VrfOption = Annotated[
-    str | None, typer.Option("--vrf", metavar="VRF", help="Only this VRF: its index, name or the name's last part.")
-]
+MARKS = {True: "+", False: "!", None: " "}  # used or passes; not used or refused; neither
 
 
 def rt(introspect: Introspect = AGENT, vrf: VrfOption = None, output: Output = Format.table) -> None:
@@ -78,47 +75,6 @@ def vif(introspect: Introspect = AGENT, vrf: VrfOption = None, output: Output = 
     ] for row in rows))  # fmt: skip
 
 
-def flow(
-    introspect: Introspect = AGENT,
-    vrf: VrfOption = None,
-    vip: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Only flows to this VIP.")] = None,
-    port: Annotated[int | None, typer.Option(help="Only flows to this port of a VIP.")] = None,
-    source: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Only flows from this client.")] = None,
-    member: Annotated[str | None, typer.Option(help="Only flows to this interface, by name or uuid.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Rows at most.")] = 10_000,
-    output: Output = Format.table,
-) -> None:
-    """Flows in pairs: from a client to a VIP and on to a member, and back."""
-    page = ask_agent(introspect, "/flows", limit=limit, vrf=vrf, vip=vip, port=port, source=source, member=member)
-    if output == Format.json:
-        print_json(page)
-        return
-    typer.echo(
-        "Action: N=NAT, D=destination address, Pd=destination port, S=source address, Ps=source port; E:ECMP slot\n"
-    )
-    print_table(
-        ["Source:Port/Destination:Port", "Proto", "V", "Action", "E", "Stats p/b", "TTL", "Member"],
-        (cells for row in page["flows"] for cells in _pair(row)),
-    )
-    shown = len(page["flows"])
-    typer.echo(f"\n{counted(page['total'], 'flow')}" + (f", {shown} shown" if shown < page["total"] else ""))
-
-
-def _pair(row: dict[str, Any]) -> Iterator[list[object]]:
-    client, protocol = f"{row['source']}:{row['source_port']}", row["protocol"].upper()
-    member = f"{row['member_address']}:{row['member_port']}"
-    flags = " closing" if row["closing"] else ""
-    name = (row["member_name"] or row["member"] or "").rsplit(":", 1)[-1]
-    yield [
-        f"{client} => {row['vip']}:{row['port']}", protocol, row["vrf"], row["action"], row["ecmp_index"],
-        f"{row['packets']}/{row['bytes']}", f"{row['expires']:.0f}s{flags}", f"{name} {member}",
-    ]  # fmt: skip
-    yield [
-        f"{member} => {client}", protocol, row["vrf"], row["reverse_action"], None,
-        f"{row['reverse_packets']}/{row['reverse_bytes']}", "", f"as {row['vip']}:{row['port']}",
-    ]  # fmt: skip
-
-
 def status(introspect: Introspect = AGENT, output: Output = Format.table) -> None:
     """What the agent is doing: connection, revisions, units, errors, refused packets."""
     page = ask_agent(introspect, "/status")
@@ -166,10 +122,32 @@ def why(
     for answer in page["answers"] if output == Format.table else ():
         typer.echo(f"{answer['type']} {answer['name']}")
         for line in answer["lines"]:
-            mark = {True: "+", False: "!", None: " "}[line["good"]]
-            typer.echo(f"{'  ' * (line['depth'] + 1)}{mark} {line['text']}")
+            typer.echo(f"{'  ' * (line['depth'] + 1)}{MARKS[line['good']]} {line['text']}")
     if not page["answers"]:
         fail(f"no service, listener, pool, member or interface that the agent knows is called {question!r}")
+
+
+def trace(
+    destination: Annotated[
+        str, typer.Argument(metavar="VIP:PORT", help="Or [VIP]:PORT of IPv6; a service's or pod's name, as well.")
+    ],
+    pod: Annotated[
+        str,
+        typer.Option("--from", metavar="POD", help="Who sends: a workload, an interface's name or uuid, an address."),
+    ],
+    proto: Annotated[Transport, typer.Option(help="tcp or udp")] = Transport.tcp,
+    sport: Annotated[int | None, typer.Option(min=1, max=65535, help="Source port.", show_default="random")] = None,
+    introspect: Introspect = AGENT,
+    output: Output = Format.table,
+) -> None:
+    """The way of one packet, step by step, asked of the kernel itself; nothing is sent."""
+    page = ask_agent(introspect, "/trace", pod=pod, to=destination, protocol=proto.value, sport=sport)
+    if output == Format.json:
+        print_json(page)
+        return
+    width = max(len(step["step"]) for step in page["steps"])
+    for step in page["steps"]:
+        typer.echo(f"{MARKS[step['good']]} {step['step']:<{width}}  {step['text']}")
 
 
 def wait(

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli import dataplane, db, execute, health, rehearsal, serve, vrouter
+from cli import dataplane, db, execute, flows, health, rehearsal, serve, stats, vrouter
 from cli.demo import command as demo
 from cli.objects import commands
 from cli.service import command as service
@@ -60,10 +60,12 @@ for command in (
     dataplane.rt,
     dataplane.nh,
     dataplane.vif,
-    dataplane.flow,
+    flows.flow,
+    stats.stats,
     dataplane.status,
     dataplane.why,
     health.health,
+    dataplane.trace,
     dataplane.wait,
     rehearsal.plan,
 ):

@@ -102,6 +102,10 @@ class Reconciler:
             for vip in units if isinstance(vip, Vip) for listener in vip.listeners for member in listener.members
         )  # fmt: skip
 
+    def vips_of(self, interface: str) -> set[Key]:
+        """VIPs of which an interface (a uuid) is or should be a member."""
+        return set(self._users.get(interface, ()))
+
     async def reconcile(self, changed: Iterable[Key]) -> None:
         """Try to make what these keys name as desired, and what is due for another try. Failures become statuses."""
         now = self._monotonic()

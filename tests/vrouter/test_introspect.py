@@ -1,68 +1,23 @@
 import asyncio
-from collections.abc import AsyncIterator
 from ipaddress import IPv4Address
-from typing import Any
 
-import httpx
 import pytest
-from fake_api import FakeApi
-from object_graph import Graph
+from introspected import Node
 
-from vrouter.agent import Agent
-from vrouter.backends.protocol import BackendSettings
-from vrouter.backends.simulator import Connection, SimulatorBackend
-from vrouter.settings import AgentSettings
+from vrouter.backends.simulator import Connection
 
-
-class Node:
-    """An agent with its server, and a client of its introspection."""
-
-    def __init__(self, api: FakeApi, agent: Agent, backend: SimulatorBackend, http: httpx.AsyncClient) -> None:
-        self.api = api
-        self.graph = api.graph
-        self.agent = agent
-        self.backend = backend
-        self.http = http
-
-    async def get(self, path: str, status: int = 200, **parameters: Any) -> Any:
-        answer = await self.http.get(path, params=parameters)
-        assert answer.status_code == status, answer.text
-        return answer.json()
-
-    async def publish(self) -> None:
-        assert await self.agent.progress.wait(self.api.publish(), 10.0)
-
-    async def why(self, question: str) -> list[str]:
-        answers = (await self.get("/why", q=question))["answers"]
-        signs = {True: "+", False: "-", None: " "}
-        return [f"{signs[line['good']]} {line['text']}" for answer in answers for line in answer["lines"]]
-
-
-@pytest.fixture
-async def node() -> AsyncIterator[Node]:
-    graph = Graph()
-    graph.lab()
-    graph.put("virtual-machine", "vm-c", fq_name=["c"])
-    graph.interface("if-c", "vn", "10.0.0.3", machine="vm-c")
-    graph.node("n1", "vm-a", "vm-b", "vm-c")
-    graph.events()
-    backend, stop = SimulatorBackend(BackendSettings("n1", create_workloads=True)), asyncio.Event()
-    async with FakeApi(graph) as api:
-        agent = Agent(AgentSettings(api.url, "n1", "simulator", introspect_port=0), backend)
-        running = asyncio.create_task(agent.run(stop))
-        url = await agent.introspect.listening()
-        assert await agent.progress.wait(1, 10.0)
-        async with httpx.AsyncClient(base_url=url) as http:
-            yield Node(api, agent, backend, http)
-        stop.set()
-        await running
+PARAMETERS = {  # of pages that need some
+    "/why": {"q": "lb"},
+    "/trace": {"pod": "c", "to": "10.0.0.100:80"},
+    "/wait": {"revision": "0"},
+}
 
 
 async def test_the_index_lists_pages_that_answer(node: Node) -> None:
     index = await node.get("/")
     assert index["node"] == "n1"
     for page in index["pages"]:
-        answer = await node.http.get(page, params={"q": "lb", "revision": "0"} if page in ("/why", "/wait") else {})
+        answer = await node.http.get(page, params=PARAMETERS.get(page, {}))
         assert answer.status_code == 200, page
 
 
@@ -109,9 +64,36 @@ async def test_flows_and_drops(node: Node) -> None:
     to_a = await node.get("/flows", member="d:p:if-a")
     assert to_a["total"] == sum(isinstance(one, Connection) and one.member == "if-a" for one in connections)
     assert {one["ecmp_index"] for one in to_a["flows"]} == {0}
-    assert len((await node.get("/flows", limit=3))["flows"]) == 3
+    limited = await node.get("/flows", limit=3)
+    assert (len(limited["flows"]), limited["total"]) == (3, 20)
+    assert {one["state"] for one in answer["flows"]} == {"open"}
+    assert all(0 <= one["idle"] < 60 for one in answer["flows"])
+    for filters, total in [
+        ({"service": "lb"}, 20), ({"member": "a"}, to_a["total"]), ({"member": "10.0.0.1"}, to_a["total"]),
+        ({"state": "closing"}, 0), ({"state": "unanswered"}, 0), ({"active": 60}, 20), ({"active": 0}, 0),
+        ({"protocol": "udp"}, 0), ({"source": "10.0.0.3", "port": 80}, 20), ({"vrf": "vn"}, 20),
+    ]:  # fmt: skip
+        assert (await node.get("/flows", **filters))["total"] == total, filters
     assert (await node.get("/flows", vip="10.9.9.9"))["total"] == 0
     assert [(one["reason"], one["packets"]) for one in await node.get("/drops")] == [("NoFipPortMap", 1)]
+
+
+async def test_the_busiest_flows_come_first(node: Node) -> None:
+    connections = [node.backend.connect("if-c", IPv4Address("10.0.0.100"), 80) for _ in range(5)]
+    for number, connection in enumerate(connections):
+        assert isinstance(connection, Connection)
+        for _ in range((3 * number) % 5):
+            connection.exchange(100)
+        if number == 2:
+            connection.close()
+    for order in ("packets", "bytes"):
+        rows = (await node.get("/flows", sort=order, limit=3))["flows"]
+        found = [one[order] + one[f"reverse_{order}"] for one in rows]
+        assert found == sorted(found, reverse=True)
+        every = (await node.get("/flows"))["flows"]
+        assert found == sorted((one[order] + one[f"reverse_{order}"] for one in every), reverse=True)[:3]
+    (closing,) = (await node.get("/flows", state="closing"))["flows"]
+    assert (await node.get("/flows", sort="expires", limit=1))["flows"][0]["source_port"] == closing["source_port"]
 
 
 @pytest.mark.parametrize(
@@ -120,6 +102,11 @@ async def test_flows_and_drops(node: Node) -> None:
         ("/routes", {"vrf": "nobody"}, "no VRF is called 'nobody'"),
         ("/flows", {"color": "red"}, "no such filter: color"),
         ("/flows", {"limit": "x"}, "limit is not a number from 0 on: 'x'"),
+        ("/flows", {"state": "red"}, "state is not one of open, unanswered, closing: 'red'"),
+        ("/flows", {"sort": "size"}, "sort is not one of packets, bytes, idle, expires: 'size'"),
+        ("/flows", {"service": "nobody"}, "no service is called 'nobody'"),
+        ("/flows", {"protocol": "sctp"}, "protocol is not one of tcp, udp: 'sctp'"),
+        ("/flows", {"active": "x"}, "active is not a number from 0 on: 'x'"),
         ("/wait", {"revision": "x"}, "revision is not a number from 0 on: 'x'"),
         ("/flows", {"limit": "-1"}, "limit is not a number from 0 on: '-1'"),
         ("/wait", {"revision": "inf"}, "revision is not a number from 0 on: 'inf'"),
@@ -186,7 +173,7 @@ async def test_why_an_interface(node: Node) -> None:
     assert lines[0] == "+ interface if-a stands; 10.0.0.1 in VRF d:p:vn:vn, workload a"
     assert lines[1] == "+ it answers for d:p:lb, VIP 10.0.0.100 in VRF 5"
     assert "is in the ECMP group" in lines[2]
-    assert (await node.why("10.0.0.3"))[1] == "  it answers for no VIP"
+    assert (await node.why("10.0.0.3"))[1:] == ["  it answers for no VIP: no member names it or its address 10.0.0.3"]
     assert (await node.why("vip-lb"))[0] == "- interface vip-lb has no virtual-machine"
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from vrouter import state
+from vrouter.backends.lookup import Group, Header, Lookup
 from vrouter.state import Address, Check, HostAddress, Monitor, Unit
 
 
@@ -106,7 +107,8 @@ class Vif:
 @dataclass(frozen=True, slots=True)
 class Flow:
     """One flow from a client to a VIP and back. packets, bytes: client to VIP; reverse_*: the answers.
-    expires: seconds until it is forgotten if nothing comes any more. closing: a FIN or RST was seen."""
+    expires: seconds until it is forgotten if nothing comes any more. idle: seconds since the last packet.
+    closing: a FIN or RST was seen."""
 
     vrf: int
     protocol: state.Protocol
@@ -122,6 +124,7 @@ class Flow:
     reverse_packets: int
     reverse_bytes: int
     expires: float
+    idle: float = 0.0
     closing: bool = False
 
 
@@ -189,6 +192,16 @@ class Backend(Protocol):
 
     def tables(self, vrf: int | None = None) -> Tables:
         """What stands now, asked of the thing itself, in one VRF or all."""
+
+    def lookup(self, interface: str, header: Header) -> Lookup:
+        """What becomes of a packet with this header that the workload behind `interface` (a uuid) sends: asked, and
+        nothing is changed. BackendError: there is no such interface, or it has no address of that family."""
+
+    def groups(self, vrf: int, vip: Address) -> Sequence[Group]:
+        """The VIP's group as it stands now, then that of each listener with one of its own. Empty: no such VIP."""
+
+    def carrier(self, interface: str) -> bool | None:
+        """Whether the link of that interface (a uuid) works; None if there is none."""
 
     def flows(self, vrf: int | None = None) -> Iterable[Flow]: ...
 

@@ -156,6 +156,10 @@ class Compiler:
         """Where the units of these results want to be."""
         return {place for node in nodes for unit in self._results.get(node, _EMPTY).units for place in _places(unit)}
 
+    def readers(self, fact: Fact) -> Collection[Node]:
+        """The results made from that object or result."""
+        return self._readers.get(fact)
+
     # --- for the views
 
     def value(self, node: Node) -> Value:

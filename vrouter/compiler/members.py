@@ -85,14 +85,17 @@ def _backend(
     view: View, pool: Object, member: Object, linked: frozenset[str], down: str | None, reasons: list[Reason]
 ) -> Backend:
     properties = member.properties.get("loadbalancer_member_properties") or {}
+    # read first, whatever is said in the end: who asks about the pod finds this member, used or not (`vrouter/why`)
+    uuid = target(view, pool, member)
+    found = Absent(uuid.code, uuid.text) if isinstance(uuid, Unusable) else view.interface(uuid)
     if down is not None:
         raise Unusable("admin-down" if "admin_state" in down else "blocked", down)
     if not is_up(member, "loadbalancer_member_properties"):
         raise Unusable("admin-down", "admin_state is down")
     weight = _weight(properties.get("weight"))
     port = port_of(properties.get("protocol_port"), "protocol_port")
-    uuid = _interface(view, pool, member, properties.get("address"))
-    found = view.interface(uuid)
+    if isinstance(uuid, Unusable):
+        raise uuid
     if isinstance(found, Absent):
         raise Unusable(found.code, f"interface {view.name(uuid)} {found.text}")
     if uuid not in linked:
@@ -122,7 +125,16 @@ def _weight(value: Any) -> int:
     return weight
 
 
-def _interface(view: View, pool: Object, member: Object, address: str | None) -> str:
+def target(view: View, pool: Object, member: Object) -> str | Unusable:
+    """uuid of the interface that a member means, or why it means none."""
+    try:
+        return _interface(view, pool, member)
+    except Unusable as unusable:
+        return unusable
+
+
+def _interface(view: View, pool: Object, member: Object) -> str:
+    address = (member.properties.get("loadbalancer_member_properties") or {}).get("address")
     for pair in (member.properties.get("annotations") or {}).get("key_value_pair") or ():
         if pair.get("key") == "vmi" and pair.get("value"):
             return str(pair["value"])

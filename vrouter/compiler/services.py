@@ -117,20 +117,24 @@ def compile_floating_ip(view: View, uuid: str) -> Result:
 
 
 def compile_listener(view: View, uuid: str) -> Result:
-    """A listener makes units through its loadbalancer; alone it has a reason."""
-    return _orphan(view, uuid, "loadbalancer")
+    """A listener makes units through its loadbalancer; alone it has a reason, and so have its members."""
+    return Result(reasons=tuple(_orphan(view, uuid, "loadbalancer")))
 
 
 def compile_pool(view: View, uuid: str) -> Result:
-    return _orphan(view, uuid, "loadbalancer-listener")
+    return Result(reasons=tuple(_orphan(view, uuid, "loadbalancer-listener")))
 
 
-def _orphan(view: View, uuid: str, kind: str) -> Result:
+def _orphan(view: View, uuid: str, kind: str) -> Iterator[Reason]:
     found = view.get(uuid)
     if found is None or any(view.get(target) for target in found.targets(kind)):
-        return Result()
+        return
     text = f"{found.type.removeprefix('loadbalancer-')} {found.name} has no {kind.removeprefix('loadbalancer-')}"
-    return Result(reasons=(Reason((found.type, uuid), "orphan", text),))
+    yield Reason((found.type, uuid), "orphan", text)
+    uuids = [uuid] if found.type == "loadbalancer-pool" else view.referrers(uuid, "loadbalancer-pool")
+    blocked: list[Reason] = []
+    list(backends(view, [pool for one in uuids if (pool := view.get(one))], frozenset(), text, blocked))
+    yield from blocked
 
 
 def _places(view: View, found: Object) -> list[Place]:

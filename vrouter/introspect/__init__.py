@@ -6,7 +6,7 @@ backend. The pages have the columns of Contrail's tools where they show the same
     server.py       where it listens, and which pages there are
     sources.py      what a page is made from
     questions.py    the parameters of a request, and what is said of wrong ones
-    node.py tables.py flows.py health.py reasons.py       the pages, by noun
+    node.py tables.py flows.py stats.py trace.py health.py reasons.py plan.py       the pages, by noun
 """
 
 from vrouter.introspect.server import Introspect

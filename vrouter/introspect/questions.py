@@ -1,6 +1,7 @@
 """The parameters of a request, and its body."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -39,3 +40,11 @@ async def document(request: Request, most: int) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadQuestion(f"the body is not JSON: {error}") from error
+
+
+def one_of(request: Request, name: str, words: Sequence[str]) -> str | None:
+    """None where it is not given."""
+    text = request.query_params.get(name)
+    if text is not None and text not in words:
+        raise BadQuestion(f"{name} is not one of {', '.join(words)}: {text!r}")
+    return text

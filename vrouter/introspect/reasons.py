@@ -28,6 +28,4 @@ async def why(sources: Sources, request: Request) -> Any:
     question = request.query_params.get("q", "")
     if not question:
         raise BadQuestion("q is missing: a name, uuid, VIP or member")
-    found = [*sources.compiler.reasons(), *sources.backend_reasons()]
-    tables = await sources.tables(None)
-    return explain(question, sources.cache, sources.compiler, sources.reconciler, found, tables)
+    return await explain(question, sources.cache, sources.compiler, sources.reconciler, sources.backend)

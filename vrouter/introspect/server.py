@@ -18,7 +18,7 @@ from vrouter.backends.protocol import Backend
 from vrouter.cache import Cache
 from vrouter.compiler import Compiler
 from vrouter.health import HealthChecks
-from vrouter.introspect import flows, health, node, plan, reasons, tables
+from vrouter.introspect import flows, health, node, plan, reasons, stats, tables, trace
 from vrouter.introspect.questions import BadQuestion
 from vrouter.introspect.sources import Sources
 from vrouter.metrics import AgentMetrics
@@ -35,11 +35,13 @@ PAGES: Mapping[str, Page] = {
     "/routes": tables.routes,
     "/nexthops": tables.nexthops,
     "/flows": flows.flows,
+    "/stats": stats.stats,
     "/drops": flows.drops,
     "/health": health.health,
     "/units": node.units,
     "/reasons": reasons.reasons,
     "/why": reasons.why,
+    "/trace": trace.trace,
     "/wait": node.wait,
     "/healthz": node.healthz,
 }

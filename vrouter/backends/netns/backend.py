@@ -7,10 +7,12 @@ moment; what forwards is not touched, and a new one reads it and goes on.
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import blake2b
 
 from vrouter import namespace
-from vrouter.backends.netns import flows, links, probe, traffic
+from vrouter.backends.lookup import Group, Header, Lookup
+from vrouter.backends.netns import flows, links, lookup, probe, traffic
 from vrouter.backends.netns.health import Prober
 from vrouter.backends.netns.vrf import VrfNamespace
 from vrouter.backends.netns.workloads import Workloads
@@ -86,8 +88,32 @@ class NetnsBackend:
             routes += _routes(table)
         return Tables(interfaces, nexthops, routes)
 
-    def flows(self, vrf: int | None = None) -> list[Flow]:
-        return [flow for table in self._chosen(vrf) for flow in flows.flows(table)]
+    def lookup(self, interface: str, header: Header) -> Lookup:
+        for vrf in self._vrfs.values():
+            sender = vrf.standing.attachments.get(interface)
+            if sender is not None:
+                with _asking(vrf):
+                    return lookup.lookup(vrf, sender, header)
+        raise BackendError(f"There is no interface {interface}")
+
+    def groups(self, vrf: int, vip: Address) -> list[Group]:
+        table = self._vrfs.get(vrf)
+        if table is None:
+            return []
+        with _asking(table):
+            return lookup.groups(table, vip)
+
+    def carrier(self, interface: str) -> bool | None:
+        for vrf in self._vrfs.values():
+            link = vrf.link_of(interface)
+            if link is not None:
+                with _asking(vrf):
+                    return links.has_carrier(vrf.route_socket, link)
+        return None
+
+    def flows(self, vrf: int | None = None) -> Iterator[Flow]:
+        for table in self._chosen(vrf):
+            yield from flows.flows(table)
 
     def drops(self) -> list[Drop]:
         return [drop for vrf in self._vrfs.values() for drop in flows.drops(vrf)]
@@ -204,6 +230,14 @@ class NetnsBackend:
 
     def _chosen(self, vrf: int | None) -> list[VrfNamespace]:
         return [table for index, table in self._vrfs.items() if vrf in (None, index)]
+
+
+@contextmanager
+def _asking(vrf: VrfNamespace) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BackendError(f"VRF {vrf.index} cannot be asked: {error.strerror or error}") from error
 
 
 def _vifs(vrf: VrfNamespace) -> Iterator[Vif]:

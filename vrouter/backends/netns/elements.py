@@ -62,13 +62,13 @@ class VipTable:
             found[Place(family, "split", vip.packed)] = Value()
         for service, surrogate in self.surrogates.items():
             protocol, port = service
-            found[Place(family, f"service_{protocol}", _service_key(vip, port))] = Value(surrogate.packed)
+            found[Place(family, f"service_{protocol}", service_key(vip, port))] = Value(surrogate.packed)
             found[Place(family, "service_vip", surrogate.packed)] = Value(vip.packed)
             found[Place(family, "service_port", surrogate.packed)] = Value(struct.pack(">H", port))
         for (protocol, port), target in self.targets.items():
-            found[Place(family, f"target_{protocol}", _service_key(vip, port))] = Value(mark(target))
+            found[Place(family, f"target_{protocol}", service_key(vip, port))] = Value(mark(target))
         for ((protocol, port), pod), target in self.exceptions.items():
-            found[Place(family, f"exception_{protocol}", _service_key(vip, port) + pod.packed)] = Value(mark(target))
+            found[Place(family, f"exception_{protocol}", service_key(vip, port) + pod.packed)] = Value(mark(target))
         return found
 
 
@@ -192,5 +192,5 @@ def of_other_pods(table: Elements, pods: Container[Address]) -> Elements:
     return found
 
 
-def _service_key(vip: Address, port: int) -> bytes:
+def service_key(vip: Address, port: int) -> bytes:
     return vip.packed + _PORT.pack(port)

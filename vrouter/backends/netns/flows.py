@@ -4,16 +4,17 @@ import struct
 from collections.abc import Iterator
 from ipaddress import ip_address
 
+from vrouter.backends.lookup import Header
 from vrouter.backends.netns import elements, nftables
 from vrouter.backends.netns.nftables import Entry
-from vrouter.backends.netns.rules import DROP_COUNTERS, ID_MASK, TOUCHES
+from vrouter.backends.netns.rules import CLOSING, DROP_COUNTERS, ID_MASK, IDLE, TOUCHES, UNANSWERED
 from vrouter.backends.netns.vrf import VrfNamespace
 from vrouter.backends.protocol import Drop, Flow
 from vrouter.state import Address, Family, Protocol
 
 # source, its port, destination, its port
 _KEYS = {4: struct.Struct(">4sHxx4sHxx"), 6: struct.Struct(">16sHxx16sHxx")}
-_NOTHING = Entry(b"", 0, 0, 0.0)
+NOTHING = Entry(b"", 0, 0, 0.0)
 
 
 def flows(vrf: VrfNamespace) -> Iterator[Flow]:
@@ -24,6 +25,47 @@ def flows(vrf: VrfNamespace) -> Iterator[Flow]:
     for family in sorted(vrf.standing.families):
         for protocol in elements.PROTOCOLS:
             yield from _of(vrf, family, protocol, endpoints, uuids)
+
+
+def pair(
+    vrf: VrfNamespace,
+    forward: Header,
+    endpoint: tuple[Address, int],
+    there: Entry,
+    back: Entry,
+    member: str | None,
+    *,
+    closing: bool,
+) -> Flow:
+    """One flow from its two entries. forward: as the client sends. member: uuid of the endpoint's interface."""
+    packets, reverse_packets = _by_direction(there.packets, back.packets)
+    size, reverse_size = _by_direction(there.bytes, back.bytes)
+    # each packet begins the time anew that fits the state in which it leaves the flow
+    timeout = CLOSING if closing else IDLE if packets + reverse_packets > 1 else UNANSWERED
+    return Flow(
+        vrf=vrf.index,
+        protocol=forward.protocol,
+        source=forward.source,
+        source_port=forward.source_port,
+        vip=forward.destination,
+        port=forward.destination_port,
+        member=member,
+        member_address=endpoint[0],
+        member_port=endpoint[1],
+        packets=packets,
+        bytes=size,
+        reverse_packets=reverse_packets,
+        reverse_bytes=reverse_size,
+        expires=there.expires,
+        idle=max(0.0, timeout - there.expires),
+        closing=closing,
+    )
+
+
+def key(header: Header) -> bytes:
+    """Of a packet with this header, in the flow tables."""
+    _, source, source_port, destination, port = header
+    return _KEYS[source.version].pack(source.packed, source_port, destination.packed, port)
 
 
 def drops(vrf: VrfNamespace) -> list[Drop]:
@@ -59,26 +101,9 @@ def _of(
             continue
         # the pod is shown the VIP where it is the client itself
         client = vip if pod.packed == source else source
-        back = reverse.get(layout.pack(pod.packed, target, client, source_port), _NOTHING)
-        packets, reverse_packets = _by_direction(there.packets, back.packets)
-        size, reverse_size = _by_direction(there.bytes, back.bytes)
-        yield Flow(
-            vrf=vrf.index,
-            protocol=protocol,
-            source=ip_address(source),
-            source_port=source_port,
-            vip=ip_address(vip),
-            port=port,
-            member=uuids.get(pod),
-            member_address=pod,
-            member_port=target,
-            packets=packets,
-            bytes=size,
-            reverse_packets=reverse_packets,
-            reverse_bytes=reverse_size,
-            expires=there.expires,
-            closing=key in closing,
-        )
+        back = reverse.get(layout.pack(pod.packed, target, client, source_port), NOTHING)
+        header = Header(protocol, ip_address(source), source_port, ip_address(vip), port)
+        yield pair(vrf, header, endpoint, there, back, uuids.get(pod), closing=key in closing)
 
 
 def _by_direction(forward: int, reverse: int) -> tuple[int, int]:

@@ -132,6 +132,17 @@ def is_operational(socket: Socket, index: int) -> bool:
     return dict(attributes(answer, _IFINFO.size)).get(IFLA_OPERSTATE) == bytes((IF_OPER_UP,))
 
 
+def has_carrier(socket: Socket, index: int) -> bool | None:
+    """Whether the link and its peer are up; None if it is gone."""
+    try:
+        (answer,) = socket.get(Message(RTM_GETLINK, 0, _IFINFO.pack(0, 0, 0, index, 0, 0)))
+    except NetlinkError as error:
+        if error.errno == errno.ENODEV:
+            return None
+        raise
+    return bool(_IFINFO.unpack_from(answer)[4] & IFF_LOWER_UP)
+
+
 def read_addresses(socket: Socket) -> set[tuple[int, Address]]:
     """(link's index, its address)."""
     found = set()

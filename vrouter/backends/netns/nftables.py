@@ -6,19 +6,22 @@ concatenation padded to 4 bytes. A transaction is all or nothing. libnftables wo
 would be ours.
 """
 
+import errno
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
-from vrouter.backends.netns.netlink import NLM_F_CREATE, Message, Socket, attribute, attributes, nested
+from vrouter.backends.netns.netlink import NLM_F_CREATE, Message, NetlinkError, Socket, attribute, attributes, nested
 from vrouter.backends.netns.rules import TABLE
 from vrouter.state import Family
 
 _NFNL_SUBSYS_NFTABLES = 10
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
 NFT_MSG_NEWSETELEM, NFT_MSG_GETSETELEM, NFT_MSG_DELSETELEM, NFT_MSG_GETOBJ = 12, 13, 14, 19
+NFT_MSG_GETSET = 10
+NFTA_SET_TABLE, NFTA_SET_NAME, NFTA_SET_DESC, NFTA_SET_COUNT, NFTA_SET_DESC_SIZE = 1, 2, 9, 20, 1
 NFTA_SET_ELEM_LIST_TABLE, NFTA_SET_ELEM_LIST_SET, NFTA_SET_ELEM_LIST_ELEMENTS = 1, 2, 3
 NFTA_LIST_ELEM, NFTA_DATA_VALUE, NFTA_EXPR_DATA = 1, 1, 2
 NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_DATA, NFTA_SET_ELEM_EXPIRATION = 1, 2, 5
@@ -102,17 +105,39 @@ def read_entries(socket: Socket, family: Family, name: str) -> dict[bytes, Entry
     """The elements of a dynamic set or map: key -> what it holds. What has expired is left out."""
     found: dict[bytes, Entry] = {}
     for values in _dump(socket, family, name):
-        data = dict(attributes(values.get(NFTA_SET_ELEM_DATA, b""))).get(NFTA_DATA_VALUE, b"")
-        expires = int.from_bytes(values.get(NFTA_SET_ELEM_EXPIRATION, b""), "big") / 1000
-        packets, size = _counter(values)
-        if expires > 0:
-            found[_key(values)] = Entry(data, packets, size, expires)
+        entry = _entry(values)
+        if entry.expires > 0:
+            found[_key(values)] = entry
     return found
 
 
 def read_counts(socket: Socket, family: Family, name: str) -> dict[bytes, tuple[int, int]]:
     """The elements of a set whose elements count and never expire: key -> (packets, bytes)."""
     return {_key(values): _counter(values) for values in _dump(socket, family, name)}
+
+
+def find(socket: Socket, family: Family, name: str, key: bytes) -> Entry | None:
+    """One element, if it is there; without a time-out `expires` is 0."""
+    body = _set(family, name) + nested(NFTA_SET_ELEM_LIST_ELEMENTS, _element(Place(family, name, key), Value()))
+    try:
+        answers = socket.get(Message(message_type(NFT_MSG_GETSETELEM), 0, body))
+    except NetlinkError as error:
+        if error.errno == errno.ENOENT:
+            return None
+        raise
+    return next((_entry(values) for answer in answers for values in _elements(answer)), None)
+
+
+def is_full(socket: Socket, family: Family, name: str) -> bool:
+    """Whether a set has no room for another element. Kernels before 6.16 do not tell: False."""
+    body = header(family) + attribute(NFTA_SET_TABLE, TABLE.encode() + b"\0")
+    body += attribute(NFTA_SET_NAME, name.encode() + b"\0")
+    for answer in socket.get(Message(message_type(NFT_MSG_GETSET), 0, body)):
+        found = dict(attributes(answer, _NFGENMSG.size))
+        size = dict(attributes(found.get(NFTA_SET_DESC, b""))).get(NFTA_SET_DESC_SIZE)
+        count = found.get(NFTA_SET_COUNT)
+        return bool(size and count and int.from_bytes(count, "big") >= int.from_bytes(size, "big"))
+    return False
 
 
 def read_counters(socket: Socket, family: Family) -> dict[str, tuple[int, int]]:
@@ -158,10 +183,20 @@ def _element(place: Place, value: Value) -> bytes:
 
 def _dump(socket: Socket, family: Family, name: str) -> Iterator[dict[int, bytes]]:
     for body in socket.dump(Message(message_type(NFT_MSG_GETSETELEM), 0, _set(family, name))):
-        for kind, elements in attributes(body, _NFGENMSG.size):
-            if kind == NFTA_SET_ELEM_LIST_ELEMENTS:
-                for _, element in attributes(elements):
-                    yield dict(attributes(element))
+        yield from _elements(body)
+
+
+def _elements(body: bytes) -> Iterator[dict[int, bytes]]:
+    for kind, elements in attributes(body, _NFGENMSG.size):
+        if kind == NFTA_SET_ELEM_LIST_ELEMENTS:
+            for _, element in attributes(elements):
+                yield dict(attributes(element))
+
+
+def _entry(values: dict[int, bytes]) -> Entry:
+    data = dict(attributes(values.get(NFTA_SET_ELEM_DATA, b""))).get(NFTA_DATA_VALUE, b"")
+    expires = int.from_bytes(values.get(NFTA_SET_ELEM_EXPIRATION, b""), "big") / 1000
+    return Entry(data, *_counter(values), expires)
 
 
 def _key(values: dict[int, bytes]) -> bytes:

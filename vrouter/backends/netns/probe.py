@@ -19,7 +19,11 @@ OLDEST_KERNEL = (5, 15)
 
 SYSCTLS = {
     "ipv4/ip_forward": "1",
-    "ipv4/fib_multipath_hash_policy": "1",  # addresses and ports; 0, the default, is addresses only
+    # Addresses, protocol and ports, read from the packet. Policy 1 has the same fields, but takes the number that the
+    # pod's own kernel drew for the socket where it finds one: nobody could tell beforehand whom a connection reaches,
+    # and a repeated SYN may reach another.
+    "ipv4/fib_multipath_hash_policy": "3",
+    "ipv4/fib_multipath_hash_fields": "55",
     "ipv4/conf/all/rp_filter": "0",
     "ipv4/conf/default/rp_filter": "0",
     "ipv4/conf/all/send_redirects": "0",
@@ -37,7 +41,8 @@ SYSCTLS_OF_IPV6 = {
     "ipv6/conf/default/accept_ra": "0",
     "ipv6/conf/default/autoconf": "0",
     "ipv6/conf/default/accept_dad": "0",
-    "ipv6/fib_multipath_hash_policy": "1",
+    "ipv6/fib_multipath_hash_policy": "3",
+    "ipv6/fib_multipath_hash_fields": "55",
     "ipv6/icmp/ratelimit": "0",
 }
 SEED = "ipv4/fib_multipath_hash_seed"  # Linux 6.11

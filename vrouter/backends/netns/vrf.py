@@ -67,6 +67,11 @@ class VrfNamespace:
     def nft_socket(self) -> Socket:
         return self._nft
 
+    def link_of(self, interface: str) -> int | None:
+        """Index of its link, whether the interface is whole or not."""
+        whole, partial = self.standing.attachments.get(interface), self.standing.partial.get(interface)
+        return whole.link if whole else partial[0] if partial else None
+
     # -- units that stand
 
     def vips(self) -> list[Vip]:

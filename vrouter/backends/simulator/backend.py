@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import cycle
 
+from vrouter.backends.lookup import Group, Header, Lookup
 from vrouter.backends.protocol import BackendError, BackendSettings, Drop, Flow, Operation, Put, Stat, Tables
 from vrouter.backends.simulator.connection import Connection, connect
 from vrouter.backends.simulator.packet import FiveTuple, Packet, Refused, Verdict
@@ -73,6 +74,16 @@ class SimulatorBackend:
             nexthops=[nexthop for table in chosen for nexthop in table.nexthops()],
             routes=[route for table in chosen for route in table.routes()],
         )
+
+    def lookup(self, interface: str, header: Header) -> Lookup:
+        return self._home_of(interface).lookup(interface, header)
+
+    def groups(self, vrf: int, vip: Address) -> list[Group]:
+        return self._vrfs[vrf].groups(vip) if vrf in self._vrfs else []
+
+    def carrier(self, interface: str) -> bool | None:
+        """What is plugged in here works."""
+        return True if interface in self._home else None
 
     def flows(self, vrf: int | None = None) -> list[Flow]:
         return [flow for table in self._chosen(vrf) for flow in table.list_flows()]

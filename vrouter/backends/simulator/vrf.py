@@ -8,14 +8,16 @@ untranslated: without listener or usable member it is refused at once and counte
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from vrouter.backends.lookup import Group as Looked
+from vrouter.backends.lookup import Header, Lookup, Match, Share
 from vrouter.backends.protocol import BackendError, Drop, Flow, Nexthop, Route, Stat, Vif, by_family, host_prefix
 from vrouter.backends.simulator.flow_table import Entry, FlowTable
 from vrouter.backends.simulator.group import Group, hash_of
 from vrouter.backends.simulator.packet import Delivered, Dropped, FiveTuple, Packet, Refused, TcpFlag, Verdict
 from vrouter.backends.simulator.traffic import Traffic
-from vrouter.state import Address, Family, Interface, Member, Vip, Vrf
+from vrouter.state import Address, Family, Interface, Member, Protocol, Vip, Vrf
 
 # Contrail's words (`flow_get_drop_reason` in tf-vrouter's utils/flow.c).
 NO_PORT_MAP = "NoFipPortMap"
@@ -51,7 +53,7 @@ class Service:
 
     unit: Vip
     group: Group
-    listeners: dict[tuple[str, int], Group]
+    listeners: dict[tuple[Protocol, int], Group]
 
 
 class VrfTable:
@@ -151,31 +153,41 @@ class VrfTable:
 
     def _begin(self, service: Service, packet: Packet) -> Verdict:
         """The first packet of a flow to a VIP: choose a member, record the flow, translate."""
-        ping = packet.protocol == "icmp" and packet.destination_port == 0
-        group = service.group if ping else service.listeners.get((packet.protocol, packet.destination_port))
-        if group is None:
-            return self._refuse(packet, NO_PORT_MAP)
-        member = group.choose(hash_of(packet.five_tuple, self._seed))
-        if member is None:
-            return self._refuse(packet, NO_ROUTE)
-        # A member that talks to itself must not see its own address as the sender: it would answer inside.
-        source = packet.destination if packet.source == member.address else packet.source
-        target_port = 0 if ping else member.port
-        translated = FiveTuple(packet.protocol, source, packet.source_port, member.address, target_port)
-        entry = Entry(packet.five_tuple, translated, member)
-        there, back = entry.tuples
-        if there == back:
-            return self._refuse(packet, SAME_FLOW)
-        if (taken := self.flows.find(back)) is not None:  # the member's answers are another flow's already
-            if not taken[0].closing:
-                return self._refuse(packet, NO_REVERSE_FLOW)
+        entry = self._new_entry(service, packet.five_tuple)
+        if not isinstance(entry, Entry):
+            return self._refuse(packet, entry)
+        if taken := self.flows.find(entry.tuples[1]):  # by one that is closing
             self.flows.remove(taken[0])
-        if self.flows.full:
-            return self._refuse(packet, FLOW_LIMIT)
         self.flows.add(entry)
         self.flows.count(entry, "forward", packet)
         self._traffic.count(entry, "forward", packet, opened=True)
-        return self._deliver(self._ports[member.interface], packet.with_header(translated))
+        return self._deliver(self._ports[entry.member.interface], packet.with_header(entry.translated))
+
+    def _new_entry(self, service: Service, flow: FiveTuple) -> Entry | str:
+        """What would be recorded of a new flow, or why it is refused."""
+        group = self._group(service, flow)
+        if group is None:
+            return NO_PORT_MAP
+        member = group.choose(hash_of(flow, self._seed))
+        if member is None:
+            return NO_ROUTE
+        # A member that talks to itself must not see its own address as the sender: it would answer inside.
+        source = flow.destination if flow.source == member.address else flow.source
+        target_port = 0 if flow.protocol == "icmp" else member.port
+        entry = Entry(flow, FiveTuple(flow.protocol, source, flow.source_port, member.address, target_port), member)
+        there, back = entry.tuples
+        if there == back:
+            return SAME_FLOW
+        taken = self.flows.find(back)
+        if taken is not None and not taken[0].closing:  # the member's answers are another flow's already
+            return NO_REVERSE_FLOW
+        return FLOW_LIMIT if taken is None and self.flows.full else entry
+
+    @staticmethod
+    def _group(service: Service, flow: FiveTuple) -> Group | None:
+        if flow.protocol == "icmp":
+            return service.group if flow.destination_port == 0 else None
+        return service.listeners.get((flow.protocol, flow.destination_port))
 
     def _route(self, packet: Packet) -> Verdict:
         port = self._routes.get(packet.destination)
@@ -194,6 +206,60 @@ class VrfTable:
         if packet.protocol == "tcp" and to_vip:
             return Refused(reason, "tcp-reset")
         return Refused(reason, "port-unreachable" if reason == NO_PORT_MAP else "host-unreachable")
+
+    def lookup(self, interface: str, header: Header) -> Lookup:
+        """As `forward` with a packet that nobody sends. KeyError: no such interface."""
+        sender, flow = self._ports[interface], FiveTuple(*header)
+        service = self._services.get(header.destination)
+        found = Lookup(
+            self.unit.index, interface, sender.device, header, service is not None, self._match(service, flow)
+        )
+        known = self.flows.find(flow)
+        if known:
+            entry, direction = known
+            found = replace(found, flow=self._flow_of(entry), reverse=direction == "reverse")
+            return self._leaves(found, entry.translated if direction == "forward" else entry.forward.reversed())
+        if service is None:
+            return self._leaves(found, flow)
+        new = self._new_entry(service, flow)
+        return self._leaves(found, new.translated) if isinstance(new, Entry) else replace(found, refused=new)
+
+    def groups(self, vip: Address) -> list[Looked]:
+        service = self._services.get(vip)
+        if service is None:
+            return []
+        found: list[tuple[tuple[Protocol, int] | None, Group]] = [(None, service.group)]
+        found += [(key, group) for key, group in service.listeners.items() if group is not service.group]
+        return [
+            Looked(listener, vip, group.id if group.members else None, self._shares(group)) for listener, group in found
+        ]
+
+    def _shares(self, group: Group) -> tuple[Share, ...]:
+        return tuple(Share(self._hop(one), one.weight, one.interface) for one in group.members)
+
+    def _leaves(self, found: Lookup, translated: FiveTuple) -> Lookup:
+        port, back = self._routes.get(translated.destination), self._routes.get(found.header.source)
+        if port is None:
+            return replace(found, refused=NO_ROUTE)
+        return replace(
+            found, target=port.unit.uuid, out=port.device, translated=Header(found.header.protocol, *translated[1:]),
+            back=back.device if back else None,
+        )  # fmt: skip
+
+    def _match(self, service: Service | None, flow: FiveTuple) -> Match:
+        address = flow.destination
+        if service is None:
+            port, group = self._routes.get(address), None
+        else:
+            group = self._group(service, flow) or service.group
+            member = group.choose(hash_of(flow, self._seed))
+            port = self._ports[member.interface] if member else None
+        if port is None:
+            return Match(address, "")
+        members = self._shares(group) if group else ()
+        hop = port.ids[address.version]
+        nexthop = group.id if group else hop
+        return Match(address, host_prefix(address), nexthop, members, hop, port.unit.uuid, port.device)
 
     # Tables
 
@@ -237,28 +303,29 @@ class VrfTable:
 
     def list_flows(self) -> list[Flow]:
         """Those of TCP and UDP; an echo's is only kept to find the way back."""
-        now = self._clock()
-        return [
-            Flow(
-                vrf=self.unit.index,
-                protocol=protocol,
-                source=entry.forward.source,
-                source_port=entry.forward.source_port,
-                vip=entry.forward.destination,
-                port=entry.forward.destination_port,
-                member=entry.member.interface,
-                member_address=entry.member.address,
-                member_port=entry.member.port,
-                packets=entry.packets,
-                bytes=entry.bytes,
-                reverse_packets=entry.reverse_packets,
-                reverse_bytes=entry.reverse_bytes,
-                expires=entry.expires - now,
-                closing=entry.closing,
-            )
-            for entry in self.flows
-            if (protocol := entry.forward.protocol) != "icmp"
-        ]
+        return [self._flow_of(entry) for entry in self.flows if entry.forward.protocol != "icmp"]
+
+    def _flow_of(self, entry: Entry) -> Flow:
+        forward = entry.forward
+        assert forward.protocol != "icmp"
+        return Flow(
+            vrf=self.unit.index,
+            protocol=forward.protocol,
+            source=forward.source,
+            source_port=forward.source_port,
+            vip=forward.destination,
+            port=forward.destination_port,
+            member=entry.member.interface,
+            member_address=entry.member.address,
+            member_port=entry.member.port,
+            packets=entry.packets,
+            bytes=entry.bytes,
+            reverse_packets=entry.reverse_packets,
+            reverse_bytes=entry.reverse_bytes,
+            expires=entry.expires - self._clock(),
+            idle=entry.timeout - (entry.expires - self._clock()),
+            closing=entry.closing,
+        )
 
     def list_drops(self) -> list[Drop]:
         return [

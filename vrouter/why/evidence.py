@@ -1,0 +1,37 @@
+"""What the back-end says of the things a question is about."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from vrouter.backends.lookup import Group
+from vrouter.backends.protocol import Backend, BackendError
+from vrouter.state import Key, Vip
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """groups: of a VIP, by its key, as they stand. carriers: of interfaces that are missing in one. failure: why the
+    back-end could not be asked."""
+
+    groups: Mapping[Key, Sequence[Group]] = field(default_factory=dict)
+    carriers: Mapping[str, bool | None] = field(default_factory=dict)
+    failure: str = ""
+
+    def group(self, vip: Vip, listener: tuple[str, int] | None = None) -> Group | None:
+        """A listener's, which is the VIP's own where it is the only one."""
+        groups = self.groups.get(vip.key, ())
+        return next((one for one in groups if one.listener == listener), groups[0] if groups else None)
+
+
+def gather(backend: Backend, vips: Iterable[Vip], interfaces: Collection[str]) -> Evidence:
+    """Runs in the backend's thread. interfaces: uuids of which to ask the carrier in any case."""
+    groups: dict[Key, Sequence[Group]] = {}
+    missing = set(interfaces)
+    try:
+        for vip in vips:
+            groups[vip.key] = backend.groups(vip.vrf, vip.address)
+            standing = {share.interface for group in groups[vip.key][:1] for share in group.members}
+            missing |= vip.backends.keys() - standing
+        return Evidence(groups, {uuid: backend.carrier(uuid) for uuid in sorted(missing)})
+    except BackendError as error:
+        return Evidence(groups, failure=str(error))
