@@ -22,7 +22,19 @@ from api_server.resources.defaults import ensure_defaults
 from api_server.resources.operations import Operations
 from api_server.resources.quotas import Quotas
 from api_server.resources.registry import registry
-from api_server.routes import actions, addresses, collections, docs, home, openapi, ops, transaction, unbuilt, watch
+from api_server.routes import (
+    actions,
+    addresses,
+    collections,
+    docs,
+    home,
+    openapi,
+    ops,
+    status,
+    transaction,
+    unbuilt,
+    watch,
+)
 from api_server.routes.middleware import ExchangeMiddleware
 from api_server.routes.resources import ResourceRoute
 from api_server.routes.service import Service
@@ -30,7 +42,7 @@ from api_server.routes.sites import Hosts
 from api_server.settings import Settings
 from api_server.store import Limits, Pace, Store
 
-MODULES = (home, actions, addresses, collections, transaction, watch, ops, docs, openapi, unbuilt)
+MODULES = (home, actions, addresses, collections, transaction, watch, status, ops, docs, openapi, unbuilt)
 """Of routes, beside the generic ones of the types."""
 
 

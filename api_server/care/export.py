@@ -1,7 +1,7 @@
 """Everything, or an object with all below it, as an export document (`document`), from one snapshot.
 
 The same database gives the same bytes. Memory does not grow with the database. Left out is what follows from the
-objects (search keys) and the past (the change log).
+objects (search keys), the past (the change log) and what nodes report, who will report again.
 """
 
 from collections.abc import Callable, Iterable, Iterator

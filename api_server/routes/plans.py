@@ -87,7 +87,7 @@ async def perform(
     plan = planner(server, current, await document(request) if bodied else None, **parameters)
     if_match = current.headers.get(b"if-match")
     call = plan.call if if_match is None else matching(plan, if_match.decode("latin-1"))
-    if request.scope["query_string"] and wants_rehearsal(request.query_params):
+    if request.scope["query_string"] and flag(request.query_params, "dry_run"):
         result, changes = await server.rehearse(current, call)
         body = orjson.dumps({
             "dry_run": True, "answer": orjson.Fragment(plan.answer(result) or b"null"), "changes": changes,
@@ -98,15 +98,15 @@ async def perform(
     return Response(body, headers={"content-type": JSON if body else TEXT})
 
 
-def wants_rehearsal(query: Mapping[str, str]) -> bool:
-    """`?dry_run`, with or without a value that says yes. What says neither yes nor no must not be taken for a no."""
-    match query.get("dry_run", "false").lower():
+def flag(query: Mapping[str, str], name: str) -> bool:
+    """`?name`, with or without a value that says yes. What says neither yes nor no must not be taken for a no."""
+    match query.get(name, "false").lower():
         case "" | "true" | "1":
             return True
         case "false" | "0":
             return False
         case other:
-            raise BadRequest(f"Bad Request, dry_run must be true or false: {quote(other)}")
+            raise BadRequest(f"Bad Request, {name} must be true or false: {quote(other)}")
 
 
 def versions(header: str) -> set[str]:

@@ -31,6 +31,7 @@ class Service:
     """One application. `store` is there between start-up and shutdown only: without it all is Unavailable.
 
     watching: open watches. checking: held while the database is checked; one check at a time is enough to bear.
+    telling: what is being read of statuses for watchers, by the stamp after which it was asked for (`status_frames`).
     """
 
     settings: Settings
@@ -40,6 +41,7 @@ class Service:
     opened: Store | None = None
     watching: int = 0
     checking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    telling: dict[int, asyncio.Task[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.metrics.registry.register(StoreCounts(self.counts))

@@ -5,10 +5,12 @@ A watch begins with one `init` frame per type, all from one snapshot; only the l
 revision. Then come the events, as the feed has them: those of one revision follow each other, and the last of them
 carries the id. With `Last-Event-ID` (or `?last_event_id=`, `?since=`) the watch goes on after that revision instead,
 without `init`; 410 and the oldest id if the log no longer reaches back so far. A slow watcher is told to `stop`, and
-resumes.
+resumes. With `?status=1` statuses come in between (`status_frames`).
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import suppress
 from itertools import zip_longest
 
 import orjson
@@ -19,7 +21,9 @@ from starlette.types import Receive, Scope, Send
 
 from api_server.errors import BadRequest, NotFound, Unavailable
 from api_server.resources.rendering import Item
+from api_server.routes.plans import flag
 from api_server.routes.service import Service, named, service
+from api_server.routes.status_frames import status_frames
 from api_server.store.events import Chunk
 from api_server.store.feed import Subscription
 from api_server.store.reader import Reader
@@ -116,6 +120,29 @@ async def stream(subscription: Subscription, beginning: Iterable[bytes], fields:
     yield b"event: stop\ndata: %b\n\n" % " ".join(reason.split()).encode()
 
 
+async def both(watch: AsyncIterator[bytes], beside: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The frames of a watch, and of what goes on beside it, as they come; until the watch ends."""
+    sources = {"watch": watch, "beside": beside}
+    waiting = {asyncio.ensure_future(anext(source)): name for name, source in sources.items()}
+    try:
+        while True:
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in sorted(done, key=waiting.__getitem__, reverse=True):  # the watch first: it has the objects
+                name = waiting.pop(task)
+                try:
+                    yield task.result()
+                except StopAsyncIteration:
+                    if name == "watch":
+                        return
+                else:
+                    waiting[asyncio.ensure_future(anext(sources[name]))] = name
+    finally:
+        for task in waiting:
+            task.cancel()
+            with suppress(asyncio.CancelledError, StopAsyncIteration):
+                await task
+
+
 # The type exactly as Contrail has it; Starlette's `media_type` would add a charset, which event streams do not have.
 HEADERS = {"content-type": "text/event-stream", "cache-control": "no-cache", "x-accel-buffering": "no"}
 
@@ -144,7 +171,7 @@ async def watch(request: Request) -> Response:
     current, server = named(request, "watch"), service(request)
     types = watched_types(server.model, request.query_params.get("resource_type"))
     after, fields = last_event_id(request), wanted_fields(types, request.query_params)
-    beginning: list[bytes] = []
+    statuses, beginning = flag(request.query_params, "status"), list[bytes]()
     if current.method == "HEAD":
         return Response(headers=HEADERS)
     if server.watching >= server.settings.max_watchers:
@@ -153,4 +180,7 @@ async def watch(request: Request) -> Response:
         beginning = await server.read(current, lambda reader: init(reader, types, fields))
         after = current.revision
     subscription = await server.store.feed.subscribe([kind.name for kind in types], after)
-    return EventStream(server, subscription, stream(subscription, beginning, fields))
+    content = stream(subscription, beginning, fields)
+    if statuses:
+        content = both(content, status_frames(server, frozenset(kind.name for kind in types)))
+    return EventStream(server, subscription, content)

@@ -4,6 +4,7 @@
     result, revision = await store.write(call, request_id=, user=, base_url=)    call(tx: Transaction) -> result
     result = await store.read(call)                                              call(reader: Reader) -> result
     subscription = await store.feed.subscribe(types, after)     async iterator of Chunk; Gone if the log is compacted
+    unknown, revision = await store.report(report)              what a node says of objects, beside them
     entries, bounds = await store.entries(Position.after(revision))              the log, for one who works through it
     store.feed.revision, store.feed.close(reason), store.counts, await store.compact(), await store.close()
 
@@ -25,6 +26,7 @@ from api_server.store.migration import upgrade
 from api_server.store.names import split
 from api_server.store.objects import Change, Create, Delete, Object, Origin, Reference, Update
 from api_server.store.reader import Link, Reader, Record
+from api_server.store.statuses import NewStatus, Report
 from api_server.store.store import Limits, Store
 from api_server.store.transaction import Transaction
 from api_server.store.writer import Counts
@@ -41,6 +43,7 @@ __all__ = [
     "Lease",
     "Limits",
     "Link",
+    "NewStatus",
     "Object",
     "Origin",
     "Pace",
@@ -48,6 +51,7 @@ __all__ = [
     "Reader",
     "Record",
     "Reference",
+    "Report",
     "Store",
     "Subscription",
     "Transaction",

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.sql.expression import ColumnElement
 
-from api_server.store import loading, names
+from api_server.store import loading, names, statuses
 from api_server.store.objects import Object
 from api_server.store.pools import taken
 from api_server.store.session import Row, Session, Statement, any_of
@@ -314,6 +314,28 @@ class Reader:
         session = self._session
         rows = session.all(_ALL_VALUES) if keys is None else session.all(_VALUES, keys=self._array(keys))
         return {row[0]: row[1] for row in sorted(rows, key=lambda row: row[0])}
+
+    # --- what nodes report
+
+    def status_rows(self, uuids: Sequence[str]) -> Mapping[str, Sequence[statuses.Row]]:
+        """The rows of objects, by uuid; those without any are left out."""
+        return statuses.of(self._session, uuids)
+
+    def status_rows_of(self, node: str) -> Sequence[statuses.Row]:
+        """All that a node has said."""
+        return statuses.by_node(self._session, node)
+
+    def status_changes(self, stamp: int) -> statuses.Changed:
+        """See `statuses.changed`."""
+        return statuses.changed(self._session, stamp)
+
+    def nodes(self) -> Sequence[statuses.Node]:
+        """Who reports."""
+        return statuses.nodes(self._session)
+
+    def revisions(self, uuids: Sequence[str]) -> Mapping[str, int]:
+        """Of objects, by uuid."""
+        return statuses.revisions(self._session, uuids)
 
     def _array(self, values: Sequence[str]) -> Any:
         return self._session.array([value for value in values if names.storable(value)])

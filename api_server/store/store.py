@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self, TypeVar
 
 from api_server.errors import Unavailable, one_line
-from api_server.store import changes
+from api_server.store import changes, statuses
 from api_server.store.engine import Database
 from api_server.store.events import Event
 from api_server.store.feed import Feed, Pace
@@ -18,14 +18,16 @@ from api_server.store.migration import migrate
 from api_server.store.notices import listen
 from api_server.store.reader import Reader
 from api_server.store.session import Lost, Session
+from api_server.store.stamps import Stamps
 from api_server.store.transaction import Transaction
-from api_server.store.writer import Counts, Write, Writer
+from api_server.store.writer import CHANNEL, Counts, Write, Writer
 
 Result = TypeVar("Result")
 
 READERS = 2  # threads on PostgreSQL: more wait for the interpreter, not for the database
 SLICE = 1000  # revisions forgotten per transaction: about 10 ms of the writer's time
 COMPACT_SECONDS = 60.0
+SWEEP_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +44,12 @@ class Limits:
 
 
 class Store:
-    """Made by `open`. counts: what it has done so far. feed: the committed changes."""
+    """Made by `open`. counts: what it has done so far. feed: the committed changes. stamps: of what nodes report."""
 
-    def __init__(self, database: Database, limits: Limits, claim: int | None, newest: int) -> None:
+    def __init__(self, database: Database, limits: Limits, claim: int | None, newest: int, stamp: int) -> None:
         self.counts = Counts()
         self.feed = Feed(self._page, self._bounds, newest, limits.pace)
+        self.stamps = Stamps(stamp)
         self.sqlite = database.sqlite
         self._database = database
         self._limits = limits
@@ -69,16 +72,18 @@ class Store:
         database = Database.at(url)
         claim = database.claim()
         try:
-            newest = prepare(database) if database.sqlite else await asyncio.to_thread(prepare, database)
+            newest, stamp = prepare(database) if database.sqlite else await asyncio.to_thread(prepare, database)
         except BaseException:
             if claim is not None:
                 os.close(claim)
             raise
-        self = cls(database, limits or Limits(), claim, newest)
+        self = cls(database, limits or Limits(), claim, newest, stamp)
         if not self.sqlite:
-            listening = listen(database, self.feed.announce, self._bounds)
+            channels = {CHANNEL: self.feed.announce, statuses.CHANNEL: self.stamps.announce}
+            listening = listen(database, channels, self._catch_up)
             self._tasks.append(self._loop.create_task(listening, name="listen"))
         self._tasks.append(self._loop.create_task(self._compact_regularly(), name="compact"))
+        self._tasks.append(self._loop.create_task(self._sweep_regularly(), name="sweep"))
         return self
 
     async def write(
@@ -99,6 +104,19 @@ class Store:
         """
         answer: tuple[Result, int] = await self._write(Write(call, request_id, user, base_url, rehearsal))
         return answer
+
+    async def report(self, report: statuses.Report, request_id: str = "") -> tuple[Sequence[str], int]:
+        """Take what a node says of objects: the uuids of which there is none, and the newest revision. Unavailable if
+        the database is away."""
+        reported, revision = await self.write(lambda tx: tx.report(report), request_id=request_id)
+        self.stamps.announce(reported.stamp)
+        return reported.unknown, revision
+
+    async def sweep(self) -> None:
+        """Notice nodes that have become silent (`statuses.sweep`)."""
+        if await self._with_session(statuses.sweepable):
+            stamp, _ = await self.write(lambda tx: tx.sweep())
+            self.stamps.announce(stamp)
 
     async def read(self, call: Callable[[Reader], Result]) -> Result:
         """Run a request that only reads. Raises what `call` raises; Unavailable if the database is away."""
@@ -130,6 +148,7 @@ class Store:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.feed.close()
+        self.stamps.close("the server is stopping")
         await self._write.close()
         if self._read is not None:
             await self._read.close()
@@ -196,6 +215,19 @@ class Store:
     async def _bounds(self) -> changes.Bounds:
         return await self._with_session(changes.bounds)
 
+    async def _catch_up(self) -> None:
+        """Another process may have committed while nobody listened."""
+        self.feed.announce((await self._bounds()).newest)
+        self.stamps.announce(await self._with_session(statuses.newest))
+
+    async def _sweep_regularly(self) -> None:
+        """The first time after all nodes have had the time to say that they are there."""
+        await asyncio.sleep(statuses.STALE)
+        while True:
+            with contextlib.suppress(Unavailable):
+                await self.sweep()
+            await asyncio.sleep(SWEEP_SECONDS)
+
     async def _compact_regularly(self) -> None:
         while True:
             await asyncio.sleep(COMPACT_SECONDS)
@@ -203,13 +235,13 @@ class Store:
                 await self.compact()
 
 
-def prepare(database: Database) -> int:
-    """Migrate; the revision of the last write. UnusableDatabase says why not."""
+def prepare(database: Database) -> tuple[int, int]:
+    """Migrate; the revision of the last write and the last stamp. UnusableDatabase says why not."""
     migrate(database)
     session = Session(database)
     try:
         session.connect()
-        return changes.bounds(session).newest
+        return changes.bounds(session).newest, statuses.newest(session)
     except (Unavailable, database.driver.Error) as error:
         raise database.explain(error) from error
     finally:

@@ -79,13 +79,15 @@ change = sa.Table(
     sa.Column("implicit", sa.Integer, nullable=False, server_default="0"),
 )
 
-# One row. revision: the last one given. compacted: changes up to it are no longer in the log.
+# One row. revision: the last one given. compacted: changes up to it are no longer in the log. statuses: the last stamp
+# given (status.stamp).
 counter = sa.Table(
     "counter",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("revision", BIG, nullable=False),
     sa.Column("compacted", BIG, nullable=False),
+    sa.Column("statuses", BIG, nullable=False, server_default="0"),
 )
 
 # Work that one process does at a time (leases.py). expires: milliseconds since 1970 by the database's clock.
@@ -128,6 +130,38 @@ search_key = sa.Table(
     sa.Column("uuid", TEXT, sa.ForeignKey("resource.uuid", name="search_key_of", ondelete="CASCADE"),
               primary_key=True),
     sa.Index("search_key_uuid", "uuid"),
+    sqlite_with_rowid=False,
+)  # fmt: skip
+
+# Who reports statuses. revision: that the node had applied at its last report. reported: when that was, milliseconds
+# since 1970. stale: 1 when it has been silent too long for its rows to be believed.
+node = sa.Table(
+    "node",
+    metadata,
+    sa.Column("name", TEXT, primary_key=True),
+    sa.Column("revision", BIG, nullable=False),
+    sa.Column("reported", BIG, nullable=False),
+    sa.Column("stale", sa.Integer, nullable=False),
+)
+
+# What a node says of an object (statuses.py): no part of the object, so without a revision of its own. revision: what
+# the node had applied. since: milliseconds since 1970. stamp: grows with every change of a row, for who follows them.
+# state: empty for a row that is gone, until it is swept.
+status = sa.Table(
+    "status",
+    metadata,
+    sa.Column("uuid", TEXT, sa.ForeignKey("resource.uuid", name="status_of", ondelete="CASCADE"),
+              primary_key=True),
+    sa.Column("node", TEXT, sa.ForeignKey("node.name", name="status_node", ondelete="CASCADE"),
+              primary_key=True),
+    sa.Column("state", TEXT, nullable=False),
+    sa.Column("provisioning", TEXT, nullable=False),
+    sa.Column("reason", TEXT, nullable=False),
+    sa.Column("since", BIG, nullable=False),
+    sa.Column("revision", BIG, nullable=False),
+    sa.Column("stamp", BIG, nullable=False),
+    sa.Index("status_by_node", "node"),
+    sa.Index("status_by_stamp", "stamp"),
     sqlite_with_rowid=False,
 )  # fmt: skip
 

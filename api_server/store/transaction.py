@@ -12,7 +12,7 @@ import orjson
 import sqlalchemy as sa
 
 from api_server.errors import BadRequest, Conflict, NotFound
-from api_server.store import changes, events, leases, names, pools, removal
+from api_server.store import changes, events, leases, names, pools, removal, statuses
 from api_server.store.events import Event, Operation
 from api_server.store.leases import Lease
 from api_server.store.objects import Change, Create, Delete, Object, Reference, Update
@@ -377,6 +377,16 @@ class Transaction(View):
     def end_lease(self, lease: Lease, done: int) -> bool:
         """See `leases.end`."""
         return leases.end(self._session, lease, done)
+
+    # --- what nodes report; no event, no revision
+
+    def report(self, report: statuses.Report) -> statuses.Reported:
+        """See `statuses.report`."""
+        return statuses.report(self._session, report)
+
+    def sweep(self) -> int:
+        """See `statuses.sweep`."""
+        return statuses.sweep(self._session)
 
     # --- the log
 

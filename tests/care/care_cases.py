@@ -37,6 +37,23 @@ def a_reference_of_nothing(damage: Damage) -> None:
     damage.run(f"insert into reference values ('{GHOST}', '{target}', 'virtual-network', 'project', null, 0)")
 
 
+@case(status=f"it is of object {GHOST}, which is not there")
+def a_status_of_nothing(damage: Damage) -> None:
+    damage.run(
+        "insert into node values ('n1', 1, 1, 0)",
+        f"insert into status values ('{GHOST}', 'n1', 'ONLINE', 'ACTIVE', '', 1, 1, 0)",
+    )
+
+
+@case(stamp="it is at stamp 0, a status has 7")
+def a_stamp_that_was_not_given(damage: Damage) -> None:
+    uuid = damage.uuid("virtual-network", "vn")
+    damage.run(
+        "insert into node values ('n1', 1, 1, 0)",
+        f"insert into status values ('{uuid}', 'n1', 'ONLINE', 'ACTIVE', '', 1, 1, 7)",
+    )
+
+
 @case(reference_type="it is loadbalancer-pool to loadbalancer-listener", unlinked="")
 def a_reference_of_another_type(damage: Damage) -> None:
     damage.run("update reference set from_type='project' where from_type='loadbalancer-pool'")

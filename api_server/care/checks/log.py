@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from api_server.care.survey import Check, Finding, Survey
 from api_server.store.session import Statement
-from api_server.store.tables import change, counter, resource
+from api_server.store.tables import change, counter, resource, status
 
 _c, _arg = change.c, sa.bindparam
 
@@ -22,6 +22,7 @@ _REVISIONS = Statement(
     .group_by(_c.revision)
     .order_by(_c.revision)
 )
+_STAMP = Statement(sa.select(sa.func.max(status.c.stamp)))
 _MAKE = Statement(counter.insert(), counter.columns.keys())
 _SET_REVISION = Statement(counter.update().where(counter.c.id == 1), ("revision",))
 _SET_COMPACTED = Statement(counter.update().where(counter.c.id == 1), ("compacted",))
@@ -74,7 +75,8 @@ def whole(survey: Survey) -> Iterator[Finding]:
 
 
 def _make(survey: Survey, newest: int) -> None:
-    survey.session.execute(_MAKE, id=1, revision=newest, compacted=newest)
+    stamp = survey.session.all(_STAMP)[0][0] or 0
+    survey.session.execute(_MAKE, id=1, revision=newest, compacted=newest, statuses=stamp)
     survey.session.execute(_FORGET, upto=newest)
 
 

@@ -23,6 +23,8 @@ from api_server.routes.openapi.parts import (
     wrapped,
 )
 from api_server.routes.openapi.types import LIST_QUERY
+from api_server.routes.status import LONGEST_NODE, LONGEST_REASON, PROGRAMMED, WORDS
+from api_server.routes.status import MOST as MOST_ROWS
 from api_server.routes.transaction import MOST as MOST_OPERATIONS
 from api_server.routes.unbuilt import UNBUILT
 
@@ -212,14 +214,58 @@ def transactions() -> dict[str, Json]:
                    members({"operations": operations}, ["operations"]), answers, "405", bound=False)  # fmt: skip
 
 
+def statuses() -> dict[str, Json]:
+    """What nodes report, beside the objects."""
+    words, programmed = ({**TEXT, "enum": sorted(one)} for one in (WORDS, PROGRAMMED))
+    number, time = {"type": "integer", "minimum": 0}, {**TEXT, "example": "2026-01-31T12:00:00.000Z"}
+    said: Json = {
+        "state": words, "provisioning": programmed, "reason": {**TEXT, "maxLength": LONGEST_REASON}, "since": time,
+        "revision": number,
+    }  # fmt: skip
+    uuid = {**TEXT, "minLength": 1, "maxLength": 36}
+    reported = members({"uuid": uuid, **said, "state": {**words, "nullable": True}}, ["uuid", "state"])
+    request = members({
+        "node": {**TEXT, "minLength": 1, "maxLength": LONGEST_NODE}, "revision": number,
+        "rows": {"type": "array", "maxItems": MOST_ROWS, "items": {**reported, "additionalProperties": False}},
+    }, ["node", "revision"])  # fmt: skip
+    node = {"node": TEXT, "revision": number, "reported": time, "stale": FLAG, "rows": number}
+    row = {"node": TEXT, **said, "reported": time, "stale": FLAG}
+    joined = members({
+        "type": TYPE, "uuid": UUID, "fq_name": FQ_NAME, "name": TEXT, "operating_status": words,
+        "provisioning_status": programmed, "reason": TEXT, "since": {**time, "nullable": True},
+        "nodes": {"type": "array", "items": members(row, list(row))},
+    }, ["type", "uuid", "fq_name", "name", "operating_status", "provisioning_status", "nodes"], {})  # fmt: skip
+    of_node = members({"type": TYPE, "uuid": UUID, **said}, ["type", "uuid", *said])
+    all_nodes = wrapped("nodes", {"type": "array", "items": members(node, list(node))})
+    one_node = members({"node": TEXT, "rows": {"type": "array", "items": of_node}}, ["node", "rows"])
+    path = [
+        {"name": name, "in": "path", "required": True, "schema": schema}
+        for name, schema in (("type", TYPE), ("uuid", UUID))
+    ]
+    done = {"200": answer("Taken.", wrapped("unknown", {"type": "array", "items": UUID})), **refusals("413")}
+    tree = "How an object is, joined of what nodes report, with those below it"
+    return {
+        "/status": reading("/status", "status", "The nodes that report, or all that one of them says",
+                           either(all_nodes, one_node), parameters=[query("node", "Only this one.")])
+        | operation("/status", "post", "status", "A node's report: what has changed of what it says", done,
+                    requestBody=body(request), parameters=[PRETTY]),
+        "/status/{type}/{uuid}": {
+            "parameters": path,
+            **reading("/status/object", "status", tree, wrapped("status", joined), "404"),
+        },
+    }  # fmt: skip
+
+
 def watching() -> dict[str, Json]:
-    frames = {"description": "Server-sent events: init, create, update, delete, bookmark, stop.", "headers": HEADERS,
+    frames = {"description": "Server-sent events: init, create, update, delete, bookmark, status, stop.",
+              "headers": HEADERS,
               "content": {"text/event-stream": {"schema": TEXT}}}  # fmt: skip
     parameters = [
         query("resource_type", "Types, comma separated.") | {"required": True},
         header("Last-Event-ID", "Resume after this revision, without init."),
         query("last_event_id", "The same."),
         query("since", "The same."),
+        query("status", "Statuses as well, as they are and as they change."),
     ]
     return {"/watch": operation("/watch", "get", "watch", "Changes as they happen, resumable",
                                 {"200": frames, **refusals("404", "410")}, parameters=parameters)}  # fmt: skip
@@ -265,5 +311,5 @@ def not_done() -> dict[str, Json]:
 
 def action_paths() -> dict[str, Json]:
     groups = (names, lists, references, elements, transactions, permissions, tags, addresses, key_values, watching,
-              diagnosis, not_done)  # fmt: skip
+              statuses, diagnosis, not_done)  # fmt: skip
     return {path: operations for group in groups for path, operations in group().items()}
