@@ -223,7 +223,9 @@ def statuses() -> dict[str, Json]:
         "revision": number,
     }  # fmt: skip
     uuid = {**TEXT, "minLength": 1, "maxLength": 36}
-    reported = members({"uuid": uuid, **said, "state": {**words, "nullable": True}}, ["uuid", "state"])
+    reported = members(
+        {"uuid": uuid, **said, "state": {**words, "enum": [*sorted(WORDS), None], "nullable": True}}, ["uuid", "state"]
+    )
     request = members({
         "node": {**TEXT, "minLength": 1, "maxLength": LONGEST_NODE}, "revision": number,
         "rows": {"type": "array", "maxItems": MOST_ROWS, "items": {**reported, "additionalProperties": False}},
@@ -242,7 +244,7 @@ def statuses() -> dict[str, Json]:
         {"name": name, "in": "path", "required": True, "schema": schema}
         for name, schema in (("type", TYPE), ("uuid", UUID))
     ]
-    done = {"200": answer("Taken.", wrapped("unknown", {"type": "array", "items": UUID})), **refusals("413")}
+    done = {"200": answer("Taken.", wrapped("unknown", TEXTS)), **refusals("413")}
     tree = "How an object is, joined of what nodes report, with those below it"
     return {
         "/status": reading("/status", "status", "The nodes that report, or all that one of them says",
