@@ -137,6 +137,21 @@ class ApiClient:
         await self.count("global-system-config")
         return self.revision
 
+    async def status(self, type: str, uuid: str) -> JsonObject:
+        """What nodes have made of an object, joined, with the tree below it (docs/api.md). NotFound if it is not
+        there."""
+        return self._unwrap("status", await self.request("GET", f"/status/{type}/{uuid}"))
+
+    async def statuses_of(self, node: str) -> Sequence[JsonObject]:
+        """All that a node has reported."""
+        body = await self.request("GET", "/status", parameters={"node": node})
+        return list(self._unwrap_any("rows", body))
+
+    async def report_status(self, node: str, revision: int, rows: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+        """Report what a node says of objects, without a revision of it; the uuids that the server does not know."""
+        body = await self.request("POST", "/status", {"node": node, "revision": revision, "rows": [*rows]})
+        return list(self._unwrap_any("unknown", body))
+
     def watch(
         self, types: Sequence[str] | Mapping[str, Sequence[str]], *, after: int | None = None, silence: float = SILENCE
     ) -> Watch:

@@ -23,7 +23,9 @@ from vrouter.health import HealthChecks
 from vrouter.introspect import Introspect
 from vrouter.progress import Progress
 from vrouter.reconciler import Reconciler
+from vrouter.report import Reporter
 from vrouter.settings import AgentSettings
+from vrouter.status import Statuses
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +48,8 @@ class Agent:
         )
         self._whole = asyncio.Event()  # the cache is as of some revision, not on its way between two
         self._work = asyncio.Event()
+        self.statuses = Statuses(self.cache, self.compiler, self.reconciler)
+        self.reporter = Reporter(settings.node, self.statuses, self.progress, self._whole)
 
     async def run(self, stop: asyncio.Event) -> None:
         """BackendError if the backend cannot start on this machine; OSError if the introspect port is taken."""
@@ -58,6 +62,7 @@ class Agent:
                 tasks = [
                     asyncio.create_task(self._follow(watch), name="follow"),
                     asyncio.create_task(self._reconcile(), name="reconcile"),
+                    asyncio.create_task(self.reporter.run(api), name="report"),
                 ]
                 stopped = asyncio.create_task(stop.wait(), name="stop")
                 done, _ = await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
@@ -104,6 +109,7 @@ class Agent:
             await self.reconciler.reconcile(changed)
             self.health.start()
             await self.progress.apply(revision)
+            self.reporter.touch()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.reconciler.next_retry):
                     await self._work.wait()

@@ -59,6 +59,7 @@ class Reconciler:
         self.applied: dict[Key, Unit] = {}
         self.status: dict[Key, Status] = {}
         self.failed: set[Key] = set()  # those whose status is an error
+        self._moved: set[Key] = set()
         self._backend = backend
         self._desired = desired
         self._monotonic = monotonic
@@ -271,12 +272,18 @@ class Reconciler:
 
     # --- statuses
 
+    def take_moved(self) -> set[Key]:
+        """Keys whose state, or error, is another since the last call."""
+        moved, self._moved = self._moved, set()
+        return moved
+
     def _set(self, key: Key, state: Literal["pending", "done"]) -> None:
         before = self.status.get(key)
         if before is None or before.state != state:
             attempts = before.attempts if before and state == "pending" else 0
             self.status[key] = Status(state, self._clock(), attempts=attempts)
             self.failed.discard(key)
+            self._moved.add(key)
 
     def _fail(self, key: Key, error: BackendError) -> None:
         attempts = self.status[key].attempts + 1 if key in self.status else 1
@@ -287,12 +294,14 @@ class Reconciler:
             self._retries[key] = retry_at
         if self.status.get(key) is None or self.status[key].text != str(error):
             log.warning("not applied", unit=":".join(map(str, key)), reason=str(error), permanent=error.permanent)
+            self._moved.add(key)
         self.status[key] = Status("error", self._clock(), str(error), attempts, retry_at)
         self.failed.add(key)
 
     def _clear(self, key: Key) -> None:
         self.status.pop(key, None)
         self.failed.discard(key)
+        self._moved.add(key)
         self._retries.pop(key, None)
         self._uncertain.discard(key)
 

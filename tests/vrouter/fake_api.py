@@ -72,6 +72,10 @@ class FakeApi:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
             headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
+            if "/watch" not in head.split("\r\n")[0]:
+                writer.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+                writer.close()
+                return
             after = int(headers["last-event-id"]) if "last-event-id" in headers else None
             self.requests.append(after)
             if after is not None and after < self.oldest:

@@ -68,6 +68,7 @@ class Compiler:
         self.desired: MutableMapping[Key, Unit] = {}
         self.checks: MutableMapping[str, Check] = {}
         self._changed: set[Key] = set()
+        self._examined: set[str] = set()
         self._changed_checks: set[str] = set()
         self._checks: MutableMapping[Node, list[Check]] = {}  # whose result asks for which
         self._askers: _Multimap[str, Node] = _Multimap()  # member -> who asks for it
@@ -124,6 +125,11 @@ class Compiler:
         changed, self._changed = self._changed, set()
         return changed
 
+    def take_examined(self) -> set[str]:
+        """uuids of load balancers that were looked at again since the last call."""
+        examined, self._examined = self._examined, set()
+        return examined
+
     def take_changed_checks(self) -> set[str]:
         """uuids of members that are probed in another way since the last call, or no more."""
         changed, self._changed_checks = self._changed_checks, set()
@@ -176,6 +182,8 @@ class Compiler:
 
     def _evaluate(self, node: Node) -> None:
         rule, uuid = node
+        if rule == "loadbalancer":
+            self._examined.add(uuid)
         view = View(self)
         result = _RULES[rule](view, uuid)
         before = self._results.get(node, _EMPTY)

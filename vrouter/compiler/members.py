@@ -7,7 +7,7 @@ own project (Neutron's way), as the native driver does on the server's side. Eve
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Literal
 
 from vrouter.cache import Object
 from vrouter.compiler.monitors import monitors
@@ -154,6 +154,17 @@ def _interface(view: View, pool: Object, member: Object) -> str:
         raise Unusable("several-interfaces", f"address {address} belongs to several interfaces of project {project}: "
                        f"{names}")  # fmt: skip
     return candidates[0]
+
+
+def whereabouts(view: View, pool: Object, member: Object) -> tuple[Literal["here", "elsewhere", "nowhere"], str | None]:
+    """Whether this node hosts a member's interface, another one does, or none; and the interface's uuid."""
+    uuid = target(view, pool, member)
+    if isinstance(uuid, Unusable):
+        return "nowhere", None
+    found = view.interface(uuid)
+    if not isinstance(found, Absent) or found.here:
+        return "here", uuid
+    return ("elsewhere" if found.code == "other-node" else "nowhere"), uuid
 
 
 def _targets(view: View, holding: str) -> list[str]:
