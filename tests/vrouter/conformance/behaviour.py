@@ -2,19 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address
-from itertools import count
 
 from driven import Driven
 from lab import Answer, Echo, Outcome
 from scenery import ask
 
-from vrouter.state import Interface, Protocol, Vip
+from vrouter.state import Address, Interface, Protocol, Vip
 
-# Of clients: each is used once, so that no flow that is still remembered is in the way of another.
-SOURCE_PORTS = count(20_000)
-
-Question = tuple[str, IPv4Address, str, int]  # client's interface, address, protocol or "ping", port
+Question = tuple[str, Address, str, int]  # client's interface, address, protocol or "ping", port
 Behaviour = dict[Question, frozenset[tuple[object, ...]]]
 
 
@@ -23,7 +18,7 @@ class Asked:
     """addresses: to which all clients turn. ports: of VIPs and of pods, by protocol."""
 
     clients: tuple[str, ...]
-    addresses: tuple[IPv4Address, ...]
+    addresses: tuple[Address, ...]
     ports: tuple[tuple[Protocol, int], ...]
 
 
@@ -37,6 +32,8 @@ def behaviour(driven: Driven, asked: Asked) -> Behaviour:
         if not isinstance(client, Interface):
             continue
         for address in asked.addresses:
+            if client.address_of(address.version) is None:
+                continue
             echo = driven.lab.ping(client, address)
             found[uuid, address, "ping", 0] = frozenset([("echo",) if isinstance(echo, Echo) else ("no echo",)])
             for protocol, port in asked.ports:
@@ -52,14 +49,14 @@ def _members(unit: object, protocol: Protocol, port: int) -> set[str]:
 
 
 def _outcomes(
-    driven: Driven, client: Interface, address: IPv4Address, protocol: Protocol, port: int, number: int
+    driven: Driven, client: Interface, address: Address, protocol: Protocol, port: int, number: int
 ) -> Iterator[tuple[object, ...]]:
     """Until `number` were met and `2 * number + 2` more tries brought nothing new; 300 tries miss one of a tenth of the
     weight by a chance of 1e-14."""
     seen: set[tuple[object, ...]] = set()
     idle = 0
     for _ in range(300 if number > 1 else 2):
-        outcome = _plain(ask(driven.lab, client, address, port, protocol, next(SOURCE_PORTS)), client, protocol)
+        outcome = _plain(ask(driven.lab, client, address, port, protocol, next(driven.source_ports)), client, protocol)
         idle = idle + 1 if outcome in seen else 0
         seen.add(outcome)
         if len(seen) >= number and idle >= 2 * number + 2:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from itertools import count
 from typing import Any
 
 from lab import Lab
@@ -31,11 +32,12 @@ class _Opened:
 
 class Driven:
     """node: whose interfaces stand here. serving: ports on which each pod answers, TCP and UDP. sick: members whose
-    probes fail."""
+    probes fail. source_ports: of clients; each is used once, so that no flow that is still remembered is in the way."""
 
     def __init__(self, lab: Lab, node: str, serving: Sequence[int]) -> None:
         self.lab = lab
         self.sick: frozenset[str] = frozenset()
+        self.source_ports = count(20_000)
         self._serving = serving
         self._served: dict[str, Interface] = {}
         self._now = 0.0
