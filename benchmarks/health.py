@@ -11,7 +11,7 @@ from uuid import UUID
 from vrouter.backends.netns import NetnsBackend
 from vrouter.backends.protocol import BackendSettings, Put
 from vrouter.health import HealthChecks
-from vrouter.state import Check, Interface, Monitor, MonitorKind, Vrf
+from vrouter.state import Check, HostAddress, Interface, Monitor, MonitorKind, Vrf
 
 PODS, PORTS = 10, range(8000, 8100)  # a thousand members
 DELAY = 5  # seconds
@@ -70,7 +70,8 @@ def measure(kind: MonitorKind, seconds: float) -> tuple[float, int]:
 def _pod(node: str, number: int) -> Interface:
     mac = f"02:00:00:00:00:{number:02x}"
     address, gateway = IPv4Address("10.0.0.0") + number, IPv4Address("10.0.0.254")
-    return Interface(str(UUID(int=number << 96)), f"{node}-{number}", 1, f"{node}-{number}", address, mac, gateway)
+    stands = (HostAddress(address, gateway),)
+    return Interface(str(UUID(int=number << 96)), f"{node}-{number}", 1, f"{node}-{number}", mac, stands)
 
 
 async def _probe(backend: NetnsBackend, pods: list[Interface], kind: MonitorKind, seconds: float) -> tuple[float, int]:

@@ -11,6 +11,7 @@ SOME = {
     "machine": st.sampled_from(["m1", "m2"]),
     "interface": st.sampled_from(["i1", "i2", "i3", "i4"]), "service": st.sampled_from(["l1", "l2"]),
     "listener": st.sampled_from(["s1", "s2"]), "pool": st.sampled_from(["o1", "o2"]),
+    "monitor": st.sampled_from(["h1", "h2"]),
 }  # fmt: skip
 
 
@@ -19,7 +20,7 @@ def an_object(draw: Any) -> tuple[str, str, dict[str, Any]]:
     def some(kind: str, most: int = 2) -> list[dict[str, Any]]:
         return refs(*draw(st.lists(SOME[kind], max_size=most, unique=True)))
 
-    kind = draw(st.sampled_from(["vr", "vn", "np", "vmi", "iip", "fip", "lb", "ls", "pool", "member"]))
+    kind = draw(st.sampled_from(["vr", "vn", "np", "vmi", "iip", "fip", "lb", "ls", "pool", "member", "hm"]))
     created = {"id_perms": {"created": draw(st.sampled_from(["1", "2"]))}}
     if kind == "vr":
         return "virtual-router", draw(st.sampled_from(["r1", "r2"])), {"virtual_machine_refs": some("machine")}
@@ -62,9 +63,20 @@ def an_object(draw: Any) -> tuple[str, str, dict[str, Any]]:
     if kind == "pool":
         properties = {"admin_state": draw(st.booleans())}
         return "loadbalancer-pool", draw(SOME["pool"]), {
-            "loadbalancer_pool_properties": properties, "loadbalancer_listener_refs": some("listener", 1),
+            "loadbalancer_pool_properties": properties, "loadbalancer_listener_refs": some("listener"),
+            "loadbalancer_healthmonitor_refs": some("monitor"),
             "parent_uuid": "p", "fq_name": ["d", "p", "pool"],
         }  # fmt: skip
+    if kind == "hm":
+        properties = {
+            "monitor_type": draw(st.sampled_from(["TCP", "HTTP", "X"])), "delay": draw(st.integers(0, 2)), "timeout": 1,
+            "max_retries": 1, "admin_state": draw(st.sampled_from([True, True, False])),
+        }  # fmt: skip
+        return (
+            "loadbalancer-healthmonitor",
+            draw(SOME["monitor"]),
+            {"loadbalancer_healthmonitor_properties": properties},
+        )
     vmi = draw(st.sampled_from(["i1", "i2", "i3", None]))
     return "loadbalancer-member", draw(st.sampled_from(["e1", "e2", "e3"])), {
         "parent_uuid": draw(SOME["pool"]), "annotations": {"key_value_pair": [{"key": "vmi", "value": vmi}]},

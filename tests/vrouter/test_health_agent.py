@@ -78,7 +78,8 @@ async def test_a_member_is_closed_until_its_first_good_answer() -> None:
     backend.fall_ill("if-b", 8080, "connection refused")
     async with running(lab(max_retries=3), backend) as (_, agent):
         await until(lambda: backend.members == ["if-a"])
-        assert reasons(agent)["mb", "checking"] == "member mb: waits for its first good answer to health monitor hm"
+        waits = "member mb: waits for its first good answer to health monitor hm: connection refused"
+        await until(lambda: reasons(agent)["mb", "checking"] == waits)
         backend.fall_ill("if-b", 8080, None)
         await until(lambda: backend.members == ["if-a", "if-b"])
         assert reasons(agent) == {}
@@ -137,6 +138,23 @@ async def test_all_monitors_of_a_pool_must_be_content() -> None:
         assert {name for _, name in backend.probed} == {"hm", "second"}
 
 
+async def test_a_pool_of_two_listeners_is_probed_once() -> None:
+    graph, backend = lab(), Clinic()
+    graph.listener("lb", 81)
+    graph.delete("pool-lb-81")
+    graph.change("pool-lb-80", loadbalancer_listener_refs=refs("ls-lb-80", "ls-lb-81"))
+    graph.events()
+    async with running(graph, backend) as (api, agent):
+        await until(lambda: backend.members == ["if-a", "if-b"])
+        assert sorted(backend.probed) == [("if-a", "hm"), ("if-b", "hm")]
+        graph.delete("ls-lb-81")
+        assert await agent.progress.wait(api.publish(), 10.0)
+        assert agent.health.probings.keys() == {"ma", "mb"}
+        graph.delete("mb")
+        assert await agent.progress.wait(api.publish(), 10.0)
+        assert agent.health.probings.keys() == {"ma"}
+
+
 async def test_what_is_changed_about_a_monitor_keeps_what_is_known() -> None:
     graph, backend = lab(), Clinic()
     async with running(graph, backend) as (api, agent):
@@ -161,8 +179,11 @@ async def test_who_is_no_more_is_probed_no_more() -> None:
 
 
 async def test_a_monitor_that_makes_no_sense_takes_nobody_away_and_says_so() -> None:
-    wrong: dict[str, Any] = {"delay": 0, "url_path": "no path", "expected_codes": "2xx", "monitor_type": "SCTP"}
-    for name, value in wrong.items():
+    wrong: list[tuple[str, Any]] = [
+        ("delay", 0), ("timeout", None), ("max_retries", "many"), ("monitor_type", "SCTP"), ("http_method", "get it"),
+        ("url_path", "no path"), ("expected_codes", "2xx"), ("expected_codes", "204-200"), ("expected_codes", "200,"),
+    ]  # fmt: skip
+    for name, value in wrong:
         backend = Clinic()
         kind = {} if name == "monitor_type" else {"monitor_type": "HTTP"}
         async with running(lab(**{**kind, name: value}), backend) as (_, agent):

@@ -1,5 +1,7 @@
 """Answers become a state."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,18 +31,24 @@ def expected(state: State, answers: list[bool], retries: int) -> State:
 @given(states, st.lists(st.booleans(), max_size=40), st.integers(1, 5))
 def test_it_takes_as_many_equal_answers_in_a_row_both_ways(state: State, answers: list[bool], retries: int) -> None:
     known = probing(retries, state)
-    changes = [known.take(None if good else "refused", at, 0.1) for at, good in enumerate(answers, 1)]
+    seen = [known.state]
+    for at, good in enumerate(answers, 1):
+        before = known.state, known.text
+        assert known.take(None if good else "refused", at, 0.1) == (before != (known.state, known.text))
+        seen.append(known.state)
     assert known.state == expected(state, answers, retries)
-    assert min(sum(changes) + 1, HISTORY) == len(known.history)
+    assert len(known.history) == min(1 + sum(one != other for one, other in pairwise(seen)), HISTORY)
     assert known.history[-1].state == known.state
     assert sum(known.answers.values()) == len(answers)
 
 
 def test_one_good_answer_opens_a_member_that_nobody_knows() -> None:
     known = probing(3)
-    assert not known.take("connection refused", 1.0, 0.1)
-    assert known.take(None, 2.0, 0.1)
-    assert (known.state, known.since, known.text) == ("up", 2.0, "")
+    assert known.take("connection refused", 1.0, 0.1)
+    assert (known.state, known.since, known.text) == ("waiting", 0.0, "connection refused")
+    assert not known.take("connection refused", 2.0, 0.1)
+    assert known.take(None, 3.0, 0.1)
+    assert (known.state, known.since, known.text) == ("up", 3.0, "")
 
 
 def test_a_member_that_fails_says_why_and_since_when() -> None:

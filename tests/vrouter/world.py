@@ -1,20 +1,23 @@
 """A graph of objects, and the compiler that follows it."""
 
+from collections.abc import Callable
 from typing import Any
 
 from object_graph import Graph
 
 from vrouter.cache import Cache
 from vrouter.compiler import Compiler
+from vrouter.compiler.engine import unprobed
+from vrouter.state import Check, Health
 
 
 class World:
     """A graph, and the compiler that follows it."""
 
-    def __init__(self, graph: Graph | None = None) -> None:
+    def __init__(self, graph: Graph | None = None, health: Callable[[Check], Health] = unprobed) -> None:
         self.graph = graph or Graph()
         self.cache = Cache()
-        self.compiler = Compiler(self.cache, "n1")
+        self.compiler = Compiler(self.cache, "n1", health)
         for facts in self.cache.replace(self.graph.snapshot()):
             self.compiler.touch(facts)
         self.compiler.compile()

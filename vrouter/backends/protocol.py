@@ -213,7 +213,8 @@ class Backend(Protocol):
     async def probe(self, check: Check, monitor: Monitor) -> str | None:
         """Ask a member once whether it serves, from inside its VRF. None: a good answer; else what was wrong, a clause
         that is the same for the same fault. Takes `monitor.timeout` seconds at most. Runs on the agent's event loop,
-        many at a time, also while another call runs in its thread."""
+        many at a time, also while another call runs in its thread. OSError: this machine's own trouble (no file or
+        buffer is left), which tells nothing of the member."""
 
     def cleanup(self) -> list[str]:
         """Remove everything this node's agents ever made here, and nothing else. A line for each thing removed."""

@@ -70,7 +70,7 @@ class Compiler:
         self._changed: set[Key] = set()
         self._examined: set[str] = set()
         self._changed_checks: set[str] = set()
-        self._checks: MutableMapping[Node, list[Check]] = {}  # whose result asks for which
+        self._checks: MutableMapping[Node, Mapping[str, Check]] = {}  # whose result asks for which
         self._askers: _Multimap[str, Node] = _Multimap()  # member -> who asks for it
         self._results: MutableMapping[Node, Result] = {}
         self._reads: MutableMapping[Node, set[Fact]] = {}  # what a result was made from
@@ -238,21 +238,25 @@ class Compiler:
                 self.touch([("local", new)])
             self._locals[new].add(uuid)
 
-    def _check(self, node: Node, checks: list[Check]) -> None:
-        """Note which members a result wants probed."""
-        before = self._checks.pop(node, [])
+    def _check(self, node: Node, asked: Iterable[Check]) -> None:
+        """Note which members a result wants probed; each once, however many listeners have its pool."""
+        checks = {check.member: check for check in asked}
+        before = self._checks.pop(node, {})
         if checks:
             self._checks[node] = checks
         if checks == before:
             return
-        for check in before:
-            self._askers.discard(check.member, node)
-            if not self._askers.get(check.member):
-                del self.checks[check.member]
-        for check in checks:
-            self._askers.add(check.member, node)
-            self.checks[check.member] = check
-        self._changed_checks.update(check.member for check in (*before, *checks))
+        for member in before.keys() - checks.keys():
+            self._askers.discard(member, node)
+        for member in checks.keys() | before.keys():
+            if member in checks:
+                self._askers.add(member, node)
+            wanted = [self._checks[asker][member] for asker in self._askers.get(member)]
+            if wanted:  # several differ only where one member serves VIPs of two loadbalancers
+                self.checks[member] = min(wanted, key=lambda check: str(check.address))
+            else:
+                self.checks.pop(member, None)
+            self._changed_checks.add(member)
 
     # --- units
 

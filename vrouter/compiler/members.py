@@ -47,10 +47,15 @@ def port_of(value: Any, what: str) -> int:
 
 
 def backends(
-    view: View, pools: Sequence[Object], linked: frozenset[str], blocked: str | None, reasons: list[Reason]
+    view: View,
+    pools: Sequence[Object],
+    linked: frozenset[str],
+    families: frozenset[int],
+    blocked: str | None,
+    reasons: list[Reason],
 ) -> Iterator[Backend]:
-    """The usable members of `pools`. linked: interfaces that may answer for the VIP. blocked: why none may, a
-    clause."""
+    """The usable members of `pools`. linked: interfaces that may answer for the VIP. families: of its addresses.
+    blocked: why none may, a clause."""
     taken: dict[str, str] = {}  # interface -> the member that uses it
     for pool in pools:
         down = blocked
@@ -69,7 +74,7 @@ def backends(
                                    f"interface {interface.name}")  # fmt: skip
                 taken[interface.uuid] = member.name
                 if probes:
-                    _require_health(view, uuid, backend, probes)
+                    _require_health(view, member, backend, families, probes)
                 yield backend
             except Unusable as unusable:
                 text = f"member {member.name}: {unusable.text}"
@@ -107,11 +112,20 @@ def _backend(
     return Backend((member.type, member.uuid), f"member {member.name}", found, port, weight)
 
 
-def _require_health(view: View, member: str, backend: Backend, probes: tuple[Monitor, ...]) -> None:
+def _require_health(
+    view: View, member: Object, backend: Backend, families: frozenset[int], probes: tuple[Monitor, ...]
+) -> None:
+    """It is probed at the address that it names, if clients come to that, else at the first to which they do."""
     interface = backend.local.interface
-    health = view.health(Check(member, interface.uuid, interface.vrf, interface.address, backend.port, probes))
+    named = canonical((member.properties.get("loadbalancer_member_properties") or {}).get("address"))
+    addresses = [one.address for one in interface.addresses if one.address.version in families]
+    if not addresses:
+        return  # it answers for none of the VIPs
+    address = next((one for one in addresses if str(one) == named), addresses[0])
+    health = view.health(Check(member.uuid, interface.uuid, interface.vrf, address, backend.port, probes))
     if health.state == "waiting":
-        raise Unusable("checking", f"waits for its first good answer to {health.monitor}")
+        so_far = f": {health.text}" if health.text else ""
+        raise Unusable("checking", f"waits for its first good answer to {health.monitor}{so_far}")
     if health.state == "down":
         raise Unusable("unhealthy", f"fails {health.monitor}: {health.text}")
 

@@ -50,11 +50,11 @@ def _monitor(found: Object, properties: Mapping[str, Any]) -> Monitor:
     if kind not in ("http", "https"):
         return Monitor(found.uuid, found.name, kind, delay, timeout, retries)
     method, path = properties.get("http_method") or "GET", properties.get("url_path") or "/"
-    if not _METHOD.fullmatch(method):
+    if not _METHOD.fullmatch(str(method)):
         raise Unusable("monitor-wrong", f"has the http_method {method!r}, which is none")
-    if not _PATH.fullmatch(path):
+    if not _PATH.fullmatch(str(path)):
         raise Unusable("monitor-wrong", f"has the url_path {path!r}, which is not a path of printable characters")
-    codes = _codes(properties.get("expected_codes") or "200")
+    codes = _codes(str(properties.get("expected_codes") or "200"))
     return Monitor(found.uuid, found.name, kind, delay, timeout, retries, method, path, codes)
 
 
@@ -69,6 +69,7 @@ def _number(properties: Mapping[str, Any], name: str, allowed: range) -> int:
 def _codes(text: str) -> Sequence[tuple[int, int]]:
     """`200`, `200,202` or `200-204`, as Neutron has them."""
     found = [_CODES.fullmatch(part.strip()) for part in text.split(",")]
-    if not all(found):
+    codes = tuple((int(part[1]), int(part[2] or part[1])) for part in found if part)
+    if not all(found) or any(low > high for low, high in codes):
         raise Unusable("monitor-wrong", f"has the expected_codes {text!r}, which are not like 200, 200,202 or 200-204")
-    return tuple((int(part[1]), int(part[2] or part[1])) for part in found if part)
+    return codes

@@ -17,12 +17,12 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 import structlog
 
 from vrouter.health.probing import Probing, State
+from vrouter.health.room import Room
 from vrouter.state import Check, Health, Monitor
 
 log = structlog.get_logger(__name__)
 
 TICK = 0.05  # seconds: probes that are due within one begin together, which saves the loop most of its turns
-AT_ONCE = 128  # probes on their way at a time: sockets, and work in one turn of the loop
 
 Probe = Callable[[Check, Monitor], Awaitable[str | None]]
 
@@ -48,7 +48,7 @@ class HealthChecks:
         self._clock = clock
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._fresh: list[tuple[str, str]] = []  # to be started
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._room = Room()
 
     def state(self, check: Check) -> Health:
         """What is known of a member; of one that is not probed yet, or was at another place, how it will begin."""
@@ -58,11 +58,11 @@ class HealthChecks:
         result = Health("up")
         for monitor in check.monitors:
             one = known.get(monitor.uuid)
-            state = one.state if one else self._beginning(check)
+            state, text = (one.state, one.text) if one else (self._beginning(check), "")
             if state == "down":
-                return Health("down", _called(monitor), one.text if one else "")
+                return Health(state, _called(monitor), text)
             if state == "waiting":
-                result = Health("waiting", _called(monitor))
+                result = Health(state, _called(monitor), text)
         return result
 
     def follow(self, members: Iterable[str], checks: Mapping[str, Check]) -> None:
@@ -81,11 +81,14 @@ class HealthChecks:
             for uuid in known.keys() - wanted.keys():
                 self._stop(member, uuid)
             for uuid, monitor in wanted.items():
-                if uuid in known:
-                    known[uuid].monitor = monitor
-                else:
+                if uuid not in known:
                     known[uuid] = Probing(monitor, beginning, self._clock())
-                    self._fresh.append((member, uuid))
+                elif known[uuid].monitor != monitor:  # what is known stays, and is looked at in the new way at once
+                    known[uuid].monitor = monitor
+                    self._halt(member, uuid)
+                else:
+                    continue
+                self._fresh.append((member, uuid))
 
     def start(self) -> None:
         """Begin with those that are new: what they probe has been made by now."""
@@ -116,6 +119,9 @@ class HealthChecks:
 
     def _stop(self, member: str, uuid: str) -> None:
         del self.probings[member][uuid]
+        self._halt(member, uuid)
+
+    def _halt(self, member: str, uuid: str) -> None:
         task = self._tasks.pop((member, uuid), None)
         if task is not None:
             task.cancel()
@@ -125,24 +131,24 @@ class HealthChecks:
         known = self.probings[member][uuid]
         due, part = loop.time(), random.random()  # noqa: S311  spreads load
         while True:
-            async with self._places:
+            async with self._room.take():
                 check, monitor = self.checks[member], known.monitor
                 begun = loop.time()
-                error = await self._answer(check, monitor)
-            self.answers[error is None] += 1
-            if known.take(error, self._clock(), loop.time() - begun):
-                log.info("health", member=member, monitor=monitor.name, state=known.state, reason=known.text)
-                self._changed(member)
+                try:
+                    error = await self._probe(check, monitor)
+                except Exception as trouble:  # noqa: BLE001  this machine's own: it tells nothing of the member
+                    log.warning("a probe could not be made", member=member, monitor=monitor.name, reason=repr(trouble))
+                else:
+                    self._take(member, known, error, loop.time() - begun)
             due = max(due + monitor.delay * part, loop.time())
             part = 1.0
             await asyncio.sleep(math.ceil(due / TICK) * TICK - loop.time())
 
-    async def _answer(self, check: Check, monitor: Monitor) -> str | None:
-        try:
-            return await self._probe(check, monitor)
-        except Exception as error:  # whatever it is, it is no good answer, and the next one is asked for
-            log.exception("the probe failed", member=check.member)
-            return f"{type(error).__name__}: {error}"
+    def _take(self, member: str, known: Probing, error: str | None, took: float) -> None:
+        self.answers[error is None] += 1
+        if known.take(error, self._clock(), took):
+            log.info("health", member=member, monitor=known.monitor.name, state=known.state, reason=known.text)
+            self._changed(member)
 
 
 def _called(monitor: Monitor) -> str:

@@ -27,7 +27,8 @@ class Transition:
 
 @dataclass(slots=True)
 class Probing:
-    """since: seconds since the epoch. text: why it is down. streak: equal answers in a row, good ones if `good`.
+    """since: seconds since the epoch. text: why it is down or waits. streak: equal answers in a row, good ones if
+    `good`.
 
     last, took: when the last answer came, and how many seconds it took; error: what was wrong with it, None if nothing.
     """
@@ -53,7 +54,7 @@ class Probing:
         return tuple(self._history)
 
     def take(self, error: str | None, at: float, took: float) -> bool:
-        """An answer; error: what was wrong with it. Whether the state is another now."""
+        """An answer; error: what was wrong with it. Whether there is something else to say of the member now."""
         good = error is None
         self.streak = self.streak + 1 if good == self.good else 1
         self.good, self.last, self.took, self.error = good, at, took, error
@@ -62,6 +63,8 @@ class Probing:
             self._become("up", at, "")
         elif not good and self.state == "up" and self.streak >= self.monitor.retries:
             self._become("down", at, error or "")
+        elif not good and self.state == "waiting" and error != self.text:
+            self.text = error or ""  # what keeps it from its beginning; its state is no other
         else:
             return False
         return True

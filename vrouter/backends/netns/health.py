@@ -5,6 +5,7 @@ they do, they do on the event loop. A probe ends its connection with a reset, so
 """
 
 import asyncio
+import errno
 import os
 import re
 import socket
@@ -20,6 +21,7 @@ from vrouter.state import Address, Check, Monitor
 
 STATUS_LINE = 1024  # bytes of an answer that are read at most
 _STATUS = re.compile(rb"HTTP/\d\.\d (\d{3})\b")
+_OWN_TROUBLE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _RESET = struct.pack("ii", 1, 0)  # struct linger: on, 0 seconds
 _ECHO = {4: (socket.IPPROTO_ICMP, 8, 0), 6: (socket.IPPROTO_ICMPV6, 128, 129)}  # protocol, request, reply
 _ICMP = struct.Struct(">BBH")  # type, code, checksum
@@ -50,6 +52,8 @@ class Prober:
         except BackendError as error:
             return str(error)
         except OSError as error:
+            if error.errno in _OWN_TROUBLE:
+                raise
             return _words(error)
 
     async def _connect(self, network: str, check: Check, monitor: Monitor) -> str | None:
