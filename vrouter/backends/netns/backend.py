@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
+from itertools import groupby
 
 from vrouter import namespace
 from vrouter.backends.lookup import Group, Header, Lookup
@@ -75,7 +76,12 @@ class NetnsBackend:
     def apply(self, operations: Sequence[Operation]) -> list[BackendError | None]:
         """A VIP of which a member's interface does not stand is made to stand with the others, and answered with an
         error that names it; it joins when its interface comes."""
-        return [self._apply(operation) for operation in operations]
+        answers: list[BackendError | None] = []
+        for index, part in groupby(operations, _vrf_of_vip):
+            vrf = None if index is None else self._vrfs.get(index)
+            together = list(part)
+            answers += vrf.change_vips(together) if vrf else map(self._apply, together)
+        return answers
 
     def tables(self, vrf: int | None = None) -> Tables:
         interfaces: list[Vif] = []
@@ -162,7 +168,7 @@ class NetnsBackend:
         elif isinstance(unit, Interface):
             self._put_interface(unit)
         else:
-            self._put_vip(unit)
+            self._standing(unit.vrf, f"VIP {unit.address}")
 
     def _delete(self, unit: Unit) -> None:
         if isinstance(unit, Vrf):
@@ -171,8 +177,6 @@ class NetnsBackend:
             for vrf in self._vrfs.values():
                 self._detach(vrf, unit.uuid)
             self._release(unit.workload)
-        elif unit.vrf in self._vrfs:
-            self._vrfs[unit.vrf].delete_vip(unit.address)
 
     def _put_vrf(self, unit: Vrf) -> None:
         if unit.index not in self._vrfs:
@@ -205,11 +209,6 @@ class NetnsBackend:
         self._workloads.ensure(unit.workload)
         vrf.attach(unit)
 
-    def _put_vip(self, unit: Vip) -> None:
-        missing = self._standing(unit.vrf, f"VIP {unit.address}").put_vip(unit)
-        if missing:
-            raise BackendError(f"VIP {unit.address}: no interface {', '.join(missing)} in VRF {unit.vrf}")
-
     def _detach(self, vrf: VrfNamespace, uuid: str) -> None:
         """With the workload, if that was its last interface and it is ours."""
         workload = vrf.detach(uuid)
@@ -238,6 +237,11 @@ def _asking(vrf: VrfNamespace) -> Iterator[None]:
         yield
     except OSError as error:
         raise BackendError(f"VRF {vrf.index} cannot be asked: {error.strerror or error}") from error
+
+
+def _vrf_of_vip(operation: Operation) -> int | None:
+    """None for an operation on something else."""
+    return operation.unit.vrf if isinstance(operation.unit, Vip) else None
 
 
 def _vifs(vrf: VrfNamespace) -> Iterator[Vif]:

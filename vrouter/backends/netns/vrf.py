@@ -11,24 +11,29 @@ listener's group before its listener; and the other way round when it goes.
 import os
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 
 from vrouter import namespace
-from vrouter.backends.netns import elements, fib, links, nftables, probe, standing
+from vrouter.backends.netns import elements, fib, links, probe, standing
+from vrouter.backends.netns.batch import Batch, Change
 from vrouter.backends.netns.elements import NOWHERE, POD, SURROGATES, Service, VipTable
 from vrouter.backends.netns.fib import Hop, Members
 from vrouter.backends.netns.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Message, NetlinkError, Socket
 from vrouter.backends.netns.nftables import Elements
 from vrouter.backends.netns.numbers import LIMIT, Numbers
 from vrouter.backends.netns.standing import Attachment
-from vrouter.backends.protocol import BackendError
+from vrouter.backends.protocol import BackendError, Operation, Put
 from vrouter.state import Address, Family, Interface, Listener, Member, Vip, Vrf
 
 CARRIER_PATIENCE = 2.0  # seconds; the kernel acts on a carrier within one
 
 # The sets that must have what a new member needs before a group leads to it.
 LEADING = ("target", "exception", "endpoint")
+
+
+class Incomplete(BackendError):
+    """A VIP stands without some of its members, whose interfaces do not."""
 
 
 class VrfNamespace:
@@ -127,8 +132,10 @@ class VrfNamespace:
                 self.detach(other.unit.uuid)
         self.detach(unit.uuid)
         self._plug(unit)
-        for vip in list(self._vips_of.get(unit.uuid, ())):
-            self.put_vip(self._wanted[vip])
+        again = [Put(self._wanted[vip]) for vip in self._vips_of.get(unit.uuid, ())]
+        for error in self.change_vips(again):
+            if error is not None and not isinstance(error, Incomplete):
+                raise error
 
     def detach(self, uuid: str) -> str | None:
         """Remove the interface and all that leads to it. Returns the workload it was in."""
@@ -229,9 +236,56 @@ class VrfNamespace:
 
     # -- VIPs
 
-    def put_vip(self, unit: Vip) -> list[str]:
-        """Make the VIP stand with the members whose interfaces do. Returns the uuids of the others."""
-        self._refresh_if_stale()
+    def change_vips(self, operations: Sequence[Operation]) -> list[BackendError | None]:
+        """Puts and deletes of VIPs, many at once; one answer each. If the kernel refuses anything of that, all are done
+        one by one, so that each has the answer that is its own."""
+        answers: list[BackendError | None] = []
+        start = 0
+        while start < len(operations):
+            try:
+                self._refresh_if_stale()
+            except BackendError as error:
+                return answers + [error] * (len(operations) - start)
+            batch = Batch()
+            planned: list[BackendError | None] = []
+            while start + len(planned) < len(operations) and not batch.full:
+                planned.append(self._plan(operations[start + len(planned)], batch))
+            refusal = self._carry_out(batch)
+            if refusal is None:
+                answers += planned
+            elif len(planned) == 1:
+                answers.append(refusal)
+            else:
+                for operation in operations[start : start + len(planned)]:
+                    answers += self.change_vips([operation])
+            start += len(planned)
+        return answers
+
+    def _plan(self, operation: Operation, batch: Batch) -> BackendError | None:
+        """What cannot be done adds nothing to the batch."""
+        unit = operation.unit
+        assert isinstance(unit, Vip)
+        try:
+            if isinstance(operation, Put):
+                self._put_vip(unit, batch)
+            else:
+                self._delete_vip(unit.address, batch)
+        except BackendError as error:
+            return error
+        except OSError as error:
+            return BackendError(f"VIP {unit.address}: {error.strerror or error}")
+        return None
+
+    def _carry_out(self, batch: Batch) -> BackendError | None:
+        try:
+            batch.send(self._route, self._nft)
+        except OSError as error:
+            self._stale = True
+            return BackendError(f"The kernel refused a change in VRF {self.index}: {error.strerror or error}")
+        return None
+
+    def _put_vip(self, unit: Vip, batch: Batch) -> None:
+        """With the members whose interfaces stand. Incomplete if there are others."""
         if (other := self.standing.at(unit.address)) is not None:
             raise BackendError(f"VIP {unit.address} is the address of {other.unit.name} in this VRF")
         family = unit.address.version
@@ -257,18 +311,19 @@ class VrfNamespace:
                 groups[unit.address][hop] = max(weight, groups[unit.address].get(hop, 0))
         if not table.split:
             groups = {unit.address: groups[unit.address]}
-        self._change_vip(unit.address, before, table, {a: tuple(sorted(w.items())) for a, w in groups.items()})
-        return sorted(missing)
+        self._change_vip(batch, unit.address, before, table, {a: tuple(sorted(w.items())) for a, w in groups.items()})
+        if missing:
+            names = ", ".join(sorted(missing))
+            raise Incomplete(f"VIP {unit.address}: no interface {names} in VRF {self.index}")
 
-    def delete_vip(self, address: Address) -> None:
-        self._refresh_if_stale()
+    def _delete_vip(self, address: Address, batch: Batch) -> None:
         self._want(address, None)
         before = self.standing.vips.get(address)
         if before is None:
             return
-        self._change(before.elements(address), {})
+        batch.change.extend(before.elements(address), {})
         del self.standing.vips[address]
-        self._send_fib([], [address, *before.surrogates.values()])
+        batch.after += self._remove_groups([address, *before.surrogates.values()])
         self._surrogates.difference_update(before.surrogates.values())
 
     def _want(self, address: Address, unit: Vip | None) -> None:
@@ -292,7 +347,7 @@ class VrfNamespace:
         return chosen
 
     def _change_vip(
-        self, vip: Address, before: VipTable | None, table: VipTable, groups: dict[Address, Members]
+        self, batch: Batch, vip: Address, before: VipTable | None, table: VipTable, groups: dict[Address, Members]
     ) -> None:
         """groups: members of the VIP and, if it is split, of each surrogate."""
         standing = before.elements(vip) if before else {}
@@ -303,12 +358,13 @@ class VrfNamespace:
         late = {vip} if before is not None and table.split and not before.split else set()
         if before is not None:
             leading = {place: value for place, value in wanted.items() if place.set.startswith(LEADING)}
-            self._change({place: value for place, value in standing.items() if place in leading}, leading)
+            batch.leading.extend({place: value for place, value in standing.items() if place in leading}, leading)
             standing = {place: value for place, value in standing.items() if place not in leading} | leading
-        self._send_fib([(address, members) for address, members in used.items() if address not in late], [])
-        self._change(standing, wanted)
+        batch.groups += self._put_groups((address, members) for address, members in used.items() if address not in late)
+        batch.change.extend(standing, wanted)
         self.standing.vips[vip] = table
-        self._send_fib([(address, members) for address, members in used.items() if address in late], unused)
+        batch.after += self._put_groups((address, used[address]) for address in late & used.keys())
+        batch.after += self._remove_groups(unused)
         if before is not None:
             self._surrogates.difference_update(before.surrogates.values())
         self._surrogates.update(table.surrogates.values())
@@ -330,25 +386,27 @@ class VrfNamespace:
 
     # -- the kernel
 
-    def _send_fib(self, put: Iterable[tuple[Address, Members]], remove: Iterable[Address]) -> None:
-        """Lead each address to a group of those members; remove the routes and groups of others, if they stand."""
+    def _put_groups(self, put: Iterable[tuple[Address, Members]]) -> Iterator[Message]:
+        """Lead each address to a group of those members."""
         current = self.standing.fib
-        messages: list[Message] = []
         for address, members in put:
             group = current.routes.get(address)
             if group is None:
                 group = self._nexthops.take()
-                messages += [fib.put_group(group, members), fib.put_route(address, group)]
+                yield fib.put_group(group, members)
+                yield fib.put_route(address, group)
                 current.put_group(group, members)
                 current.put_route(address, group)
             elif current.groups.get(group) != members:
-                messages.append(fib.put_group(group, members))
+                yield fib.put_group(group, members)
                 current.put_group(group, members)
-        for address in remove:
-            if (group := current.delete_route(address)) is not None:
+
+    def _remove_groups(self, addresses: Iterable[Address]) -> Iterator[Message]:
+        """With the routes to them, if they stand."""
+        for address in addresses:
+            if (group := self.standing.fib.delete_route(address)) is not None:
                 self._nexthops.give_back([group])
-                messages.append(fib.delete_nexthop(group))
-        self._send(messages)
+                yield fib.delete_nexthop(group)
 
     def _send(self, messages: list[Message]) -> None:
         if not messages:
@@ -361,10 +419,10 @@ class VrfNamespace:
 
     def _change(self, before: Elements, after: Elements) -> None:
         """From elements that stand to others."""
-        remove = [place for place, value in before.items() if after.get(place) != value]
-        add = {place: value for place, value in after.items() if before.get(place) != value}
+        change = Change()
+        change.extend(before, after)
         try:
-            nftables.replace(self._nft, remove, add)
+            change.send(self._nft)
         except NetlinkError as error:
             self._stale = True
             raise BackendError(f"The kernel refused a change of VRF {self.index}'s table: {error.strerror}") from error
