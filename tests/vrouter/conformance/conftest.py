@@ -1,4 +1,6 @@
-"""Every test of this folder runs once on each lab; one that this machine cannot run is skipped with its reason."""
+"""Every test of this folder runs on each lab with the addresses of each family; one that this machine cannot run is
+skipped with its reason.
+"""
 
 from collections.abc import Iterator
 
@@ -7,6 +9,8 @@ from lab import Lab
 from netns_lab import NetnsLab
 from scenery import Network
 from simulator_lab import SimulatorLab
+
+from vrouter.state import FAMILIES, Family
 
 LABS: dict[str, type[Lab]] = {"simulator": SimulatorLab, "netns": NetnsLab}
 
@@ -19,9 +23,14 @@ def lab_type(request: pytest.FixtureRequest) -> type[Lab]:
     return lab
 
 
+@pytest.fixture(params=FAMILIES, ids=["ipv4", "ipv6"])
+def family(request: pytest.FixtureRequest) -> Family:
+    return request.param
+
+
 @pytest.fixture
-def lab(lab_type: type[Lab]) -> Iterator[Lab]:
-    lab = lab_type()
+def lab(lab_type: type[Lab], family: Family) -> Iterator[Lab]:
+    lab = lab_type(family)
     try:
         yield lab
     finally:

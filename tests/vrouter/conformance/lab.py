@@ -8,15 +8,16 @@ Interfaces are given to `Backend.apply` before they are used here. The lab's bac
 (`create_workloads=True`); names in the suite are random, so two runs can share a machine.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Literal, Protocol
 
 from vrouter.backends.protocol import Backend, Operation
-from vrouter.state import Interface
+from vrouter.state import Address, Family, Interface
 from vrouter.state import Protocol as Transport
 
-Endpoint = tuple[IPv4Address, int]
+Endpoint = tuple[Address, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Answer:
 class Echo:
     """A ping was answered. source: where the reply came from, as the sender saw it."""
 
-    source: IPv4Address
+    source: Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +71,20 @@ class Connection(Protocol):
         """Close with a reset (SO_LINGER 0), for TCP."""
 
 
+VIPS: Mapping[Family, Address] = {4: IPv4Address("10.105.139.153"), 6: IPv6Address("fd05:139::99")}
+
+
 class Lab(Protocol):
-    """name: for test ids. backend: opened. survives_restart: what was applied stands on without the process."""
+    """name: for test ids. backend: opened. survives_restart: what was applied stands on without the process.
+    family: of the addresses that the test uses. vip: an address for its service; the next ones are free, too."""
 
     name: str
     backend: Backend
     survives_restart: bool
+    family: Family
+    vip: Address
+
+    def __init__(self, family: Family = 4) -> None: ...
 
     @classmethod
     def unavailable(cls) -> str | None:
@@ -98,13 +107,13 @@ class Lab(Protocol):
         self,
         interface: Interface,
         protocol: Transport,
-        address: IPv4Address,
+        address: Address,
         port: int,
         source_port: int | None = None,
     ) -> Connection | Refused | Silence:
         """Connect from the interface's workload. UDP sends nothing yet."""
 
-    def ping(self, interface: Interface, address: IPv4Address) -> Echo | Refused | Silence:
+    def ping(self, interface: Interface, address: Address) -> Echo | Refused | Silence:
         """One ICMP echo request from the interface's workload."""
 
     def close(self) -> None:

@@ -14,19 +14,24 @@ import struct
 import threading
 from dataclasses import dataclass
 from functools import partial
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from uuid import uuid4
 
-from lab import Answer, Echo, Endpoint, Outcome, Refused, Silence
+from lab import VIPS, Answer, Echo, Endpoint, Outcome, Refused, Silence
 
 from vrouter import namespace
 from vrouter.backends.netns import NetnsBackend
 from vrouter.backends.protocol import BackendSettings, Delete, Operation
-from vrouter.state import Interface
+from vrouter.state import Address, Family, Interface
 from vrouter.state import Protocol as Transport
 
 PATIENCE = 1.0  # seconds until nothing counts as silence
 IP_RECVERR, IP_PKTINFO = 11, 8  # <linux/in.h>
+IPV6_RECVERR, IPV6_RECVPKTINFO = 25, 49  # <linux/in6.h>
+AF = {4: socket.AF_INET, 6: socket.AF_INET6}
+ANYWHERE = {4: "0.0.0.0", 6: "::"}
+ERRORS = {4: (socket.IPPROTO_IP, IP_RECVERR), 6: (socket.IPPROTO_IPV6, IPV6_RECVERR)}
+ECHO = {4: (socket.IPPROTO_ICMP, 8, 0), 6: (socket.IPPROTO_ICMPV6, 128, 129)}  # protocol, request, reply
 RESET = {errno.ECONNREFUSED, errno.ECONNRESET, errno.EPIPE}
 UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH}
 
@@ -60,10 +65,13 @@ class Servers:
         with self._lock:
             if key in self._sockets:
                 return
-            server = namespace.inside(interface.workload, partial(self._server, protocol, port))
-            self._sockets[key] = [server]
-            handle = partial(self._accept, key, server) if protocol == "tcp" else partial(self._datagram, key, server)
-            self._selector.register(server, selectors.EVENT_READ, handle)
+            self._sockets[key] = []
+            handle = self._accept if protocol == "tcp" else self._datagram
+            for one in interface.addresses:
+                make = partial(self._server, one.address.version, protocol, port)
+                server = namespace.inside(interface.workload, make)
+                self._sockets[key].append(server)
+                self._selector.register(server, selectors.EVENT_READ, partial(handle, key, server))
         self._wake.send(b".")
 
     def end(self, interface: str) -> None:
@@ -83,14 +91,18 @@ class Servers:
         self._waker.close()
 
     @staticmethod
-    def _server(protocol: Transport, port: int) -> socket.socket:
-        server = socket.socket(socket.AF_INET, socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM)
+    def _server(family: Family, protocol: Transport, port: int) -> socket.socket:
+        server = socket.socket(AF[family], socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM)
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        server.bind(("0.0.0.0", port))
+        if family == 6:
+            server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        server.bind((ANYWHERE[family], port))
         if protocol == "tcp":
             server.listen(256)
-        else:
+        elif family == 4:
             server.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+        else:
+            server.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
         server.setblocking(False)
         return server
 
@@ -126,8 +138,9 @@ class Servers:
         try:
             _, ancillary, _, client = server.recvmsg(64, 64)
             ((_, _, info),) = ancillary
-            local = socket.inet_ntoa(info[8:12])
-            server.sendto(answer_bytes(key[0], client, (local, key[2])), client)
+            # struct in_pktinfo {interface, local, destination}, struct in6_pktinfo {destination, interface}
+            local = info[8:12] if server.family == socket.AF_INET else info[:16]
+            server.sendto(answer_bytes(key[0], client, (str(ip_address(local)), key[2])), client)
         except OSError:
             return
 
@@ -137,7 +150,7 @@ class Servers:
 
 
 def answer_bytes(member: str, client: tuple[str, int], local: tuple[str, int]) -> bytes:
-    return json.dumps([member, client, local]).encode() + b"\n"
+    return json.dumps([member, client[:2], local[:2]]).encode() + b"\n"
 
 
 @dataclass
@@ -168,14 +181,15 @@ class Socket:
 
 
 def endpoint(pair: list) -> Endpoint:
-    return IPv4Address(pair[0]), pair[1]
+    return ip_address(pair[0]), pair[1]
 
 
 class NetnsLab:
     name = "netns"
     survives_restart = True
 
-    def __init__(self) -> None:
+    def __init__(self, family: Family = 4) -> None:
+        self.family, self.vip = family, VIPS[family]
         self._settings = BackendSettings(f"t{uuid4().hex[:8]}", create_workloads=True)
         self._old: list[NetnsBackend] = []
         self.backend = self._start()
@@ -216,42 +230,43 @@ class NetnsLab:
         self,
         interface: Interface,
         protocol: Transport,
-        address: IPv4Address,
+        address: Address,
         port: int,
         source_port: int | None = None,
     ) -> Socket | Refused | Silence:
         kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
-        client = namespace.inside(interface.workload, lambda: socket.socket(socket.AF_INET, kind))
+        client = namespace.inside(interface.workload, lambda: socket.socket(AF[address.version], kind))
         self._clients.append(client)
         try:
             client.settimeout(PATIENCE)
             client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if protocol == "udp":
-                client.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
-            client.bind(("0.0.0.0", source_port or 0))
+                client.setsockopt(*ERRORS[address.version], 1)
+            client.bind((ANYWHERE[address.version], source_port or 0))
             client.connect((str(address), port))
         except OSError as error:
             client.close()
             return outcome_of(error)
         return Socket(client, client.getsockname()[1])
 
-    def ping(self, interface: Interface, address: IPv4Address) -> Echo | Refused | Silence:
+    def ping(self, interface: Interface, address: Address) -> Echo | Refused | Silence:
         client = namespace.inside(
-            interface.workload, lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+            interface.workload, lambda: socket.socket(AF[address.version], socket.SOCK_RAW, ECHO[address.version][0])
         )
         identifier = int.from_bytes(os.urandom(2))
         with client:
             try:
                 client.settimeout(PATIENCE)
-                client.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+                client.setsockopt(*ERRORS[address.version], 1)
                 client.connect((str(address), 0))
-                client.send(echo_request(identifier))
+                _, request, reply = ECHO[address.version]
+                client.send(echo_request(request, identifier))
                 while True:
-                    packet, (source, _) = client.recvfrom(256)
-                    header = 4 * (packet[0] & 0x0F)
+                    packet, (source, *_) = client.recvfrom(256)
+                    header = 4 * (packet[0] & 0x0F) if address.version == 4 else 0
                     kind, _, _, found = struct.unpack_from("!BBHH", packet, header)
-                    if (kind, found) == (0, identifier):
-                        return Echo(IPv4Address(source))
+                    if (kind, found) == (reply, identifier):
+                        return Echo(ip_address(source))
             except OSError as error:
                 return outcome_of(error)
 
@@ -264,9 +279,9 @@ class NetnsLab:
             backend.close()
 
 
-def echo_request(identifier: int) -> bytes:
-    """An ICMP echo request (RFC 792) without data."""
-    words = [0x0800, 0, identifier, 1]
+def echo_request(kind: int, identifier: int) -> bytes:
+    """An ICMP echo request (RFC 792) without data. Of ICMPv6 (RFC 4443) the kernel makes the checksum."""
+    words = [kind << 8, 0, identifier, 1]
     total = sum(words)
     total = (total & 0xFFFF) + (total >> 16)
     words[1] = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF

@@ -2,18 +2,19 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
-from ipaddress import IPv4Address
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import IPv4Address, IPv6Address
 from typing import TypeVar
 from uuid import uuid4
 
 from lab import Answer, Connection, Lab, Outcome, Refused, Silence
 
 from vrouter.backends.protocol import Delete, Flow, Put
-from vrouter.state import HostAddress, Interface, Listener, Member, Protocol, Vip, Vrf
+from vrouter.state import Address, Family, HostAddress, Interface, Listener, Member, Protocol, Vip, Vrf
 
-VIP = IPv4Address("10.105.139.153")
-GATEWAY = IPv4Address("10.47.255.254")
+# The addresses of pods begin after these.
+PODS: Mapping[Family, Address] = {4: IPv4Address("10.47.255.0"), 6: IPv6Address("fd47::ff00")}
+GATEWAYS: Mapping[Family, Address] = {4: IPv4Address("10.47.255.254"), 6: IPv6Address("fd47::fffe")}
 
 T = TypeVar("T")
 
@@ -33,23 +34,23 @@ class Network:
         self.lab = lab
         self.index = index
         self.vrf = Vrf(index, f"default-domain:lab:net-{index}:net-{index}")
-        self._last = IPv4Address("10.47.255.0")
-        self._vips: dict[IPv4Address, Vip] = {}
+        self._last = PODS[lab.family]
+        self._vips: dict[Address, Vip] = {}
         if apply:
             lab.apply(Put(self.vrf))
 
-    def new_pod(self, address: IPv4Address | None = None, uuid: str | None = None) -> Interface:
+    def new_pod(self, address: Address | None = None, uuid: str | None = None) -> Interface:
         """One that does not stand yet."""
         if address is None:
             self._last += 1
             address = self._last
         uuid = uuid or str(uuid4())
-        mac = ":".join(f"{byte:02x}" for byte in (2, *address.packed, self.index))
+        mac = ":".join(f"{byte:02x}" for byte in (2, *address.packed[-4:], self.index))
         workload = f"vt-{uuid[:13]}"
-        addresses = (HostAddress(address, GATEWAY),)
+        addresses = (HostAddress(address, GATEWAYS[address.version]),)
         return Interface(uuid, f"default-domain:lab:{workload}", self.index, workload, mac, addresses)
 
-    def pod(self, *serving: int, protocol: Protocol = "tcp", address: IPv4Address | None = None) -> Interface:
+    def pod(self, *serving: int, protocol: Protocol = "tcp", address: Address | None = None) -> Interface:
         """One that stands, with servers on these ports."""
         pod = self.new_pod(address)
         self.lab.apply(Put(pod))
@@ -60,21 +61,22 @@ class Network:
     def pods(self, number: int, *serving: int, protocol: Protocol = "tcp") -> list[Interface]:
         return [self.pod(*serving, protocol=protocol) for _ in range(number)]
 
-    def service(self, *listeners: Listener, vip: IPv4Address = VIP) -> Vip:
+    def service(self, *listeners: Listener, vip: Address | None = None) -> Vip:
         """Make the VIP have these listeners and no others."""
+        vip = vip or self.lab.vip
         unit = Vip(self.index, vip, f"default-domain:lab:service-{vip}", listeners)
         self.lab.apply(Put(unit))
         self._vips[vip] = unit
         return unit
 
-    def remove_service(self, vip: IPv4Address = VIP) -> None:
-        self.lab.apply(Delete(self._vips.pop(vip)))
+    def remove_service(self, vip: Address | None = None) -> None:
+        self.lab.apply(Delete(self._vips.pop(vip or self.lab.vip)))
 
 
 def ask(
     lab: Lab,
     client: Interface,
-    address: IPv4Address,
+    address: Address,
     port: int,
     protocol: Protocol = "tcp",
     source_port: int | None = None,
@@ -88,7 +90,7 @@ def ask(
     return outcome
 
 
-def answer(lab: Lab, client: Interface, address: IPv4Address, port: int, protocol: Protocol = "tcp") -> Answer:
+def answer(lab: Lab, client: Interface, address: Address, port: int, protocol: Protocol = "tcp") -> Answer:
     """As `ask`, where an answer must come."""
     outcome = ask(lab, client, address, port, protocol)
     assert isinstance(outcome, Answer), outcome
@@ -98,7 +100,7 @@ def answer(lab: Lab, client: Interface, address: IPv4Address, port: int, protoco
 def connect(
     lab: Lab,
     client: Interface,
-    address: IPv4Address,
+    address: Address,
     port: int,
     protocol: Protocol = "tcp",
     source_port: int | None = None,
@@ -117,7 +119,7 @@ def who(connection: Connection) -> str:
 
 
 def spread(
-    lab: Lab, client: Interface, address: IPv4Address, port: int, tries: int, protocol: Protocol = "tcp"
+    lab: Lab, client: Interface, address: Address, port: int, tries: int, protocol: Protocol = "tcp"
 ) -> Counter[str]:
     """member -> how many of `tries` new connections it answered."""
     return Counter(answer(lab, client, address, port, protocol).member for _ in range(tries))
@@ -126,7 +128,7 @@ def spread(
 def assert_reaches(
     lab: Lab,
     client: Interface,
-    address: IPv4Address,
+    address: Address,
     port: int,
     pods: Iterable[Interface],
     protocol: Protocol = "tcp",

@@ -4,16 +4,15 @@ Time stands still, so no flow is forgotten but for a reason.
 """
 
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
 from itertools import count
 
-from lab import Answer, Echo, Outcome, Refused, Silence
+from lab import VIPS, Answer, Echo, Outcome, Refused, Silence
 
 from vrouter.backends.protocol import BackendSettings, Delete, Operation
 from vrouter.backends.simulator import Delivered, FiveTuple, Packet, SimulatorBackend, TcpFlag
 from vrouter.backends.simulator import Dropped as PacketDropped
 from vrouter.backends.simulator import Refused as PacketRefused
-from vrouter.state import Interface
+from vrouter.state import Address, Family, Interface
 from vrouter.state import Protocol as Transport
 
 SYN, ACK, FIN, RST = TcpFlag.SYN, TcpFlag.ACK, TcpFlag.FIN, TcpFlag.RST
@@ -23,7 +22,8 @@ class SimulatorLab:
     name = "simulator"
     survives_restart = False
 
-    def __init__(self) -> None:
+    def __init__(self, family: Family = 4) -> None:
+        self.family, self.vip = family, VIPS[family]
         self.backend = self._start()
         self.source_ports = count(32768)
         self._listening: set[tuple[str, Transport, int]] = set()
@@ -60,11 +60,12 @@ class SimulatorLab:
         self,
         interface: Interface,
         protocol: Transport,
-        address: IPv4Address,
+        address: Address,
         port: int,
         source_port: int | None = None,
     ) -> "Socket | Refused | Silence":
-        header = FiveTuple(protocol, interface.address, source_port or next(self.source_ports), address, port)
+        source = source_of(interface, address)
+        header = FiveTuple(protocol, source, source_port or next(self.source_ports), address, port)
         socket = Socket(self, interface.uuid, header)
         if protocol == "tcp":
             outcome = socket.send(SYN)
@@ -73,8 +74,8 @@ class SimulatorLab:
             socket.send(ACK)
         return socket
 
-    def ping(self, interface: Interface, address: IPv4Address) -> Echo | Refused | Silence:
-        request = Packet("icmp", interface.address, address, source_port=next(self.source_ports))
+    def ping(self, interface: Interface, address: Address) -> Echo | Refused | Silence:
+        request = Packet("icmp", source_of(interface, address), address, source_port=next(self.source_ports))
         there = self.backend.send(interface.uuid, request)
         if not isinstance(there, Delivered):
             return refusal(there)
@@ -154,6 +155,12 @@ class Socket:
         if not heard:
             return Silence()
         return answer or Refused("reset")
+
+
+def source_of(interface: Interface, destination: Address) -> Address:
+    source = interface.address_of(destination.version)
+    assert source is not None
+    return source
 
 
 def refusal(verdict: PacketRefused | PacketDropped) -> Refused | Silence:

@@ -4,7 +4,6 @@ The machine acts as the reconciler does: a pod leaves its services before its in
 """
 
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -14,9 +13,9 @@ from lab import Answer, Connection, Lab, Refused
 from scenery import Network, ask, assert_reaches, connect, listener, member, who
 
 from vrouter.backends.protocol import Delete, Put
-from vrouter.state import Interface, Vip
+from vrouter.state import Address, Family, Interface, Vip
 
-VIPS = [IPv4Address("10.97.0.1"), IPv4Address("10.97.0.2")]
+VIPS = range(2)
 LISTENERS = [8888, 9999]
 PODS = range(4)
 TARGETS = [80, 81]
@@ -33,7 +32,7 @@ services = st.dictionaries(
 @dataclass
 class Open:
     connection: Connection
-    vip: IPv4Address
+    vip: Address
     port: int
     pod: int
     target: int
@@ -42,16 +41,16 @@ class Open:
 @dataclass
 class Model:
     pods: dict[int, Interface] = field(default_factory=dict)
-    services: dict[IPv4Address, Service] = field(default_factory=dict)
-    units: dict[IPv4Address, Vip] = field(default_factory=dict)
+    services: dict[Address, Service] = field(default_factory=dict)
+    units: dict[Address, Vip] = field(default_factory=dict)
     open: list[Open] = field(default_factory=list)
 
 
-def machine(lab_type: type[Lab]) -> type[RuleBasedStateMachine]:
+def machine(lab_type: type[Lab], family: Family) -> type[RuleBasedStateMachine]:
     class Machine(RuleBasedStateMachine):
         def __init__(self) -> None:
             super().__init__()
-            self.lab = lab_type()
+            self.lab = lab_type(family)
             self.network = Network(self.lab)
             self.client = self.network.pod()
             self.model = Model()
@@ -76,16 +75,17 @@ def machine(lab_type: type[Lab]) -> type[RuleBasedStateMachine]:
             if number in self.model.pods:
                 self.lab.apply(Delete(self.model.pods.pop(number)))
 
-        @rule(vip=st.sampled_from(VIPS), service=services)
-        def put_service(self, vip: IPv4Address, service: Service) -> None:
+        @rule(number=st.sampled_from(VIPS), service=services)
+        def put_service(self, number: int, service: Service) -> None:
             standing = {
-                port: {number: how for number, how in members.items() if number in self.model.pods}
+                port: {pod: how for pod, how in members.items() if pod in self.model.pods}
                 for port, members in service.items()
             }
-            self.put(vip, standing)
+            self.put(self.lab.vip + number, standing)
 
-        @rule(vip=st.sampled_from(VIPS))
-        def delete_service(self, vip: IPv4Address) -> None:
+        @rule(number=st.sampled_from(VIPS))
+        def delete_service(self, number: int) -> None:
+            vip = self.lab.vip + number
             if vip in self.model.units:
                 self.lab.apply(Delete(self.model.units.pop(vip)))
                 del self.model.services[vip]
@@ -108,7 +108,7 @@ def machine(lab_type: type[Lab]) -> type[RuleBasedStateMachine]:
 
         @invariant()
         def new_connections_reach_the_members(self) -> None:
-            for vip in VIPS:
+            for vip in (self.lab.vip + number for number in VIPS):
                 service = self.model.services.get(vip)
                 if service is None:
                     assert not isinstance(ask(self.lab, self.client, vip, LISTENERS[0]), Answer)
@@ -132,7 +132,7 @@ def machine(lab_type: type[Lab]) -> type[RuleBasedStateMachine]:
             expected |= {vip.key for vip in self.model.units.values()}
             assert {unit.key for unit in self.lab.backend.observe()} == expected
 
-        def put(self, vip: IPv4Address, service: Service) -> None:
+        def put(self, vip: Address, service: Service) -> None:
             pods = self.model.pods
             listeners = tuple(
                 listener(port, *(member(pods[number], *how) for number, how in sorted(members.items())))
@@ -162,10 +162,10 @@ def _without(members: dict[int, tuple[int, int]], number: int) -> dict[int, tupl
     return {pod: how for pod, how in members.items() if pod != number}
 
 
-def test_any_order_of_changes(lab_type: type[Lab]) -> None:
+def test_any_order_of_changes(lab_type: type[Lab], family: Family) -> None:
     real = lab_type.name == "netns"
     run_state_machine_as_test(
-        machine(lab_type),
+        machine(lab_type, family),
         settings=settings(
             max_examples=3 if real else 60,
             stateful_step_count=10 if real else 25,
@@ -177,10 +177,10 @@ def test_any_order_of_changes(lab_type: type[Lab]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_any_long_order_of_changes(lab_type: type[Lab]) -> None:
+def test_any_long_order_of_changes(lab_type: type[Lab], family: Family) -> None:
     real = lab_type.name == "netns"
     run_state_machine_as_test(
-        machine(lab_type),
+        machine(lab_type, family),
         settings=settings(
             max_examples=10 if real else 400,
             stateful_step_count=30,

@@ -1,12 +1,10 @@
 """What the backend tells of itself is what stands."""
 
-from ipaddress import IPv4Address
-
 import pytest
 from lab import Lab
-from scenery import VIP, Network, answer, ask, assert_reaches, connect, eventually, flow_of, listener, member, who
+from scenery import Network, answer, ask, assert_reaches, connect, eventually, flow_of, listener, member, who
 
-from vrouter.backends.protocol import BackendError, Delete, Put, Route
+from vrouter.backends.protocol import BackendError, Delete, Put, Route, host_prefix
 from vrouter.state import Key, Unit, Vip
 
 
@@ -35,8 +33,8 @@ def test_observe_returns_what_was_put(lab: Lab) -> None:
             listener(53, member(a, 5353), member(c, 5354, 3), protocol="udp"),
             listener(9999),
         )
-        units.append(network.service(*several, vip=IPv4Address("10.97.0.1")))
-        units.append(network.service(listener(80), vip=IPv4Address("10.97.0.2")))
+        units.append(network.service(*several, vip=lab.vip + 1))
+        units.append(network.service(listener(80), vip=lab.vip + 2))
     assert by_key(lab.backend.observe()) == by_key(units)
 
 
@@ -54,11 +52,9 @@ def test_observe_follows_changes(lab: Lab, network: Network) -> None:
 def test_a_restart_finds_what_stands_and_changes_nothing(lab: Lab, network: Network) -> None:
     client, a, b = network.pods(3, 80, 81)
     single = network.service(listener(8888, member(a, 80), member(b, 80, 2)))
-    several = network.service(
-        listener(80, member(a, 80)), listener(81, member(a, 80), member(b, 81)), vip=IPv4Address("10.97.0.1")
-    )
+    several = network.service(listener(80, member(a, 80)), listener(81, member(a, 80), member(b, 81)), vip=lab.vip + 1)
     units: list[Unit] = [network.vrf, client, a, b, single, several]
-    connection = connect(lab, client, VIP, 8888)
+    connection = connect(lab, client, lab.vip, 8888)
     served_by = who(connection)
     before = lab.backend.tables()
     lab.restart()
@@ -73,25 +69,25 @@ def test_a_restart_finds_what_stands_and_changes_nothing(lab: Lab, network: Netw
         assert (after.nexthops, after.routes) == (before.nexthops, before.routes)
         assert who(connection) == served_by
     assert by_key(lab.backend.observe()) == by_key(units)
-    assert_reaches(lab, client, VIP, 8888, [a, b])
+    assert_reaches(lab, client, lab.vip, 8888, [a, b])
     connection.close()
 
 
 def test_after_a_restart_changes_go_on(lab: Lab, network: Network) -> None:
     client, a, b = network.pods(3, 80)
     vip = network.service(listener(8888, member(a, 80)))
-    connection = connect(lab, client, VIP, 8888)
+    connection = connect(lab, client, lab.vip, 8888)
     assert who(connection) == a.uuid
     lab.restart()
     if not lab.survives_restart:
         lab.apply(*(Put(unit) for unit in (network.vrf, client, a, b, vip)))
     network.service(listener(8888, member(a, 80), member(b, 80)))
-    assert_reaches(lab, client, VIP, 8888, [a, b])
+    assert_reaches(lab, client, lab.vip, 8888, [a, b])
     if lab.survives_restart:
         assert who(connection) == a.uuid
     new = network.pod(80)
     network.service(listener(8888, member(new, 80)))
-    assert_reaches(lab, client, VIP, 8888, [new])
+    assert_reaches(lab, client, lab.vip, 8888, [new])
     network.remove_service()
     assert by_key(lab.backend.observe()) == by_key([network.vrf, client, a, b, new])
     connection.close()
@@ -103,23 +99,23 @@ def test_tables_show_the_route_of_a_vip_to_its_members(lab: Lab, network: Networ
     tables = lab.backend.tables(1)
     nexthops = {nexthop.id: nexthop for nexthop in tables.nexthops}
     routes = {route.prefix: route for route in tables.routes}
-    group = nexthops[routes[f"{VIP}/32"].nexthop]
+    group = nexthops[routes[host_prefix(lab.vip)].nexthop]
     assert group.kind == "composite"
     assert {(nexthops[number].interface, weight) for number, weight in group.members} == {(a.uuid, 2), (b.uuid, 5)}
     for pod in (a, b, c):
-        nexthop = nexthops[routes[f"{pod.address}/32"].nexthop]
+        nexthop = nexthops[routes[host_prefix(pod.address)].nexthop]
         assert (nexthop.kind, nexthop.interface, nexthop.address) == ("encap", pod.uuid, pod.address)
     vifs = {vif.uuid: vif for vif in tables.interfaces}
     assert set(vifs) == {a.uuid, b.uuid, c.uuid}
     assert (vifs[a.uuid].workload, vifs[a.uuid].mac, vifs[a.uuid].addresses) == (a.workload, a.mac, a.addresses)
-    assert nexthops[routes[f"{a.address}/32"].nexthop].device == vifs[a.uuid].device
+    assert nexthops[routes[host_prefix(a.address)].nexthop].device == vifs[a.uuid].device
     assert {row.vrf for rows in (tables.interfaces, tables.nexthops, tables.routes) for row in rows} == {1}
 
 
 def test_numbers_of_nexthops_and_groups_are_kept(lab: Lab, network: Network) -> None:
     a, b, c = network.pods(3)
     network.service(listener(8888, member(a, 80), member(b, 80)))
-    other = IPv4Address("10.97.0.1")
+    other = lab.vip + 1
     network.service(listener(80, member(a, 80)), listener(81, member(b, 80)), vip=other)
 
     def ids() -> dict[str, int | None]:
@@ -134,7 +130,7 @@ def test_numbers_of_nexthops_and_groups_are_kept(lab: Lab, network: Network) -> 
 
 def test_a_vip_without_members_is_shown_as_refused(lab: Lab, network: Network) -> None:
     network.service(listener(8888))
-    assert Route(1, f"{VIP}/32", None, refused=True) in lab.backend.tables(1).routes
+    assert Route(1, host_prefix(lab.vip), None, refused=True) in lab.backend.tables(1).routes
 
 
 def test_tables_of_one_vrf_and_of_all(lab: Lab) -> None:
@@ -161,12 +157,12 @@ def test_interfaces_count_what_the_workload_sends_and_receives(lab: Lab, network
 def test_a_flow_tells_who_talks_to_whom(lab: Lab, network: Network, protocol: str, listeners: int) -> None:
     client, web = network.pod(), network.pod(80, protocol=protocol)
     network.service(*(listener(8888 + n, member(web, 80), protocol=protocol) for n in range(listeners)))
-    connection = connect(lab, client, VIP, 8888, protocol)
+    connection = connect(lab, client, lab.vip, 8888, protocol)
     for _ in range(3):
         who(connection)
     flow = flow_of(lab, client, connection)
     assert flow is not None
-    assert (flow.vrf, flow.protocol, flow.vip, flow.port) == (1, protocol, VIP, 8888)
+    assert (flow.vrf, flow.protocol, flow.vip, flow.port) == (1, protocol, lab.vip, 8888)
     assert (flow.member, flow.member_address, flow.member_port) == (web.uuid, web.address, 80)
     assert flow.packets >= 3
     assert flow.reverse_packets >= 3
@@ -183,7 +179,7 @@ def test_a_flow_tells_who_talks_to_whom(lab: Lab, network: Network, protocol: st
 def test_flows_count_every_packet(lab: Lab, network: Network) -> None:
     client, dns = network.pod(), network.pod(53, protocol="udp")
     network.service(listener(53, member(dns, 53), protocol="udp"))
-    connection = connect(lab, client, VIP, 53, "udp")
+    connection = connect(lab, client, lab.vip, 53, "udp")
     for _ in range(10):
         who(connection)
     flow = flow_of(lab, client, connection)
@@ -194,7 +190,7 @@ def test_flows_count_every_packet(lab: Lab, network: Network) -> None:
 def test_what_nobody_answers_is_remembered_for_less_time(lab: Lab, network: Network) -> None:
     client, dns = network.pod(), network.pod()
     network.service(listener(53, member(dns, 53), protocol="udp"))
-    connection = connect(lab, client, VIP, 53, "udp")
+    connection = connect(lab, client, lab.vip, 53, "udp")
     connection.exchange()  # the pod has no server there
     flow = flow_of(lab, client, connection)
     assert flow is not None
@@ -205,11 +201,11 @@ def test_what_nobody_answers_is_remembered_for_less_time(lab: Lab, network: Netw
 def test_the_flow_of_a_member_that_talks_to_itself(lab: Lab, network: Network) -> None:
     web = network.pod(80)
     network.service(listener(8888, member(web, 80)))
-    connection = connect(lab, web, VIP, 8888)
+    connection = connect(lab, web, lab.vip, 8888)
     who(connection)
     flow = flow_of(lab, web, connection)
     assert flow is not None
-    assert (flow.source, flow.vip, flow.member, flow.member_port) == (web.address, VIP, web.uuid, 80)
+    assert (flow.source, flow.vip, flow.member, flow.member_port) == (web.address, lab.vip, web.uuid, 80)
     assert flow.reverse_packets >= 1
     connection.close()
 
@@ -219,7 +215,7 @@ def test_flows_of_one_vrf(lab: Lab) -> None:
         network = Network(lab, index)
         client, web = network.pods(2, 80)
         network.service(listener(8888, member(web, 80)))
-        ask(lab, client, VIP, 8888)
+        ask(lab, client, lab.vip, 8888)
     assert {flow.vrf for flow in lab.backend.flows()} == {1, 2}
     assert {flow.vrf for flow in lab.backend.flows(2)} == {2}
 
@@ -227,7 +223,7 @@ def test_flows_of_one_vrf(lab: Lab) -> None:
 def test_flows_of_a_removed_service_are_gone(lab: Lab, network: Network) -> None:
     client, web = network.pods(2, 80)
     network.service(listener(8888, member(web, 80)))
-    connection = connect(lab, client, VIP, 8888)
+    connection = connect(lab, client, lab.vip, 8888)
     who(connection)
     network.remove_service()
     assert not list(lab.backend.flows())

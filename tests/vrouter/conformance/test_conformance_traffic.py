@@ -1,21 +1,19 @@
 """What has gone through each member of each listener is counted, and stays counted."""
 
-from ipaddress import IPv4Address
-
 import pytest
 from lab import Lab
-from scenery import VIP, Network, answer, ask, connect, eventually, flow_of, listener, member, who
+from scenery import Network, answer, ask, connect, eventually, flow_of, listener, member, who
 
 from vrouter.backends.protocol import Delete, Stat
-from vrouter.state import Interface, Protocol
+from vrouter.state import Address, Interface, Protocol
 
 
 def stats(lab: Lab, **wanted: object) -> list[Stat]:
     return [one for one in lab.backend.stats() if all(getattr(one, name) == value for name, value in wanted.items())]
 
 
-def totals(lab: Lab, vip: IPv4Address = VIP) -> tuple[int, ...]:
-    found = stats(lab, vip=vip)
+def totals(lab: Lab, vip: Address | None = None) -> tuple[int, ...]:
+    found = stats(lab, vip=vip or lab.vip)
     names = ("connections", "packets", "bytes", "reverse_packets", "reverse_bytes")
     return tuple(sum(getattr(one, name) for one in found) for name in names)
 
@@ -29,13 +27,13 @@ def test_every_packet_of_both_directions_counts(lab: Lab, network: Network, list
     client, dns = network.pod(), network.pod(53, protocol="udp")
     network.service(*(listener(5300 + n, member(dns, 53), protocol="udp") for n in range(listeners)))
     assert stats(lab) == []
-    connection = connect(lab, client, VIP, 5300, "udp")
+    connection = connect(lab, client, lab.vip, 5300, "udp")
     for _ in range(10):
         who(connection)
     flow = flow_of(lab, client, connection)
     assert flow is not None
     (one,) = stats(lab)
-    assert (one.vrf, one.protocol, one.vip, one.port) == (1, "udp", VIP, 5300)
+    assert (one.vrf, one.protocol, one.vip, one.port) == (1, "udp", lab.vip, 5300)
     assert (one.member, one.member_address, one.member_port) == (dns.uuid, dns.address, 53)
     assert (one.connections, one.packets, one.reverse_packets) == (1, 10, 10)
     assert (one.bytes, one.reverse_bytes) == (flow.bytes, flow.reverse_bytes)
@@ -45,7 +43,7 @@ def test_every_packet_of_both_directions_counts(lab: Lab, network: Network, list
 def test_connections_count_for_their_member_and_listener(lab: Lab, network: Network, listeners: int) -> None:
     client, a, b = network.pods(3, 80, 81)
     network.service(*(listener(8888 + n, member(a, 80 + n), member(b, 80 + n)) for n in range(listeners)))
-    reached = [(answer(lab, client, VIP, 8888 + n).member, 8888 + n) for n in range(listeners) for _ in range(12)]
+    reached = [(answer(lab, client, lab.vip, 8888 + n).member, 8888 + n) for n in range(listeners) for _ in range(12)]
     for pod in (a, b):
         for n in range(listeners):
             assert connections(lab, pod, 8888 + n) == reached.count((pod.uuid, 8888 + n))
@@ -53,10 +51,10 @@ def test_connections_count_for_their_member_and_listener(lab: Lab, network: Netw
 
 def test_the_counts_of_a_vip_are_its_own(lab: Lab, network: Network) -> None:
     client, web = network.pods(2, 80)
-    other = IPv4Address("10.97.0.1")
+    other = lab.vip + 1
     network.service(listener(8888, member(web, 80)))
     network.service(listener(8888, member(web, 80)), vip=other)
-    answer(lab, client, VIP, 8888)
+    answer(lab, client, lab.vip, 8888)
     assert totals(lab)[0] == 1
     assert totals(lab, other)[0] == 0
 
@@ -64,7 +62,7 @@ def test_the_counts_of_a_vip_are_its_own(lab: Lab, network: Network) -> None:
 def test_a_member_that_talks_to_itself_counts(lab: Lab, network: Network) -> None:
     web = network.pod(80)
     network.service(listener(8888, member(web, 80)))
-    answer(lab, web, VIP, 8888)
+    answer(lab, web, lab.vip, 8888)
     (one,) = stats(lab)
     assert (one.member, one.connections) == (web.uuid, 1)
     assert min(one.packets, one.reverse_packets) >= 2
@@ -74,7 +72,7 @@ def test_what_is_refused_does_not_count(lab: Lab, network: Network) -> None:
     client, web = network.pods(2, 80)
     network.service(listener(8888, member(web, 80)), listener(9999))
     for port in (9999, 7777):
-        ask(lab, client, VIP, port)
+        ask(lab, client, lab.vip, port)
     answer(lab, client, web.address, 80)
     assert stats(lab) == []
 
@@ -83,7 +81,7 @@ def test_totals_outlive_members_listeners_and_agents(lab: Lab, network: Network)
     client, a, b = network.pods(3, 80)
     network.service(listener(8888, member(a, 80)), listener(9999, member(a, 80)))
     for port in (8888, 9999):
-        answer(lab, client, VIP, port)
+        answer(lab, client, lab.vip, port)
     eventually(lambda: all(flow.closing for flow in lab.backend.flows()))
     before = totals(lab)
     assert before[0] == 2
@@ -94,7 +92,7 @@ def test_totals_outlive_members_listeners_and_agents(lab: Lab, network: Network)
     if lab.survives_restart:
         lab.restart()
         assert totals(lab) == before
-    answer(lab, client, VIP, 8888)
+    answer(lab, client, lab.vip, 8888)
     assert totals(lab)[0] == 3
     network.remove_service()
     assert stats(lab) == []

@@ -13,6 +13,7 @@ from vrouter.backends.netns.netlink import (
     NLM_F_CREATE,
     NLM_F_REPLACE,
     Message,
+    NetlinkError,
     Socket,
     attribute,
     attributes,
@@ -28,7 +29,8 @@ BITS: Mapping[Family, int] = {4: 32, 6: 128}
 RTNH_F_ONLINK = 4
 # ours, among those of /etc/iproute2/rt_protos not given away: RTPROT_STATIC would be anybody's
 RTPROT_VAPORTRAIL = 86
-RT_TABLE_MAIN, RTN_UNICAST, RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 254, 1, 0, 253
+RT_TABLE_MAIN, RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 254, 0, 253
+RTN_UNICAST, RTN_LOCAL = 1, 2
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_NH_ID = 1, 4, 5, 6, 30
 NHA_ID, NHA_GROUP, NHA_OIF, NHA_GATEWAY = 1, 2, 5, 6
 
@@ -163,6 +165,16 @@ def put_sink(family: Family, link: int) -> list[Message]:
         Message(RTM_NEWNEXTHOP, NLM_F_CREATE | NLM_F_REPLACE, hop),
         Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body),
     ]
+
+
+def is_local(socket: Socket, address: Address) -> bool:
+    """Whether the namespace takes packets to that address: an address of IPv6 is there a little before that."""
+    body = _RTMSG.pack(AF[address.version], BITS[address.version], 0, 0, 0, 0, 0, 0, 0)
+    try:
+        (answer,) = socket.get(Message(RTM_GETROUTE, 0, body + attribute(RTA_DST, address.packed)))
+    except NetlinkError:
+        return False
+    return bool(answer[7] == RTN_LOCAL)
 
 
 def read(socket: Socket) -> Fib:

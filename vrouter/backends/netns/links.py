@@ -30,6 +30,7 @@ IFA_F_NODAD, IFA_F_NOPREFIXROUTE = 0x2, 0x200
 NDA_DST, NDA_LLADDR = 1, 2
 IFF_UP, IFF_LOWER_UP = 0x1, 0x1_0000
 NUD_PERMANENT = 0x80
+GATEWAY_MAC = "00:00:5e:00:01:00"  # what a workload of Contrail's vRouter sends to, whatever its gateway
 LOOPBACK = 1  # lo's index, in every namespace
 
 _IFINFO = struct.Struct("=BBHiII")  # family, pad, type, index, flags, change
@@ -53,11 +54,12 @@ class Link:
 
 
 def add_veth(name: str, peer_name: str, peer_namespace: int, peer_mac: str) -> Message:
-    """A veth here whose other end is in the namespace of the file descriptor, with that MAC."""
+    """A veth here, with `GATEWAY_MAC`, whose other end is in the namespace of the file descriptor, with that MAC."""
     peer = _IFINFO.pack(0, 0, 0, 0, 0, 0) + attribute(IFLA_IFNAME, peer_name.encode() + b"\0")
     peer += attribute(IFLA_ADDRESS, mac_bytes(peer_mac))
     peer += attribute(IFLA_NET_NS_FD, struct.pack("=I", peer_namespace))
     body = _IFINFO.pack(0, 0, 0, 0, 0, 0) + attribute(IFLA_IFNAME, name.encode() + b"\0")
+    body += attribute(IFLA_ADDRESS, mac_bytes(GATEWAY_MAC))
     data = nested(IFLA_INFO_DATA, attribute(VETH_INFO_PEER, peer))
     body += nested(IFLA_LINKINFO, attribute(IFLA_INFO_KIND, b"veth"), data)
     return Message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body)

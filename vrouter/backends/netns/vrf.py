@@ -167,10 +167,10 @@ class VrfNamespace:
         try:
             inner, outer, device = self._add_link(unit, workload)
             self._route_to(unit, outer, device)
-            # The end that was opened first transmits only when the kernel has noticed its carrier: until then its
-            # first packets would be lost.
+            # The end that was opened first transmits only when the kernel has noticed its carrier, and receives only
+            # when the kernel knows its address: until then its first packets would be lost.
             deadline = time.monotonic() + CARRIER_PATIENCE
-            while not links.is_operational(workload, inner) and time.monotonic() < deadline:
+            while not _is_ready(workload, inner, unit) and time.monotonic() < deadline:
                 time.sleep(0.001)
         except NetlinkError as error:
             self._stale = True
@@ -203,8 +203,11 @@ class VrfNamespace:
         messages = [links.set_up(links.LOOPBACK), links.set_up(inner)]
         for one in unit.addresses:
             messages.append(links.put_address(inner, one.address))
-            # to IPv6, a metric of 0 is one of 1024
-            messages.append(fib.put_default_route(one.gateway, inner, metric=number + one.address.version // 6))
+            if one.address.version == 4:
+                messages.append(fib.put_default_route(one.gateway, inner, metric=number))
+            else:  # a metric of 0 is one of 1024; who asks for a neighbour too early is heard a second later
+                messages.append(links.put_neighbour(inner, one.gateway, links.GATEWAY_MAC))
+                messages.append(fib.put_default_route(one.gateway, inner, metric=number + 1))
         workload.send(messages)
         return inner, outer, device
 
@@ -462,6 +465,10 @@ class VrfNamespace:
 
     def _nexthop_ids(self) -> set[int]:
         return {*self.standing.fib.hops, *self.standing.fib.groups}
+
+
+def _is_ready(workload: Socket, link: int, unit: Interface) -> bool:
+    return links.is_operational(workload, link) and all(fib.is_local(workload, one.address) for one in unit.addresses)
 
 
 def _but_name(unit: Interface) -> tuple[object, ...]:
