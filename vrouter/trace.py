@@ -99,7 +99,7 @@ class _Teller:
     def _route(self, match: Match) -> Iterator[Step]:
         if self._found.refused == "NoFipPortMap":
             return
-        if match.interface is None and match.device is None:
+        if match.interface is None and match.device is None and not match.members:
             prefix = f"only {match.prefix}, where what nobody serves is refused" if match.prefix else "none"
             yield Step("route", f"route to {match.asked}: {prefix}", False, {"prefix": match.prefix, "nexthop": None})
             return
@@ -111,7 +111,7 @@ class _Teller:
         members = [{"id": one.id, "weight": one.weight, "interface": one.interface} for one in match.members]
         yield Step("route", f"route {match.prefix} leads to nexthop {match.nexthop} {kind}",
                    values={"prefix": match.prefix, "nexthop": match.nexthop, "members": members})  # fmt: skip
-        if match.members:
+        if match.members and match.hop is not None:
             text = f"the hash takes nexthop {match.hop} Encap, Oif:{match.device} {self._pod(match.interface)}"
             yield Step("nexthop", text, values={"nexthop": match.hop, "interface": match.interface})
 
@@ -122,6 +122,10 @@ class _Teller:
 
     def _leaves(self) -> Step:
         found = self._found
+        if found.target is None and found.match.members:
+            members = [one.interface for one in found.match.members if one.interface]
+            text = f"out to one of {', '.join(map(self._pod, members))}: which one, the kernel does not tell beforehand"
+            return Step("out", text, True, {"device": None, "interface": None, "candidates": members})
         if found.target is None:
             return Step("out", "it ends in the VRF itself", True)
         unit = self._interface(found.target)

@@ -50,7 +50,8 @@ class Match:
     """The route that the FIB finds, and the next hop that its hash takes for this very header.
 
     asked: the address that is looked up: the destination, or the surrogate of a listener that has a group of its own.
-    prefix, nexthop: as in `Route`. members: of a group as it stands. hop: id of the next hop taken.
+    prefix, nexthop: as in `Route`. members: of a group as it stands. hop: id of the next hop taken, None if the backend
+    cannot tell which of the members.
     interface, device: it leads out of; None where nobody is (`interface`) or it is the VRF itself (device `lo`).
     """
 
@@ -71,7 +72,8 @@ class Lookup:
     flow: the living one it belongs to, which goes before the choice of the FIB; but a TCP connection that is opened
     anew from the same port is a new one. reverse: it is an answer on that flow.
     refused: Contrail's word (as `Drop.reason`), empty if it passes. target, out: uuid and device of the interface it
-    leaves by. translated: as the receiver gets it. back: device by which the answer reaches the sender.
+    leaves by, None if nobody can tell which member's. translated: as the receiver gets it. back: device by which the
+    answer reaches the sender.
     """
 
     vrf: int

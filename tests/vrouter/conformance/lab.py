@@ -76,11 +76,13 @@ VIPS: Mapping[Family, Address] = {4: IPv4Address("10.105.139.153"), 6: IPv6Addre
 
 class Lab(Protocol):
     """name: for test ids. backend: opened. survives_restart: what was applied stands on without the process.
+    foretells: it can say which member of a group a packet will be given to.
     family: of the addresses that the test uses. vip: an address for its service; the next ones are free, too."""
 
     name: str
     backend: Backend
     survives_restart: bool
+    foretells: bool
     family: Family
     vip: Address
 

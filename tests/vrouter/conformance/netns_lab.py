@@ -190,6 +190,7 @@ class NetnsLab:
 
     def __init__(self, family: Family = 4) -> None:
         self.family, self.vip = family, VIPS[family]
+        self.foretells = family == 4  # of IPv6 the kernel hashes a question otherwise than a packet
         self._settings = BackendSettings(f"t{uuid4().hex[:8]}", create_workloads=True)
         self._old: list[NetnsBackend] = []
         self.backend = self._start()

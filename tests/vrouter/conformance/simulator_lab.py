@@ -21,6 +21,7 @@ SYN, ACK, FIN, RST = TcpFlag.SYN, TcpFlag.ACK, TcpFlag.FIN, TcpFlag.RST
 class SimulatorLab:
     name = "simulator"
     survives_restart = False
+    foretells = True
 
     def __init__(self, family: Family = 4) -> None:
         self.family, self.vip = family, VIPS[family]

@@ -14,7 +14,7 @@ from vrouter.backends.netns.nftables import Entry
 from vrouter.backends.netns.rules import HAIRPIN, ID_MASK
 from vrouter.backends.netns.standing import Attachment
 from vrouter.backends.netns.vrf import VrfNamespace
-from vrouter.backends.protocol import Flow
+from vrouter.backends.protocol import Flow, host_prefix
 from vrouter.state import Address
 
 _Endpoint = tuple[Address, int]
@@ -37,8 +37,16 @@ def groups(vrf: VrfNamespace, vip: Address) -> list[Group]:
 
 
 def _group(vrf: VrfNamespace, service: Service | None, address: Address) -> Group:
-    number = asking.group_of(vrf.route_socket, address)
+    number = _group_of(vrf, address)
     return Group(service, address, number, shares(vrf, number))
+
+
+def _group_of(vrf: VrfNamespace, address: Address) -> int | None:
+    """Routes of IPv6 over one next hop share what the kernel caches of it, so that it names the wrong one of them: what
+    was made is said instead."""
+    if address.version == 6:
+        return vrf.standing.fib.routes.get(address)
+    return asking.group_of(vrf.route_socket, address)
 
 
 def shares(vrf: VrfNamespace, group: int | None) -> tuple[Share, ...]:
@@ -109,6 +117,8 @@ class _Walk:
         """After routing: the endpoint of the chosen pod, if its way back is free and the tables have room."""
         protocol = self._header.protocol
         pod = self._address(match)
+        if pod is None and match.members:
+            return self._lookup(match, vip=True)  # one of them
         if pod is None:
             return self._lookup(match, vip=True, refused="NoDstRt")
         target = self._find(f"exception_{protocol}", self._service + pod.packed)
@@ -137,8 +147,27 @@ class _Walk:
     # --- the FIB
 
     def _match(self, asked: Address) -> Match:
+        if asked.version == 6:
+            return self._group_match(asked)
         way = asking.way(self._vrf.route_socket, self._sender.link, self._header._replace(destination=asked))
         return self._read(asked, way)
+
+    def _group_match(self, asked: Address) -> Match:
+        """Of IPv6: the kernel hashes a question otherwise than a packet (policy 3), so it does not foretell whom a
+        group of several takes."""
+        number = _group_of(self._vrf, asked)
+        members = shares(self._vrf, number)
+        only = members[0] if len(members) == 1 else None
+        chosen = self._vrf.standing.attachments.get(only.interface or "") if only else None
+        return Match(
+            asked,
+            host_prefix(asked) if number is not None else "",
+            number,
+            members,
+            only.id if only else None,
+            only.interface if only else None,
+            chosen.device if chosen else None,
+        )
 
     def _read(self, asked: Address, way: Way) -> Match:
         chosen = self._by_link.get(way.link)
