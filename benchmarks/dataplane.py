@@ -1,73 +1,130 @@
 """From the POST of a member to the kernel programmed, in the presence of other services, through real programs:
-server, agent and network namespaces (the simulator where the privilege is missing)."""
+server, agent and network namespaces (the simulator where the privilege is missing). One world that grows from size to
+size; at its greatest an agent begins with nothing, and another one on what the first has made."""
 
 import asyncio
 import os
 import time
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
-from api_client import ApiClient
+from api_client import ApiClient, Operation
 from cli.demo.lab import Lab, Pod, Service
 from cli.demo.programs import Program
 
-PODS = 10
-ROUNDS = 100
+PODS = 10  # members of each service
+ROUNDS = 200
+TOGETHER = 50  # services in one transaction
+PATIENCE = 300  # seconds until a whole world is applied
 
 
-async def measure(folder: Path, services: int) -> list[float]:
-    """Milliseconds from before the POST until the agent says that its revision is applied; one for each of ROUNDS."""
-    node = f"bench{os.getpid()}"
-    backend = "netns" if os.geteuid() == 0 else "simulator"
-    database = f"sqlite:///{folder}/dataplane-{services}.db"
-    with Program("serve", "--port", "0", "--database", database, "--log-level", "warning") as server:
+class Gathering(ApiClient):
+    """Creates are kept, under uuids of our own, and done together by `flush`."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self._kept: list[Operation] = []
+
+    async def create(self, type: str, object: Mapping[str, Any]) -> dict[str, Any]:
+        named = {**object, "uuid": str(uuid4())}
+        self._kept.append(Operation.create(type, named))
+        return named
+
+    async def flush(self) -> None:
+        await self.transaction(self._kept)
+        self._kept = []
+
+
+class World:
+    """Services on one node, and the agent of that node."""
+
+    def __init__(self, folder: Path) -> None:
+        self.node = f"bench{os.getpid()}"
+        self.backend = "netns" if os.geteuid() == 0 else "simulator"
+        self.database = f"sqlite:///{folder}/dataplane.db"
+        self.services: list[Service] = []
+        self.pods: list[Pod] = []
+
+    def server(self) -> Program:
+        return Program("serve", "--port", "0", "--database", self.database, "--log-level", "warning")
+
+    def agent(self, url: str, *options: str) -> Program:
+        command = ("vrouter", "--api", url, "--node", self.node, "--backend", self.backend, "--workloads", "create")
+        return Program(*command, "--introspect-port", "0", "--log-level", "warning", *options)
+
+    def cleanup(self, url: str) -> None:
+        self.agent(url, "--cleanup").process.wait(PATIENCE)
+
+    async def begin(self, client: ApiClient) -> None:
+        """Networks and pods, and one pod to spare."""
+        lab = Lab(client, self.node)
+        await lab.networks()
+        self.pods = [await lab.pod(f"{self.node}-{number}") for number in range(PODS + 1)]
+
+    async def grow(self, url: str, size: int) -> None:
+        async with Gathering(url) as client:
+            lab = Lab(client, self.node)
+            while len(self.services) < size:
+                for _ in range(min(TOGETHER, size - len(self.services))):
+                    number = len(self.services) + 1
+                    service = Service(f"service-{number}", f"10.96.{number >> 8}.{number & 255}", {8888: 80})
+                    self.services.append(service)
+                    await lab.service(service)
+                    for pod in self.pods[:PODS]:
+                        await lab.join(service, pod)
+                await client.flush()
+
+    async def toggle(self, client: ApiClient, agent: str) -> list[float]:
+        """Milliseconds from before the POST of a member until the agent says that its revision is applied."""
+        times = []
+        lab = Lab(client, self.node)
+        async with ApiClient(agent) as questions:
+            await applied(questions, await client.newest_revision())
+            for number in range(ROUNDS):
+                service = self.services[number * 7919 % len(self.services)]
+                start = time.perf_counter()
+                members = await lab.join(service, self.pods[PODS])
+                await applied(questions, client.revision)
+                times.append((time.perf_counter() - start) * 1000)
+                await lab.leave(members)
+                await applied(questions, client.revision)
+        return times
+
+    async def start(self, client: ApiClient, url: str) -> float:
+        """Seconds from the start of an agent until all is applied; it is stopped then."""
+        revision = await client.newest_revision()
+        start = time.perf_counter()
+        with self.agent(url) as agent:
+            async with ApiClient(agent.wait_ready()) as questions:
+                await applied(questions, revision)
+                return time.perf_counter() - start
+
+
+async def measure(folder: Path, sizes: list[int]) -> AsyncIterator[tuple[str, int, list[float]]]:
+    """(what, number of services, figures): `change` in milliseconds for each size, then `cold` and `again` in seconds
+    for the greatest."""
+    world = World(folder)
+    with world.server() as server:
         url = server.wait_ready()
-        agent_command = ("vrouter", "--api", url, "--node", node, "--backend", backend)
-        options = ("--workloads", "create", "--introspect-port", "0", "--log-level", "warning")
         try:
             async with ApiClient(url) as client:
-                last, spare = await _build(client, node, services)
-                with Program(*agent_command, *options) as agent:
+                await world.begin(client)
+                with world.agent(url) as agent:
                     introspect = agent.wait_ready()
-                    return await _toggle(client, introspect, last, spare)
+                    for size in sorted(sizes):
+                        await world.grow(url, size)
+                        yield "change", size, await world.toggle(client, introspect)
+                await asyncio.to_thread(world.cleanup, url)
+                for what in ("cold", "again"):
+                    yield what, len(world.services), [await world.start(client, url)]
         finally:
-            Program(*agent_command, "--cleanup").process.wait(60)
+            world.cleanup(url)
 
 
-async def _build(client: ApiClient, node: str, services: int) -> tuple[Service, Pod]:
-    lab = Lab(client, node)
-    await lab.networks()
-    pods = [await lab.pod(f"{node}-{number}") for number in range(PODS)]
-
-    async def build(number: int) -> Service:
-        service = Service(f"service-{number}", f"10.96.{number >> 8}.{number & 255}", {8888: 80})
-        await lab.service(service)
-        for pod in pods:
-            await lab.join(service, pod)
-        return service
-
-    built = []
-    for start in range(1, services + 1, 16):
-        built += await asyncio.gather(*[build(number) for number in range(start, min(start + 16, services + 1))])
-    return built[-1], await lab.pod(f"{node}-spare")
-
-
-async def _toggle(client: ApiClient, introspect: str, service: Service, spare: Pod) -> list[float]:
-    times = []
-    async with ApiClient(introspect) as agent:
-        lab = Lab(client, "")
-        await _applied(agent, client.revision)
-        for _ in range(ROUNDS):
-            start = time.perf_counter()
-            members = await lab.join(service, spare)
-            await _applied(agent, client.revision)
-            times.append((time.perf_counter() - start) * 1000)
-            await lab.leave(members)
-            await _applied(agent, client.revision)
-    return times
-
-
-async def _applied(agent: ApiClient, revision: int) -> None:
-    parameters = {"revision": str(revision), "timeout": "120"}
-    answer = await agent.request("GET", "/wait", parameters=parameters, within=130)
+async def applied(agent: ApiClient, revision: int) -> None:
+    parameters = {"revision": str(revision), "timeout": str(PATIENCE)}
+    answer = await agent.request("GET", "/wait", parameters=parameters, within=PATIENCE + 10)
     assert answer["reached"], f"revision {revision} is not applied; errors: {answer['errors']}"
     assert not answer["errors"], answer["errors"]

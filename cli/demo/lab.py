@@ -59,6 +59,10 @@ def _annotations(**values: str) -> dict[str, Any]:
     return {"key_value_pair": [{"key": key, "value": value} for key, value in values.items()]}
 
 
+def _pool(service: Service, port: int) -> list[str]:
+    return [*PROJECT, f"{NAMESPACE}-{service.name}-TCP-{port}"]
+
+
 class Lab:
     def __init__(self, client: ApiClient, node: str) -> None:
         self.client, self.node = client, node
@@ -133,7 +137,7 @@ class Lab:
             "virtual_machine_interface_refs": [{"to": vip}],
         }))["uuid"]  # fmt: skip
         for port in service.ports:
-            name = [*PROJECT, f"{NAMESPACE}-{service.name}-TCP-{port}"]
+            name = _pool(service, port)
             await self.client.create("loadbalancer-listener", {
                 "fq_name": name,
                 "parent_type": "project",
@@ -154,9 +158,8 @@ class Lab:
         """The pod becomes a member of every pool of the service; returns the members' uuids."""
         members = []
         for port, target in service.ports.items():
-            pool = await self.client.read("loadbalancer-pool", service.pools[port])
             member = await self.client.create("loadbalancer-member", {
-                "fq_name": [*pool["fq_name"], pod.name],
+                "fq_name": [*_pool(service, port), pod.name],
                 "parent_type": "loadbalancer-pool",
                 "loadbalancer_member_properties": {
                     "address": pod.address, "protocol_port": target, "weight": 1, "admin_state": True,
