@@ -5,13 +5,14 @@ exception with its status and words. Every answer's `X-Revision` is remembered, 
 wrote has reached the data plane.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
 
 import httpx
 import orjson
 
+from api_client import statuses
 from api_client.errors import UnexpectedAnswer, Unreachable, refusal
 from api_client.operations import DryRun, Operation
 from api_client.watch import SILENCE, Watch
@@ -151,6 +152,12 @@ class ApiClient:
         """Report what a node says of objects, without a revision of it; the uuids that the server does not know."""
         body = await self.request("POST", "/status", {"node": node, "revision": revision, "rows": [*rows]})
         return list(self._unwrap_any("unknown", body))
+
+    async def follow_statuses(self, types: Sequence[str]) -> AsyncIterator[JsonObject]:
+        """Statuses of objects of some types, without the trees below them, as they are and as they change; endless
+        (`statuses`)."""
+        async for found in statuses.follow(self._http, self.url, types, await self.newest_revision()):
+            yield found
 
     def watch(
         self, types: Sequence[str] | Mapping[str, Sequence[str]], *, after: int | None = None, silence: float = SILENCE

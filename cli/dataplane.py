@@ -75,7 +75,7 @@ def vif(introspect: Introspect = AGENT, vrf: VrfOption = None, output: Output = 
     ] for row in rows))  # fmt: skip
 
 
-def status(introspect: Introspect = AGENT, output: Output = Format.table) -> None:
+def node_status(introspect: str, output: Format) -> None:
     """What the agent is doing: connection, revisions, units, errors, refused packets."""
     page = ask_agent(introspect, "/status")
     page["drops"] = ask_agent(introspect, "/drops")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli import dataplane, db, execute, flows, health, rehearsal, serve, stats, vrouter
+from cli import dataplane, db, execute, flows, health, rehearsal, serve, stats, status, vrouter
 from cli.demo import command as demo
 from cli.objects import commands
 from cli.service import command as service
@@ -62,7 +62,7 @@ for command in (
     dataplane.vif,
     flows.flow,
     stats.stats,
-    dataplane.status,
+    status.status,
     dataplane.why,
     health.health,
     dataplane.trace,

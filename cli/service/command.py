@@ -71,10 +71,12 @@ def show(name: Name, output: ObjectOutput = ObjectFormat.table, api: Api = SERVE
     if output is not ObjectFormat.table:
         print_data(found, output)
         return
-    typer.echo(
-        f"{':'.join(found['fq_name'])}  VIP {found['vip'] or '-'}  provider {found['provider'] or '-'}{_down(found)}\n"
-    )
-    print_table(["Listener", "Pool", "Method", "Member", "Address", "Weight", "Linked"], _rows(found))
+    status = f"  {found['operating_status']}" if found["operating_status"] else ""
+    what = f"VIP {found['vip'] or '-'}  provider {found['provider'] or '-'}{_down(found)}{status}"
+    typer.echo(f"{':'.join(found['fq_name'])}  {what}\n")
+    columns = ["Listener", "Pool", "Method", "Member", "Address", "Weight", "Linked", "Status"]
+    shown = len(columns) - (not status)  # where no node reports there is nothing to show
+    print_table(columns[:shown], (row[:shown] for row in _rows(found)))
     typer.echo(f"\n{counted(found['members'], 'member')}, {found['linked']} linked")
 
 
@@ -86,11 +88,12 @@ def _rows(service: dict[str, Any]) -> Iterator[list[object]]:
                 yield [
                     heading, pool["name"], pool["method"], f"{member['name']}{_down(member)}",
                     f"{member['address']}:{member['port']}", member["weight"], "yes" if member["linked"] else "no",
+                    member["operating_status"],
                 ]  # fmt: skip
             if not pool["members"]:
-                yield [heading, pool["name"], pool["method"], None, None, None, None]
+                yield [heading, pool["name"], pool["method"], *[None] * 5]
         if not listener["pools"]:
-            yield [heading, *[None] * 6]
+            yield [heading, *[None] * 7]
 
 
 def _down(part: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """`vaportrail service show`: what a service consists of, and which members are linked to its VIP."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import schema
@@ -15,12 +15,15 @@ async def describe(client: ApiClient, name: str) -> dict[str, Any]:
     balancer = await client.read("loadbalancer", found.uuid)
     properties = balancer.get("loadbalancer_properties") or {}
     interfaces = await _linked(client, balancer)
+    status = await client.status("loadbalancer", found.uuid)
+    states = dict(_states(status))
     listeners = []
     for link in balancer.get("loadbalancer_listener_back_refs") or ():
         listener = await client.read("loadbalancer-listener", link["uuid"])
         told = listener.get("loadbalancer_listener_properties") or {}
         pools = [
-            await _pool(client, each["uuid"], interfaces) for each in listener.get("loadbalancer_pool_back_refs") or ()
+            await _pool(client, each["uuid"], interfaces, states)
+            for each in listener.get("loadbalancer_pool_back_refs") or ()
         ]
         listeners.append({
             "name": listener["fq_name"][-1], "protocol": told.get("protocol"), "port": told.get("protocol_port"),
@@ -31,22 +34,34 @@ async def describe(client: ApiClient, name: str) -> dict[str, Any]:
     return {
         "fq_name": list(found.fq_name), "uuid": found.uuid, "vip": properties.get("vip_address"),
         "provider": balancer.get("loadbalancer_provider"), "admin_state": properties.get("admin_state"),
-        "members": len(members), "linked": sum(member["linked"] for member in members), "listeners": listeners,
+        "operating_status": states.get(found.uuid), "members": len(members),
+        "linked": sum(member["linked"] for member in members), "listeners": listeners,
     }  # fmt: skip
 
 
-async def _pool(client: ApiClient, uuid: str, interfaces: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def _states(status: Fields) -> Iterator[tuple[str, str]]:
+    """operating_status by uuid, of what some node reports."""
+    if status["nodes"]:
+        yield status["uuid"], status["operating_status"]
+    for name in ("listeners", "pools", "members"):
+        for one in status.get(name, ()):
+            yield from _states(one)
+
+
+async def _pool(
+    client: ApiClient, uuid: str, interfaces: Mapping[str, Sequence[str]], states: Mapping[str, str]
+) -> dict[str, Any]:
     pool = await client.read("loadbalancer-pool", uuid)
     links = pool.get("loadbalancer_members") or ()
     members = await reading.together(links, lambda link: client.read("loadbalancer-member", link["uuid"], bare=True))
     return {
         "name": pool["fq_name"][-1],
         "method": (pool.get("loadbalancer_pool_properties") or {}).get("loadbalancer_method"),
-        "members": sorted((_member(each, interfaces) for each in members), key=lambda member: member["name"]),
+        "members": sorted((_member(each, interfaces, states) for each in members), key=lambda member: member["name"]),
     }
 
 
-def _member(member: Fields, interfaces: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def _member(member: Fields, interfaces: Mapping[str, Sequence[str]], states: Mapping[str, str]) -> dict[str, Any]:
     told = member.get("loadbalancer_member_properties") or {}
     pairs = (member.get("annotations") or {}).get("key_value_pair") or ()
     interface = next((pair["value"] for pair in pairs if pair.get("key") == "vmi" and pair.get("value")), None)
@@ -55,7 +70,7 @@ def _member(member: Fields, interfaces: Mapping[str, Sequence[str]]) -> dict[str
     return {
         "name": member["fq_name"][-1], "address": told.get("address"), "port": told.get("protocol_port"),
         "weight": told.get("weight"), "admin_state": told.get("admin_state"), "interface": interface,
-        "linked": names and told.get("admin_state") is not False,
+        "linked": names and told.get("admin_state") is not False, "operating_status": states.get(member["uuid"]),
     }  # fmt: skip
 
 

@@ -1,7 +1,10 @@
 """From an object's change over a node's data plane to the status of it: the real programs, on the simulator."""
 
 import asyncio
+import json
 import random
+import re
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
 from typing import Any
@@ -11,6 +14,7 @@ from faults_history import PROJECT, Client, Cluster
 from faults_node import Node, Server
 
 from api_client import ApiClient, NotFound
+from cli.demo.programs import ENVIRONMENT, VAPORTRAIL
 
 POOL = [*PROJECT, "web-TCP-80"]
 
@@ -120,3 +124,48 @@ async def test_a_whole_change_moves_nobodys_revision(world: World, name: str) ->
     with closing(Node(name, world.server.url, backend="simulator")):
         await until(world.words, ["ONLINE", "ONLINE", "ONLINE", "NO_MONITOR", "NO_MONITOR", "ACTIVE"])
     assert await world.api.newest_revision() == before
+
+
+def told(world: World, *words: str) -> str:
+    command = [*VAPORTRAIL, *words, "--api", world.server.url]
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+async def test_the_command_shows_the_tree_and_follows_it(world: World, name: str) -> None:
+    assert "OFFLINE: no node reports on it" in told(world, "status", "web")
+    assert "Status" not in told(world, "service", "show", "web")
+    with closing(Node(name, world.server.url, backend="simulator")):
+        await until(world.words, ["ONLINE", "ONLINE", "ONLINE", "NO_MONITOR", "NO_MONITOR", "ACTIVE"])
+        await world.change(1, weight=0)
+        await until(world.words, ["ONLINE", "ONLINE", "ONLINE", "NO_MONITOR", "DRAINING", "ACTIVE"])
+        lines = told(world, "status", "loadbalancer/web").splitlines()
+        assert lines[0].startswith("loadbalancer web 10.23.0.")
+        assert [line.split()[0] for line in lines] == ["loadbalancer", "listener", "pool", "member", "member"]
+        assert re.fullmatch(
+            r" {6}member m1 10\.21\.0\.\d+:80  DRAINING: weight is 0: it takes no new connections, "
+            rf"since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\dZ \(\d+ s\), node {name}", lines[4],
+        ), lines[4]  # fmt: skip
+        document = json.loads(told(world, "status", "web", "-o", "json"))
+        assert document == await world.api.status("loadbalancer", document["uuid"])
+        table = told(world, "service", "show", "web")
+        assert "provider native  ONLINE" in table
+        assert "DRAINING" in table
+
+        watching = await asyncio.create_subprocess_exec(
+            *VAPORTRAIL, "status", "web", "--watch", "-o", "json", "--api", world.server.url,
+            stdout=asyncio.subprocess.PIPE, env=ENVIRONMENT,
+        )  # fmt: skip
+        assert watching.stdout is not None
+        try:
+            async with asyncio.timeout(20):
+                assert json.loads(await watching.stdout.readline())["listeners"]
+                await world.change(1, weight=1)
+                changed: dict[str, Any] = {}
+                while changed.get("name") != "m1" or changed["provisioning_status"] != "ACTIVE":
+                    changed = json.loads(await watching.stdout.readline())
+                assert changed["operating_status"] == "NO_MONITOR"
+        finally:
+            watching.kill()
+            await watching.wait()
