@@ -1,4 +1,5 @@
 import asyncio
+from collections import Counter
 from ipaddress import IPv4Address
 
 import pytest
@@ -196,6 +197,62 @@ async def test_why_a_refused_service(node: Node) -> None:
 
 async def test_why_nobody(node: Node) -> None:
     assert await node.get("/why", q="nobody") == {"question": "nobody", "answers": []}
+
+
+async def test_stats_of_vips_listeners_and_members(node: Node) -> None:
+    node.graph.listener("lb", 81)
+    await node.publish()
+    connections = [node.backend.connect("if-c", IPv4Address("10.0.0.100"), 80) for _ in range(9)]
+    reached = Counter(one.member for one in connections if isinstance(one, Connection))
+    (vip,) = await node.get("/stats", service="lb")
+    assert (vip["vip"], vip["name"], vip["vrf_name"], vip["connections"]) == ("10.0.0.100", "d:p:lb", "d:p:vn:vn", 9)
+    used, unused = vip["listeners"]
+    assert (used["protocol"], used["port"], used["connections"], used["current"]) == ("tcp", 80, 9, True)
+    assert {one["member"]: one["connections"] for one in used["members"]} == reached
+    assert {one["member_name"] for one in used["members"]} == {"d:p:if-a", "d:p:if-b"}
+    assert (unused["port"], unused["connections"], unused["members"]) == (81, 0, [])
+    for counter in ("packets", "bytes", "reverse_packets", "reverse_bytes"):
+        assert vip[counter] == used[counter] == sum(one[counter] for one in used["members"]) > 0
+    node.graph.delete("ma")
+    await node.publish()
+    (vip,) = await node.get("/stats")
+    assert vip["connections"] == 9  # what went to a member that has left stays
+    assert {one["member"]: one["weight"] for one in vip["listeners"][0]["members"]} == {"if-a": 0, "if-b": 1}
+    assert await node.get("/stats", vrf=6) == []
+    assert (await node.get("/stats", status=400, service="nobody"))["error"] == "no service is called 'nobody'"
+
+
+async def test_metrics_of_traffic(node: Node) -> None:
+    for _ in range(9):
+        node.backend.connect("if-c", IPv4Address("10.0.0.100"), 80)
+    node.backend.connect("if-c", IPv4Address("10.0.0.100"), 81)
+
+    async def series(name: str, **parameters: str) -> dict[str, float]:
+        lines = (await node.http.get("/metrics", params=parameters)).text.splitlines()
+        return {
+            line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if line.startswith(name + "{")
+        }
+
+    vip = 'service="d:p:lb",vip="10.0.0.100",vrf="d:p:vn:vn"'
+    members = await series("vaportrail_service_connections_total")
+    assert len(members) == 2
+    assert sum(members.values()) == 9
+    assert any('member="d:p:if-a"' in line and 'address="10.0.0.1"' in line and 'port="80"' in line for line in members)
+    (listener,) = (await series("vaportrail_service_connections_total", detail="listener")).values()
+    assert listener == 9
+    of_vip = await series("vaportrail_service_packets_total", detail="vip")
+    assert set(of_vip) == {
+        f'vaportrail_service_packets_total{{direction="{direction}",{vip}}}' for direction in ("in", "out")
+    }
+    assert not await series("vaportrail_service_connections_total", detail="none")
+    refused = await series("vaportrail_refused_packets_total", detail="none")
+    assert refused == {'vaportrail_refused_packets_total{reason="NoFipPortMap",vrf="d:p:vn:vn"}': 1}
+    sent = await series("vaportrail_interface_packets_total")
+    assert sum(value for line, value in sent.items() if 'workload="c"' in line and '"out"' in line) == 19
+    answer = await node.http.get("/metrics", params={"detail": "all"})
+    assert (answer.status_code, answer.json()["error"]) == (
+        400, "detail is not one of member, listener, vip, none: 'all'",
+    )  # fmt: skip
 
 
 async def test_metrics(node: Node) -> None:

@@ -203,6 +203,9 @@ class Backend(Protocol):
     def carrier(self, interface: str) -> bool | None:
         """Whether the link of that interface (a uuid) works; None if there is none."""
 
+    def vifs(self, vrf: int | None = None) -> Sequence[Vif]:
+        """The interfaces that stand, with their counters now."""
+
     def flows(self, vrf: int | None = None) -> Iterable[Flow]: ...
 
     def drops(self) -> Sequence[Drop]: ...

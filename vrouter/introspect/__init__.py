@@ -7,6 +7,7 @@ backend. The pages have the columns of Contrail's tools where they show the same
     sources.py      what a page is made from
     questions.py    the parameters of a request, and what is said of wrong ones
     node.py tables.py flows.py stats.py trace.py health.py reasons.py plan.py       the pages, by noun
+    metrics.py traffic_metrics.py       for Prometheus
 """
 
 from vrouter.introspect.server import Introspect

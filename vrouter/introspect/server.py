@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import uvicorn
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,7 +18,7 @@ from vrouter.backends.protocol import Backend
 from vrouter.cache import Cache
 from vrouter.compiler import Compiler
 from vrouter.health import HealthChecks
-from vrouter.introspect import flows, health, node, plan, reasons, stats, tables, trace
+from vrouter.introspect import flows, health, metrics, node, plan, reasons, stats, tables, trace
 from vrouter.introspect.questions import BadQuestion
 from vrouter.introspect.sources import Sources
 from vrouter.metrics import AgentMetrics
@@ -104,17 +104,22 @@ class Introspect:
         async def index(sources: Sources, request: Request) -> Any:
             return {"node": self._settings.node, "pages": [*PAGES, "/metrics"]}
 
-        async def metrics(request: Request) -> Response:
-            return Response(generate_latest(self._registry), media_type="text/plain; version=0.0.4")
+        async def scraped(sources: Sources, request: Request) -> Response:
+            body = await metrics.text(sources, request, self._registry)
+            return Response(body, media_type="text/plain; version=0.0.4")
 
-        routes = [Route(path, self._answering(page)) for path, page in {"/": index, **PAGES}.items()]
+        routes = [
+            Route(path, self._answering(page)) for path, page in {"/": index, **PAGES, "/metrics": scraped}.items()
+        ]
         posted = Route("/plan", self._answering(plan.plan), methods=["POST"])
-        return Starlette(routes=[*routes, posted, Route("/metrics", metrics)])
+        return Starlette(routes=[*routes, posted])
 
     def _answering(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
             try:
                 body, status = await page(self.sources, request), 200
+                if isinstance(body, Response):
+                    return body
             except BadQuestion as error:
                 body, status = {"error": str(error)}, error.status
             return Response(orjson.dumps(body, default=str), status, media_type="application/json")

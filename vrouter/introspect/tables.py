@@ -24,7 +24,7 @@ async def vrfs(sources: Sources, request: Request) -> Any:
 
 async def interfaces(sources: Sources, request: Request) -> Any:
     vrf = sources.vrf(request)
-    standing = {vif.uuid: vif for vif in (await sources.tables(vrf)).interfaces}
+    standing = {vif.uuid: vif for vif in await sources.reconciler.ask(lambda: sources.backend.vifs(vrf))}
     rows = []
     for unit in sources.desired(Interface):
         if vrf in (None, unit.vrf):

@@ -117,6 +117,9 @@ class NetnsBackend:
                     return links.has_carrier(vrf.route_socket, link)
         return None
 
+    def vifs(self, vrf: int | None = None) -> list[Vif]:
+        return [vif for table in self._chosen(vrf) for vif in _vifs(table)]
+
     def flows(self, vrf: int | None = None) -> Iterator[Flow]:
         for table in self._chosen(vrf):
             yield from flows.flows(table)
@@ -248,7 +251,9 @@ def _vifs(vrf: VrfNamespace) -> Iterator[Vif]:
     """What the VRF's side of a veth sent is what the workload received."""
     found = {link.index: link for link in links.read(vrf.route_socket)}
     for attachment in vrf.standing.attachments.values():
-        unit, link = attachment.unit, found[attachment.link]
+        unit, link = attachment.unit, found.get(attachment.link)
+        if link is None:  # somebody has removed it since it was read
+            continue
         yield Vif(
             uuid=unit.uuid,
             vrf=vrf.index,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from itertools import cycle
 
 from vrouter.backends.lookup import Group, Header, Lookup
-from vrouter.backends.protocol import BackendError, BackendSettings, Drop, Flow, Operation, Put, Stat, Tables
+from vrouter.backends.protocol import BackendError, BackendSettings, Drop, Flow, Operation, Put, Stat, Tables, Vif
 from vrouter.backends.simulator.connection import Connection, connect
 from vrouter.backends.simulator.packet import FiveTuple, Packet, Refused, Verdict
 from vrouter.backends.simulator.vrf import VrfTable
@@ -70,7 +70,7 @@ class SimulatorBackend:
     def tables(self, vrf: int | None = None) -> Tables:
         chosen = self._chosen(vrf)
         return Tables(
-            interfaces=[vif for table in chosen for vif in table.vifs()],
+            interfaces=self.vifs(vrf),
             nexthops=[nexthop for table in chosen for nexthop in table.nexthops()],
             routes=[route for table in chosen for route in table.routes()],
         )
@@ -84,6 +84,9 @@ class SimulatorBackend:
     def carrier(self, interface: str) -> bool | None:
         """What is plugged in here works."""
         return True if interface in self._home else None
+
+    def vifs(self, vrf: int | None = None) -> list[Vif]:
+        return [vif for table in self._chosen(vrf) for vif in table.vifs()]
 
     def flows(self, vrf: int | None = None) -> list[Flow]:
         return [flow for table in self._chosen(vrf) for flow in table.list_flows()]
