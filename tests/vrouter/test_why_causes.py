@@ -1,7 +1,7 @@
 """A back-end that gets nothing: for each cause the sentence that says so, asked of the pod itself."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 from object_graph import Graph, refs, subnet
@@ -10,7 +10,7 @@ from world import World
 from vrouter.backends.protocol import BackendError, BackendSettings, Delete, Operation, Put
 from vrouter.backends.simulator import SimulatorBackend
 from vrouter.reconciler import Reconciler
-from vrouter.state import Interface, Unit, Vip
+from vrouter.state import Check, Health, Interface, Unit, Vip
 from vrouter.why import explain
 
 
@@ -49,6 +49,10 @@ class Scene:
 
     graph: Graph
     backend: Backend
+    health: Health = field(default_factory=lambda: Health("up"))  # of mc, if it is probed
+
+    def known(self, check: Check) -> Health:
+        return self.health if check.member == "mc" else Health("up")
 
 
 def change(uuid: str, **fields: object) -> Callable[[Scene], None]:
@@ -124,6 +128,16 @@ def vip_taken(scene: Scene) -> None:
     scene.graph.link("older")
 
 
+def probed(health: Health) -> Callable[[Scene], None]:
+    def monitor(scene: Scene) -> None:
+        properties = {"monitor_type": "TCP", "delay": 5, "timeout": 1, "max_retries": 3}
+        scene.graph.put("loadbalancer-healthmonitor", "hm", loadbalancer_healthmonitor_properties=properties)
+        scene.graph.change("pool-lb-80", loadbalancer_healthmonitor_refs=refs("hm"))
+        scene.health = health
+
+    return monitor
+
+
 def no_listener_properties(scene: Scene) -> None:
     scene.graph.change("ls-lb-80", loadbalancer_listener_properties={"protocol": "SCTP", "protocol_port": 80})
 
@@ -152,6 +166,14 @@ CAUSES: dict[str, tuple[Callable[[Scene], None], str]] = {
     ),
     "wrong project": (wrong_project, "address 10.0.0.3 belongs to no interface of project p"),
     "several interfaces": (several, "address 10.0.0.3 belongs to several interfaces of project p: if-c, if-x"),
+    "ill": (
+        probed(Health("down", "health monitor hm", "connection refused")),
+        "fails health monitor hm: connection refused",
+    ),
+    "not yet probed": (
+        probed(Health("waiting", "health monitor hm")),
+        "waits for its first good answer to health monitor hm",
+    ),
     "used twice": (twice, "is the same back-end as member mb2: interface d:p:if-c"),
     "not linked": (
         change("fip-lb", virtual_machine_interface_refs=refs("if-a", "if-b")),
@@ -251,7 +273,7 @@ def scene() -> Scene:
 
 async def told(scene: Scene, question: str) -> list[str]:
     """What is said of it, once everything was tried."""
-    world = World(scene.graph)
+    world = World(scene.graph, scene.known)
     reconciler = Reconciler(scene.backend, world.compiler.desired)
     await reconciler.start()
     await reconciler.reconcile(reconciler.everything())
