@@ -41,7 +41,8 @@ def pair(
     packets, reverse_packets = _by_direction(there.packets, back.packets)
     size, reverse_size = _by_direction(there.bytes, back.bytes)
     # each packet begins the time anew that fits the state in which it leaves the flow
-    timeout = CLOSING if closing else IDLE if packets + reverse_packets > 1 else UNANSWERED
+    answered = packets + reverse_packets > 1 or there.expires > UNANSWERED
+    timeout = CLOSING if closing else IDLE if answered else UNANSWERED
     return Flow(
         vrf=vrf.index,
         protocol=forward.protocol,
@@ -111,6 +112,8 @@ def _by_direction(forward: int, reverse: int) -> tuple[int, int]:
 
     The entries are read one after the other, so a flow at full speed is a packet or so beside the truth.
     """
+    if not forward or not reverse:
+        return 0, 0  # one of them has no counter
     (a, c), (b, d) = TOUCHES["forward"], TOUCHES["reverse"]
     determinant = a * d - b * c
     return max(0, (d * forward - b * reverse) // determinant), max(0, (a * reverse - c * forward) // determinant)

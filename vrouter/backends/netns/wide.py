@@ -16,9 +16,11 @@ from vrouter.backends.netns.nftables import Elements
 
 _CHANGE = re.compile(
     r"\b(?P<operation>add|update|delete) @(?P<map>\w+) "
-    r"\{ (?P<key>[^{}:]*?)(?P<timeout> timeout \d+s)? : (?P<data>[^{}]*?) \}(?P<rest>.*)"
+    r"\{ (?P<key>[^{}:]*?)(?P<timeout> timeout \d+s)?(?P<counter> counter)? : (?P<data>[^{}]*?) \}(?P<rest>.*)"
 )
-_MEANT = re.compile(r"(?P<operation>add|update|delete) @(?P<map>\w+)(?: timeout (?P<seconds>\d+)s)? : (?P<data>.+)")
+_MEANT = re.compile(
+    r"(?P<operation>add|update|delete) @(?P<map>\w+)(?: timeout (?P<seconds>\d+)s)?(?P<counter> counter)? : (?P<data>.+)"
+)
 _LOOKUP_SET, _LOOKUP_SREG, _LOOKUP_DREG = 1, 2, 3  # NFTA_LOOKUP_*
 _OPERATIONS = {"add": ADD, "update": UPDATE, "delete": DELETE}
 
@@ -48,7 +50,7 @@ def complete(socket: Socket, mark: Elements) -> None:
 
 
 def _look_up(found: re.Match[str]) -> str:
-    meant = f"{found['operation']} @{found['map']}{found['timeout'] or ''} : {found['data']}"
+    meant = f"{found['operation']} @{found['map']}{found['timeout'] or ''}{found['counter'] or ''} : {found['data']}"
     return f'{found["key"]} @{found["map"]}{found["rest"]} comment "{meant}"'
 
 
@@ -56,7 +58,8 @@ def _meant(rule: Rule, meant: re.Match[str]) -> Rule:
     place = next(index for index, one in enumerate(rule.expressions) if _is_look_up(one, meant["map"]))
     key = int.from_bytes(rule.expressions[place].attributes[_LOOKUP_SREG], "big")
     timeout = 1000 * int(meant["seconds"] or 0)
-    change = expressions.dynset(_OPERATIONS[meant["operation"]], meant["map"], key, _DATA, timeout)
+    own = [expressions.counter()] if meant["counter"] else []
+    change = expressions.dynset(_OPERATIONS[meant["operation"]], meant["map"], key, _DATA, timeout, own)
     changed = (*rule.expressions[:place], _LOADS[meant["data"]], change, *rule.expressions[place + 1 :])
     return replace(rule, expressions=changed, comment="")
 
