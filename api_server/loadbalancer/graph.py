@@ -7,6 +7,7 @@ none or several it is linked to none.
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any
 
 from api_server.loadbalancer import keys
@@ -29,9 +30,10 @@ Service = tuple[str, int]
 
 @dataclass(slots=True)
 class Wanted:
-    """A loadbalancer's floating-ip as it should be. interfaces: by uuid."""
+    """A loadbalancer's floating-ips as they should be: one below each of these instance-ips, alike but for the
+    address. interfaces: by uuid."""
 
-    instance_ip: Object
+    instance_ips: list[Object]
     interfaces: dict[str, Reference] = field(default_factory=dict)
     ports: dict[Service, int] = field(default_factory=dict)
 
@@ -81,8 +83,9 @@ def floating_ip_keys(floating_ip: Object) -> Iterator[str]:
         yield keys.loadbalancer(keys.annotation(floating_ip, MARK) or "")
 
 
-def vip(tx: Transaction, loadbalancer: Object) -> Object | None:
-    """The instance-ip of its interface that has its `vip_address`; without one, or none such, the first by uuid."""
+def vips(tx: Transaction, loadbalancer: Object) -> list[Object]:
+    """The instance-ip of its interface that has its `vip_address`; without one, or none such, the first by uuid. Then
+    the first of the other family, if there is one."""
     asked = keys.canonical(settings(loadbalancer).get("vip_address"))
     found = {
         instance_ip.uuid: instance_ip
@@ -92,7 +95,10 @@ def vip(tx: Transaction, loadbalancer: Object) -> Object | None:
     }
     ordered = [found[uuid] for uuid in sorted(found)]
     exact = [each for each in ordered if keys.canonical(each.properties["instance_ip_address"]) == asked]
-    return next(iter(exact or ordered), None)
+    chosen: dict[int, Object] = {}
+    for each in exact + ordered:
+        chosen.setdefault(ip_address(each.properties["instance_ip_address"]).version, each)
+    return list(chosen.values())
 
 
 def link(tx: Transaction, members: Collection[Object]) -> dict[str, Reference]:
@@ -127,14 +133,17 @@ def served(tx: Transaction, pool: Object | None) -> Iterator[tuple[Object, Servi
 
 
 def wanted(tx: Transaction, loadbalancer: Object) -> Wanted | None:
-    """None: no floating-ip. It has no VIP, or a client made one below the VIP's instance-ip itself, to its own
+    """None: no floating-ip. It has no VIP, or below each VIP's instance-ip a client made one itself, to its own
     liking."""
     if not is_native(loadbalancer):
         return None
-    instance_ip = vip(tx, loadbalancer)
-    if instance_ip is None or not all(is_own(each) for each in tx.children(instance_ip.uuid, "floating-ip")):
+    result = Wanted([
+        instance_ip
+        for instance_ip in vips(tx, loadbalancer)
+        if all(is_own(each) for each in tx.children(instance_ip.uuid, "floating-ip"))
+    ])  # fmt: skip
+    if not result.instance_ips:
         return None
-    result = Wanted(instance_ip)
     usable: dict[str, Object] = {}
     for listener in tx.referrers(loadbalancer.uuid, "loadbalancer-listener") if is_up(loadbalancer) else ():
         offered = service(listener)

@@ -1,7 +1,8 @@
 """The native ECMP driver: the floating-ip by which a load balancer's back-ends answer for its VIP.
 
 What stands is a function of the graph, not of the events that led to it. For every loadbalancer of provider `native`
-whose interface has an instance-ip there is one floating-ip below that instance-ip, with
+whose interface has an instance-ip there is one floating-ip below that instance-ip, and with dual stack one below the
+first instance-ip of the other family, each with
 
     floating_ip_address             the instance-ip's
     virtual_machine_interface_refs  the interfaces of its usable members (`graph`)
@@ -28,36 +29,41 @@ def evaluate(tx: Transaction, loadbalancer: Object) -> Iterator[Change]:
     """All that a loadbalancer needs, by reading all of it."""
     standing = own(tx, loadbalancer.uuid)
     want = graph.wanted(tx, loadbalancer)
-    kept = next((each for each in standing if want is not None and each.parent_uuid == want.instance_ip.uuid), None)
+    wanted = {each.uuid: each for each in want.instance_ips} if want is not None else {}
+    kept: dict[str, Object] = {}
     for floating_ip in standing:
-        if floating_ip is not kept:
+        parent = floating_ip.parent_uuid or ""
+        if parent not in wanted or kept.setdefault(parent, floating_ip) is not floating_ip:
             yield Delete(floating_ip)
-    if want is None:
-        return
-    if kept is None:
-        yield Create(_new(tx, loadbalancer, want))
-        return
-    after = kept.copy()
-    after.properties["floating_ip_address"] = want.instance_ip.properties["instance_ip_address"]
-    _relink(after, {uuid: want.interfaces.get(uuid) for uuid in {*want.interfaces, *kept.targets(INTERFACE)}})
-    _remap(after, want.ports)
-    yield from _update(kept, after)
+    for instance_ip in want.instance_ips if want is not None else ():
+        assert want is not None
+        before = kept.get(instance_ip.uuid)
+        if before is None:
+            yield Create(_new(tx, loadbalancer, instance_ip, want))
+            continue
+        after = before.copy()
+        after.properties["floating_ip_address"] = instance_ip.properties["instance_ip_address"]
+        _relink(after, {uuid: want.interfaces.get(uuid) for uuid in {*want.interfaces, *before.targets(INTERFACE)}})
+        _remap(after, want.ports)
+        yield from _update(before, after)
 
 
 def own(tx: Transaction, loadbalancer: str) -> list[Object]:
-    """The floating-ips the driver made for it: one at most, but while its interface changes."""
+    """The floating-ips the driver made for it: one for each VIP, but while its interface changes."""
     return tx.get_many(tx.by_key(keys.loadbalancer(loadbalancer), "floating-ip"))
 
 
 def relink(tx: Transaction, loadbalancer: Object, interfaces: Collection[str]) -> Iterator[Change]:
     """Some interfaces may have become, or ceased to be, a usable member's: look at these only."""
     standing = own(tx, loadbalancer.uuid)
-    if len(standing) != 1:
+    if not standing:
         yield from evaluate(tx, loadbalancer)
         return
-    after = standing[0].copy()
-    _relink(after, {uuid: graph.user(tx, loadbalancer, uuid) for uuid in interfaces})
-    yield from _update(standing[0], after)
+    users = {uuid: graph.user(tx, loadbalancer, uuid) for uuid in interfaces}
+    for before in standing:
+        after = before.copy()
+        _relink(after, users)
+        yield from _update(before, after)
 
 
 # --- what follows from one change (before is None: created; after is None: deleted)
@@ -107,20 +113,22 @@ def member_changed(tx: Transaction, before: Object | None, after: Object | None)
     )
     for uuid, loadbalancer in loadbalancers.items():
         standing = own(tx, uuid)
-        ports = _ports(standing[0]) if len(standing) == 1 else {}
+        ports = {each.uuid: _ports(each) for each in standing}
         # The lowest port may have gone with its last member: then only a look at all of them tells the next.
-        lost = left is not None and left != joined and any(ports.get(offered) == left for offered in services[uuid])
-        if len(standing) != 1 or (lost and not tx.by_key(keys.port(subject.parent_uuid or "", left or 0))):
+        lost = left is not None and left != joined and any(
+            each.get(offered) == left for each in ports.values() for offered in services[uuid]
+        )  # fmt: skip
+        if not standing or (lost and not tx.by_key(keys.port(subject.parent_uuid or "", left or 0))):
             yield from evaluate(tx, loadbalancer)
             continue
-        floating_ip = standing[0].copy()
-        changed = {
-            each: graph.user(tx, loadbalancer, each) for each in touched if linked is None or each != linked.uuid
-        }
-        _relink(floating_ip, changed | ({linked.uuid: linked} if linked is not None else {}))
-        if joined is not None:
-            _remap(floating_ip, ports | {each: min(joined, ports.get(each, joined)) for each in services[uuid]})
-        yield from _update(standing[0], floating_ip)
+        users = {each: graph.user(tx, loadbalancer, each) for each in touched if linked is None or each != linked.uuid}
+        users |= {linked.uuid: linked} if linked is not None else {}
+        for floating_ip in standing:
+            changed, mapped = floating_ip.copy(), ports[floating_ip.uuid]
+            _relink(changed, users)
+            if joined is not None:
+                _remap(changed, mapped | {each: min(joined, mapped.get(each, joined)) for each in services[uuid]})
+            yield from _update(floating_ip, changed)
 
 
 def instance_ip_changed(tx: Transaction, before: Object | None, after: Object | None) -> Iterator[Change]:
@@ -203,12 +211,12 @@ def _instance_ip_facts(instance_ip: Object) -> tuple[object, ...]:
     return instance_ip.properties.get("instance_ip_address"), set(instance_ip.targets(INTERFACE))
 
 
-def _new(tx: Transaction, loadbalancer: Object, want: Wanted) -> Object:
+def _new(tx: Transaction, loadbalancer: Object, instance_ip: Object, want: Wanted) -> Object:
     uuid = tx.new_uuid()
-    result = Object("floating-ip", uuid, (*want.instance_ip.fq_name, uuid), "instance-ip", want.instance_ip.uuid)
+    result = Object("floating-ip", uuid, (*instance_ip.fq_name, uuid), "instance-ip", instance_ip.uuid)
     perms2 = loadbalancer.properties.get("perms2") or {}
     result.properties = {
-        "floating_ip_address": want.instance_ip.properties["instance_ip_address"],
+        "floating_ip_address": instance_ip.properties["instance_ip_address"],
         "floating_ip_traffic_direction": "ingress",
         "annotations": {"key_value_pair": [{"key": MARK, "value": loadbalancer.uuid}]},
         "perms2": {"owner": perms2["owner"]} if perms2.get("owner") else {},

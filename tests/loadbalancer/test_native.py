@@ -329,3 +329,24 @@ async def test_one_member_costs_the_same_in_a_large_pool(service: Service) -> No
     assert len(await service.linked()) == 30
     assert len(set(costs[1:])) == 1
     assert costs[-1] < 16
+
+
+async def test_dual_stack_is_a_floating_ip_of_each_family(service: Service) -> None:
+    client = service.client
+    six = await client.network((DOMAIN, "p1", "more"), "fd97::/64")
+    pod = await service.pod("web-0")
+    await service.member("m0", pod)
+    first = await service.floating_ip()
+    second_ip = await client.instance_ip("vip6", six, service.vip, instance_ip_family="v6")
+    (second,) = await client.children(second_ip, "floating-ip")
+    assert second.properties["floating_ip_address"] == second_ip.properties["instance_ip_address"]
+    assert second.properties["floating_ip_address"].startswith("fd97::")
+    await service.member("m1", await service.pod("web-1"), protocol_port=79)
+    for each in (first, second):
+        found = await client.get(each.uuid)
+        assert found is not None
+        assert {one.fq_name[-1] for one in found.references["virtual_machine_interface_refs"]} == {"web-0", "web-1"}
+        (mapping,) = found.properties["floating_ip_port_mappings"]["port_mappings"]
+        assert (mapping["src_port"], mapping["dst_port"]) == (8888, 79)
+    await client.delete(second_ip)
+    assert await service.floating_ips() == [await client.get(first.uuid)]

@@ -24,7 +24,7 @@ from api_server.loadbalancer import native
 from api_server.store import Store
 from api_server.store.objects import Object
 
-ADDRESSES = ("10.9.0.1", "10.9.0.2", "10.9.0.3")
+ADDRESSES = ("10.9.0.1", "10.9.0.2", "10.9.0.3", "fd09::1", "fd09::2")
 VIPS, BACKENDS, STRANGER = ("v0", "v1"), ("i0", "i1", "i2"), "o0"
 INTERFACES = (*VIPS, *BACKENDS, STRANGER)
 """The stranger's project is another one."""
@@ -107,7 +107,7 @@ class World:
         for project in (self.project, f"{self.project}-other"):
             await self.client.create("project", (DOMAIN, project))
         for name in ("n0", "n1"):
-            self.networks[name] = await self.client.network((DOMAIN, self.project, name), "10.9.0.0/24")
+            self.networks[name] = await self.client.network((DOMAIN, self.project, name), "10.9.0.0/24", "fd09::/64")
 
     async def step(self, name: str, action: str, facts: dict[str, Any]) -> None:
         standing = await self.client.get(self.uuids[name])
@@ -201,6 +201,9 @@ def expected(graph: dict[str, Object]) -> Iterator[Description]:
     def up(object: Object) -> bool:
         return settings_of(object).get("admin_state") is not False
 
+    def family(instance_ip: Object) -> int:
+        return ip_address(instance_ip.properties["instance_ip_address"]).version
+
     def interface_of(member: Object) -> str | None:
         for pair in member.properties.get("annotations", {"key_value_pair": []})["key_value_pair"]:
             return pair["value"] if pair["value"] in graph else None
@@ -217,10 +220,11 @@ def expected(graph: dict[str, Object]) -> Iterator[Description]:
         own = set(loadbalancer.targets("virtual-machine-interface"))
         vips = [each for each in of("instance-ip") if own & set(each.targets("virtual-machine-interface"))]
         asked = settings_of(loadbalancer).get("vip_address")
-        vips = [each for each in vips if each.properties["instance_ip_address"] == asked] or vips
-        if loadbalancer.properties.get("loadbalancer_provider") != "native" or not vips:
-            continue
-        if any(each.parent_uuid == vips[0].uuid for each in of("floating-ip")):
+        vips.sort(key=lambda each: each.properties["instance_ip_address"] != asked)
+        families = {family(each): each for each in reversed(vips)}
+        taken = {each.parent_uuid for each in of("floating-ip")}
+        places = [each for each in families.values() if each.uuid not in taken]
+        if loadbalancer.properties.get("loadbalancer_provider") != "native":
             continue
         interfaces, mappings = set(), {}
         for listener, pool, member in itertools.product(of("loadbalancer-listener"), of("loadbalancer-pool"),
@@ -235,8 +239,9 @@ def expected(graph: dict[str, Object]) -> Iterator[Description]:
                 mappings[key] = min(target, mappings.get(key, target))
                 interfaces.add(interface_of(member))
         interfaces.discard(None)
-        yield (vips[0].uuid, str(ip_address(vips[0].properties["instance_ip_address"])), tuple(sorted(interfaces)),
-               tuple(sorted((*key, target) for key, target in mappings.items())), bool(mappings))  # fmt: skip
+        for vip in places:
+            yield (vip.uuid, str(ip_address(vip.properties["instance_ip_address"])), tuple(sorted(interfaces)),
+                   tuple(sorted((*key, target) for key, target in mappings.items())), bool(mappings))  # fmt: skip
 
 
 @pytest.fixture(scope="module")
