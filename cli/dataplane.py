@@ -95,6 +95,11 @@ def node_status(introspect: str, output: Format) -> None:
     }
     for name, text in lines.items():
         typer.echo(f"{name + ':':<12}{text}")
+    drift = page["drift"]
+    last = f", last: {drift['last']['found']} ({_time(drift['last']['at'])})" if drift["last"] else ""
+    typer.echo(f"{'drift:':<12}{drift['repaired']} repaired{last}")
+    for found in drift["waiting"]:
+        typer.echo(f"{'drift:':<12}{found}")
     for problem in page["problems"]:
         typer.echo(f"{'problem:':<12}{problem}")
     for error in page["errors"]:
@@ -107,7 +112,11 @@ def node_status(introspect: str, output: Format) -> None:
 def _mark(mark: dict[str, Any]) -> str:
     if not mark["revision"]:
         return "none"
-    return f"{mark['revision']} at {datetime.fromtimestamp(mark['at'], UTC):%H:%M:%S.%f}"[:-3] + "Z"
+    return f"{mark['revision']} at {_time(mark['at'])}"
+
+
+def _time(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%H:%M:%S.%f}"[:-3] + "Z"
 
 
 def why(

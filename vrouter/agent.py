@@ -25,6 +25,7 @@ from vrouter.progress import Progress
 from vrouter.reconciler import Reconciler
 from vrouter.report import Reporter
 from vrouter.settings import AgentSettings
+from vrouter.state import Key
 from vrouter.status import Statuses
 
 log = structlog.get_logger(__name__)
@@ -50,10 +51,14 @@ class Agent:
         self._work = asyncio.Event()
         self.statuses = Statuses(self.cache, self.compiler, self.reconciler)
         self.reporter = Reporter(settings.node, self.statuses, self.progress, self._whole)
+        self._disturbed = asyncio.Event()  # others may have changed what stands
+        self._fallen: set[Key] = set()  # what does not stand any more
+        self._backend = backend
 
     async def run(self, stop: asyncio.Event) -> None:
         """BackendError if the backend cannot start on this machine; OSError if the introspect port is taken."""
         await self.reconciler.start()
+        await self._listen()
         try:
             await self.introspect.start()
             async with ApiClient(self.settings.api) as api:
@@ -63,6 +68,7 @@ class Agent:
                     asyncio.create_task(self._follow(watch), name="follow"),
                     asyncio.create_task(self._reconcile(), name="reconcile"),
                     asyncio.create_task(self.reporter.run(api), name="report"),
+                    asyncio.create_task(self._repair(), name="repair"),
                 ]
                 stopped = asyncio.create_task(stop.wait(), name="stop")
                 done, _ = await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
@@ -106,6 +112,8 @@ class Agent:
             if first:  # also what stands from an earlier life and is not wanted any more
                 changed |= self.reconciler.everything()
                 first = False
+            changed |= self._fallen
+            self._fallen.clear()
             await self.reconciler.reconcile(changed)
             self.health.start()
             await self.progress.apply(revision)
@@ -114,6 +122,22 @@ class Agent:
                 async with asyncio.timeout(self.reconciler.next_retry):
                     await self._work.wait()
             await self._whole.wait()
+
+    async def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        def disturbed() -> None:  # from another thread
+            loop.call_soon_threadsafe(self._disturbed.set)
+
+        await self.reconciler.ask(lambda: self._backend.watch(disturbed))
+
+    async def _repair(self) -> None:
+        while True:
+            await self._disturbed.wait()
+            self._disturbed.clear()
+            if fallen := await self.reconciler.look():
+                self._fallen |= fallen
+                self._work.set()
 
     def _health_changed(self, member: str) -> None:
         self.compiler.touch([health_of(member)])

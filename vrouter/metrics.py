@@ -50,6 +50,12 @@ class AgentMetrics(Collector):
         for labels, count in sorted(counts.items()):
             units.add_metric(labels, count)
         yield units
+        drift = CounterMetricFamily(
+            "vaportrail_agent_drift", "Objects that others had changed, and stand again", labels=["kind"]
+        )
+        for kind, count in sorted(self._reconciler.repairs.counts.items()):
+            drift.add_metric([kind], count)
+        yield drift
         members = GaugeMetricFamily("vaportrail_agent_probed_members", "Members that are probed", labels=["state"])
         found = Counter(self._health.state(check).state for check in self._health.checks.values())
         for state in get_args(State):

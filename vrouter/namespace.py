@@ -123,6 +123,26 @@ def remove(name: str) -> None:
     path.unlink(missing_ok=True)
 
 
+def has_name(name: str, handle: int) -> bool:
+    """Whether that is the name of the namespace of the file descriptor."""
+    path = _path(name)
+    return _is_namespace(path) and os.path.samestat(path.stat(), os.fstat(handle))
+
+
+def restore(name: str, handle: int) -> None:
+    """Give the namespace of the file descriptor a name (again). Raises FileExistsError if another has it; OSError."""
+    path = _path(name)
+    _share(path.parent)
+    if _is_namespace(path):
+        raise FileExistsError(f"{name} is the name of another namespace")
+    path.touch(0o444)
+    try:
+        _check(_libc.mount(f"/proc/self/fd/{handle}".encode(), bytes(path), b"none", MS_BIND, None))
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+
+
 def inside(name: str, action: Callable[[], T]) -> T:
     """What `action` returns (or raises) when it runs in that namespace, in a thread of its own."""
     handle = open_handle(name)

@@ -22,7 +22,8 @@ from typing import Literal, TypeVar
 
 import structlog
 
-from vrouter.backends.protocol import Backend, BackendError, Delete, Operation, Put
+from vrouter.backends.protocol import Backend, BackendError, Delete, Drift, Operation, Put
+from vrouter.drift import Repairs
 from vrouter.state import Check, Key, Unit, Vip, Vrf
 
 log = structlog.get_logger(__name__)
@@ -60,6 +61,7 @@ class Reconciler:
         self.status: dict[Key, Status] = {}
         self.failed: set[Key] = set()  # those whose status is an error
         self._moved: set[Key] = set()
+        self.repairs = Repairs(clock)
         self._backend = backend
         self._desired = desired
         self._monotonic = monotonic
@@ -106,6 +108,23 @@ class Reconciler:
     def vips_of(self, interface: str) -> set[Key]:
         """VIPs of which an interface (a uuid) is or should be a member."""
         return set(self._users.get(interface, ()))
+
+    async def look(self) -> set[Key]:
+        """What others have changed is put right, or its keys are given: to be reconciled, as nothing stands of it."""
+        keys: set[Key] = set()
+        for drift in await self.ask(self._look):
+            self.repairs.found(drift)
+            if drift.unit is not None and not drift.mended:
+                keys |= {drift.unit, *self._users_of([drift.unit])}
+        self._uncertain |= keys & self.applied.keys()
+        return keys
+
+    def _look(self) -> list[Drift]:
+        try:
+            return self._backend.drift()
+        except Exception:  # whatever it is, the agent must go on with the rest
+            log.exception("the backend failed to look for drift")
+            return []
 
     async def reconcile(self, changed: Iterable[Key]) -> None:
         """Try to make what these keys name as desired, and what is due for another try. Failures become statuses."""
@@ -241,6 +260,7 @@ class Reconciler:
 
     def _stands(self, key: Key, unit: Unit | None) -> None:
         self._uncertain.discard(key)
+        self.repairs.stands(key)
         if unit is None:
             self.applied.pop(key, None)
             if key not in self._desired:

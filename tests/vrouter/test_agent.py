@@ -13,7 +13,7 @@ from vrouter.agent import Agent
 from vrouter.backends.protocol import BackendError, BackendSettings, Operation
 from vrouter.backends.simulator import SimulatorBackend
 from vrouter.settings import AgentSettings
-from vrouter.state import Vip
+from vrouter.state import Key, Vip
 
 SETTINGS = BackendSettings("n1", create_workloads=True)
 
@@ -164,6 +164,30 @@ async def test_a_revision_that_changes_nothing_here_is_reached_too() -> None:
         await reached(agent, api.publish())
         assert agent.progress.applied.at > 0
         assert not await agent.progress.wait(99, 0.0)
+
+
+@pytest.mark.parametrize("key", [("vip", 5, "10.0.0.100"), ("interface", "if-a")])
+async def test_what_somebody_removes_comes_back_and_is_counted(key: Key) -> None:
+    backend = RecordingBackend()
+    async with FakeApi(lab()) as api, running(api.url, backend) as agent:
+        await reached(agent, 1)
+        await agent.reconciler.ask(lambda: backend.lose(key))
+        repairs = agent.reconciler.repairs
+        await until(lambda: repairs.counts == {key[0]: 1})
+        assert backend.services == {"10.0.0.100": ["if-a", "if-b"]}
+        assert repairs.last
+        assert repairs.last.drift.unit == key
+        assert not repairs.waiting
+
+
+async def test_it_is_repaired_while_the_server_is_away() -> None:
+    backend = RecordingBackend()
+    async with FakeApi(lab()) as api, running(api.url, backend) as agent:
+        await reached(agent, 1)
+        await api.stop()
+        await agent.reconciler.ask(lambda: backend.lose(("interface", "if-a")))
+        await until(lambda: agent.reconciler.repairs.counts.total() == 1)
+        assert backend.services == {"10.0.0.100": ["if-a", "if-b"]}
 
 
 async def test_it_stops_within_two_seconds_with_questions_open() -> None:

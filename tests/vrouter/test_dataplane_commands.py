@@ -55,6 +55,7 @@ async def test_what_they_print(agent: str) -> None:
             ],
         ),
         (("flow", "--vip", "10.0.0.100", "--sort", "bytes", "--proto", "tcp", "--state", "open"), ["\n0 flows\n"]),
+        (("status",), ["drift:      0 repaired"]),
         (("why", "lb"), ["+ listener ls-lb-80: tcp port 80, 2 usable members", "! member mc is not used"]),
     ]:
         told = await ask(agent, *words)

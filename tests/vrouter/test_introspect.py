@@ -255,6 +255,19 @@ async def test_metrics_of_traffic(node: Node) -> None:
     )  # fmt: skip
 
 
+async def test_drift(node: Node) -> None:
+    status = await node.get("/status")
+    assert status["drift"] == {"repaired": 0, "kinds": {}, "last": None, "waiting": []}
+    await node.agent.reconciler.ask(lambda: node.backend.lose(("vip", 5, "10.0.0.100")))
+    async with asyncio.timeout(10):
+        while not node.agent.reconciler.repairs.last:
+            await asyncio.sleep(0)
+    drift = (await node.get("/status"))["drift"]
+    assert (drift["repaired"], drift["kinds"]) == (1, {"vip": 1})
+    assert drift["last"]["found"] == "VIP 10.0.0.100 in VRF 5: was removed by somebody"
+    assert 'vaportrail_agent_drift_total{kind="vip"} 1.0' in (await node.http.get("/metrics")).text
+
+
 async def test_metrics(node: Node) -> None:
     text = (await node.http.get("/metrics")).text
     assert "vaportrail_agent_connected 1.0" in text

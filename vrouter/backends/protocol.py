@@ -7,13 +7,13 @@ Backends are found by entry point in the group `vaportrail.backends`: a callable
 All calls but `probe` come from one thread at a time and may block for a short while.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from vrouter import state
 from vrouter.backends.lookup import Group, Header, Lookup
-from vrouter.state import Address, Check, HostAddress, Monitor, Unit
+from vrouter.state import Address, Check, HostAddress, Key, Monitor, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +174,18 @@ class Tables:
     routes: Sequence[Route] = field(default_factory=tuple)
 
 
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """Something that does not stand as it was made, by no doing of this backend. kind: of the object, a short stable
+    word (`link`, `carrier`, `nexthop`, `route`, `element`, ...). text: what was found, a clause. mended: it stands
+    again; else `unit` has to be put again."""
+
+    kind: str
+    text: str
+    unit: Key | None = None
+    mended: bool = False
+
+
 class Backend(Protocol):
     """See the module. `problems` is empty, or says in sentences what this machine lacks and how it was worked round."""
 
@@ -218,6 +230,15 @@ class Backend(Protocol):
         that is the same for the same fault. Takes `monitor.timeout` seconds at most. Runs on the agent's event loop,
         many at a time, also while another call runs in its thread. OSError: this machine's own trouble (no file or
         buffer is left), which tells nothing of the member."""
+
+    def watch(self, disturbed: Callable[[], None]) -> None:
+        """From now on, once `open`, look out for what others do to what stands, and call `disturbed`, from any thread,
+        when `drift` has something to look at."""
+
+    def drift(self) -> list[Drift]:
+        """Look at what others may have changed since the last call, each object by itself, and put right what can be
+        put right where it is. What is given has been found different just now, between two operations. Nothing is
+        removed that is not in the way."""
 
     def cleanup(self) -> list[str]:
         """Remove everything this node's agents ever made here, and nothing else. A line for each thing removed."""

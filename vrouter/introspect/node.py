@@ -5,6 +5,8 @@ from typing import Any
 
 from starlette.requests import Request
 
+from vrouter.backends.protocol import Drift
+from vrouter.drift import Repairs
 from vrouter.introspect.questions import number
 from vrouter.introspect.sources import Sources, describe
 from vrouter.progress import Mark
@@ -31,6 +33,7 @@ async def status(sources: Sources, request: Request) -> Any:
             {"unit": describe(key), "text": status.text, "attempts": status.attempts, "since": status.since}
             for key in sorted(reconciler.failed, key=str) if (status := reconciler.status[key])
         ],
+        "drift": _drift(reconciler.repairs),
         "reasons": sum(1 for _ in compiler.reasons()),
         "started": sources.started,
         "pid": os.getpid(),
@@ -59,6 +62,18 @@ async def wait(sources: Sources, request: Request) -> Any:
 
 async def healthz(sources: Sources, request: Request) -> Any:
     return {"status": "ok", "connected": bool(sources.watch and sources.watch.connected)}
+
+
+def _drift(repairs: Repairs) -> dict[str, Any]:
+    """What others had changed: how many objects stand again, of which kinds, which was the last, and what is left."""
+    last = repairs.last
+    shown = last and {"kind": last.drift.kind, "found": _found(last.drift), "at": last.at}
+    waiting = [_found(drift) for drift in repairs.waiting.values()]
+    return {"repaired": repairs.counts.total(), "kinds": dict(repairs.counts), "last": shown, "waiting": waiting}
+
+
+def _found(drift: Drift) -> str:
+    return f"{describe(drift.unit)}: {drift.text}" if drift.unit else drift.text
 
 
 def _mark(mark: Mark) -> dict[str, Any]:

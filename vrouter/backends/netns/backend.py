@@ -6,20 +6,22 @@ moment; what forwards is not touched, and a new one reads it and goes on.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from itertools import groupby
 
 from vrouter import namespace
 from vrouter.backends.lookup import Group, Header, Lookup
-from vrouter.backends.netns import flows, links, lookup, probe, traffic
+from vrouter.backends.netns import flows, links, lookup, probe, tables, traffic
 from vrouter.backends.netns.health import Prober
 from vrouter.backends.netns.vrf import VrfNamespace
+from vrouter.backends.netns.watching import Watching
 from vrouter.backends.netns.workloads import Workloads
 from vrouter.backends.protocol import (
     BackendError,
     BackendSettings,
+    Drift,
     Drop,
     Flow,
     Nexthop,
@@ -47,6 +49,8 @@ class NetnsBackend:
         self._prefix = f"vt-{_node_name(settings.node)}-"
         self._workloads = Workloads(settings.node, create=settings.create_workloads)
         self._vrfs: dict[int, VrfNamespace] = {}
+        self._watching: Watching | None = None
+        self._disturbed: Callable[[], None] = lambda: None
         self._prober = Prober()
 
     def open(self) -> None:
@@ -54,6 +58,7 @@ class NetnsBackend:
         pattern = re.compile(re.escape(self._prefix) + r"(\d+)")
         for name in namespace.names():
             if match := pattern.fullmatch(name):
+                tables.update(name)
                 self._vrfs[int(match[1])] = VrfNamespace(int(match[1]), name)
 
     def observe(self) -> list[Unit]:
@@ -81,6 +86,8 @@ class NetnsBackend:
             vrf = None if index is None else self._vrfs.get(index)
             together = list(part)
             answers += vrf.change_vips(together) if vrf else map(self._apply, together)
+        if any(vrf.fallen for vrf in self._vrfs.values()):
+            self._disturbed()
         return answers
 
     def tables(self, vrf: int | None = None) -> Tables:
@@ -133,6 +140,13 @@ class NetnsBackend:
     def stats(self, vrf: int | None = None) -> list[Stat]:
         return [stat for table in self._chosen(vrf) for stat in traffic.stats(table)]
 
+    def watch(self, disturbed: Callable[[], None]) -> None:
+        self._disturbed = disturbed
+        self._watching = Watching(self._vrfs, disturbed)
+
+    def drift(self) -> list[Drift]:
+        return self._watching.drift() if self._watching else []
+
     def cleanup(self) -> list[str]:
         removed = []
         workloads = self._workloads.ours()  # those with an interface go with its VRF
@@ -147,6 +161,9 @@ class NetnsBackend:
         return removed + namespace.release()
 
     def close(self) -> None:
+        if self._watching:
+            self._watching.close()
+            self._watching = None
         for vrf in self._vrfs.values():
             vrf.close()
         self._vrfs.clear()
@@ -187,12 +204,16 @@ class NetnsBackend:
             if not namespace.exists(network):
                 namespace.create(network, probe.configure)
             self._vrfs[unit.index] = VrfNamespace(unit.index, network)
+            if self._watching:
+                self._watching.add(self._vrfs[unit.index])
         self._vrfs[unit.index].rename(unit)
 
     def _delete_vrf(self, index: int) -> None:
         vrf = self._vrfs.get(index)
         if vrf is None:
             return
+        if self._watching:
+            self._watching.drop(index)
         workloads = list(vrf.workloads())
         for workload in workloads:
             if not self._workloads.is_ours(workload):  # it lives on, and must not keep a dead link

@@ -79,6 +79,10 @@ class Fib:
         self.groups[group] = members
         self._link(group, members)
 
+    def led(self, group: int) -> Address | None:
+        """The address that leads to it."""
+        return self._led.get(group)
+
     def put_route(self, address: Address, group: int) -> None:
         self.routes[address] = group
         self._led[group] = address
@@ -182,19 +186,33 @@ def read(socket: Socket) -> Fib:
     hops: dict[int, Hop] = {}
     groups: dict[int, Members] = {}
     for body in socket.dump(Message(RTM_GETNEXTHOP, 0, _NHMSG.pack(0, 0, 0, 0, 0))):
-        found = dict(attributes(body, _NHMSG.size))
-        number = _U32.unpack(found[NHA_ID])[0]
-        if body[2] != RTPROT_VAPORTRAIL:
-            continue
-        if NHA_GROUP in found:
-            groups[number] = tuple((hop, low + 1) for hop, low, _, _ in _MEMBER.iter_unpack(found[NHA_GROUP]))
-        elif NHA_GATEWAY in found and NHA_OIF in found:
-            hops[number] = Hop(number, _U32.unpack(found[NHA_OIF])[0], ip_address(found[NHA_GATEWAY]))
+        number, one = number_of(body), parse_nexthop(body)
+        if isinstance(one, Hop):
+            hops[number] = one
+        elif one is not None:
+            groups[number] = one
     routes: dict[Address, int] = {}
     for found in _routes(socket):
         if RTA_NH_ID in found and RTA_DST in found:
             routes[ip_address(found[RTA_DST])] = _U32.unpack(found[RTA_NH_ID])[0]
     return Fib(hops, groups, routes)
+
+
+def number_of(body: bytes) -> int:
+    """The id of a next hop or group that the kernel tells of."""
+    return int(_U32.unpack(dict(attributes(body, _NHMSG.size))[NHA_ID])[0])
+
+
+def parse_nexthop(body: bytes) -> Hop | Members | None:
+    """A next hop or the members of a group, if it is ours."""
+    found = dict(attributes(body, _NHMSG.size))
+    if body[2] != RTPROT_VAPORTRAIL:
+        return None
+    if NHA_GROUP in found:
+        return tuple((hop, low + 1) for hop, low, _, _ in _MEMBER.iter_unpack(found[NHA_GROUP]))
+    if NHA_GATEWAY in found and NHA_OIF in found:
+        return Hop(number_of(body), _U32.unpack(found[NHA_OIF])[0], ip_address(found[NHA_GATEWAY]))
+    return None
 
 
 def read_link_routes(socket: Socket) -> set[tuple[Address, int]]:
@@ -206,10 +224,15 @@ def read_link_routes(socket: Socket) -> set[tuple[Address, int]]:
     }
 
 
-def _routes(socket: Socket) -> Iterator[dict[int, bytes]]:
-    """Those of ours to a single address."""
+def read_strange_routes(socket: Socket) -> set[Address]:
+    """Where the routes to a single address lead to that others made."""
+    return {ip_address(found[RTA_DST]) for found in _routes(socket, ours=False) if RTA_DST in found}
+
+
+def _routes(socket: Socket, *, ours: bool = True) -> Iterator[dict[int, bytes]]:
+    """Those to a single address that are ours, or others'."""
     for body in socket.dump(Message(RTM_GETROUTE, 0, _RTMSG.pack(AF_UNSPEC, 0, 0, 0, 0, 0, 0, 0, 0))):
-        if body[1] in BITS.values() and body[4] == RT_TABLE_MAIN and body[5] == RTPROT_VAPORTRAIL:
+        if body[1] in BITS.values() and body[4] == RT_TABLE_MAIN and (body[5] == RTPROT_VAPORTRAIL) is ours:
             yield dict(attributes(body, _RTMSG.size))
 
 

@@ -4,6 +4,7 @@ Written here because the libraries lack what the data plane is made of (nexthop 
 because a socket of ours costs 30 microseconds, not a child process. Numbers are those of linux/netlink.h.
 """
 
+import fcntl
 import os
 import socket
 import struct
@@ -19,6 +20,7 @@ NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLA_F_NESTED, NLA_TYPE_MASK = 0x8000, 0x3FFF
 
+_SIOCGSKNS = 0x894C  # linux/sockios.h
 _SOL_NETLINK, _NETLINK_EXT_ACK, _NETLINK_CAP_ACK = 270, 11, 10
 _SO_RCVBUFFORCE, _SO_SNDBUFFORCE = 33, 32
 _BUFFER = 8 << 20  # bytes: the acknowledgements of a whole batch; less where this user is allowed less
@@ -86,6 +88,15 @@ class Socket:
         self._socket.settimeout(_PATIENCE)
         self._socket.bind((0, 0))
         self._sequence = count(1)
+
+    @property
+    def port(self) -> int:
+        """What the kernel calls it in what it tells others of its requests (`nlmsg_pid`)."""
+        return int(self._socket.getsockname()[0])
+
+    def open_namespace(self) -> int:
+        """A file descriptor of the network namespace that it is in."""
+        return fcntl.ioctl(self._socket, _SIOCGSKNS)
 
     def close(self) -> None:
         self._socket.close()

@@ -90,15 +90,24 @@ def transact(socket: Socket, messages: Sequence[Message]) -> None:
 
 def read(socket: Socket, family: Family, name: str) -> Elements:
     """The elements of a set or map."""
-    found: Elements = {}
+    return dict(each(socket, family, name))
+
+
+def each(socket: Socket, family: Family, name: str) -> Iterator[tuple[Place, Value]]:
+    """The same, one after the other."""
     for values in _dump(socket, family, name):
-        data = dict(attributes(values.get(NFTA_SET_ELEM_DATA, b""))).get(NFTA_DATA_VALUE, b"")
-        comment = b""
-        userdata = values.get(NFTA_SET_ELEM_USERDATA, b"")
-        if userdata and userdata[0] == _COMMENT:
-            comment = userdata[2 : 2 + userdata[1]].rstrip(b"\0")
-        found[Place(family, name, _key(values))] = Value(data, comment)
-    return found
+        yield Place(family, name, _key(values)), _value(values)
+
+
+def get(socket: Socket, place: Place) -> Value | None:
+    """What is at that place, without reading the others."""
+    return next((_value(values) for values in _ask(socket, place)), None)
+
+
+def keys(listed: bytes) -> Iterator[bytes]:
+    """Of the elements in NFTA_SET_ELEM_LIST_ELEMENTS."""
+    for _, element in attributes(listed):
+        yield _key(dict(attributes(element)))
 
 
 def read_entries(socket: Socket, family: Family, name: str) -> dict[bytes, Entry]:
@@ -118,14 +127,7 @@ def read_counts(socket: Socket, family: Family, name: str) -> dict[bytes, tuple[
 
 def find(socket: Socket, family: Family, name: str, key: bytes) -> Entry | None:
     """One element, if it is there; without a time-out `expires` is 0."""
-    body = _set(family, name) + nested(NFTA_SET_ELEM_LIST_ELEMENTS, _element(Place(family, name, key), Value()))
-    try:
-        answers = socket.get(Message(message_type(NFT_MSG_GETSETELEM), 0, body))
-    except NetlinkError as error:
-        if error.errno == errno.ENOENT:
-            return None
-        raise
-    return next((_entry(values) for answer in answers for values in _elements(answer)), None)
+    return next((_entry(values) for values in _ask(socket, Place(family, name, key))), None)
 
 
 def is_full(socket: Socket, family: Family, name: str) -> bool:
@@ -186,6 +188,19 @@ def _dump(socket: Socket, family: Family, name: str) -> Iterator[dict[int, bytes
         yield from _elements(body)
 
 
+def _ask(socket: Socket, place: Place) -> Iterator[dict[int, bytes]]:
+    """The element at a place; none if there is none."""
+    body = _set(place.family, place.set) + nested(NFTA_SET_ELEM_LIST_ELEMENTS, _element(place, Value()))
+    try:
+        answers = socket.get(Message(message_type(NFT_MSG_GETSETELEM), 0, body))
+    except NetlinkError as error:
+        if error.errno == errno.ENOENT:
+            return
+        raise
+    for answer in answers:
+        yield from _elements(answer)
+
+
 def _elements(body: bytes) -> Iterator[dict[int, bytes]]:
     for kind, elements in attributes(body, _NFGENMSG.size):
         if kind == NFTA_SET_ELEM_LIST_ELEMENTS:
@@ -194,9 +209,16 @@ def _elements(body: bytes) -> Iterator[dict[int, bytes]]:
 
 
 def _entry(values: dict[int, bytes]) -> Entry:
-    data = dict(attributes(values.get(NFTA_SET_ELEM_DATA, b""))).get(NFTA_DATA_VALUE, b"")
     expires = int.from_bytes(values.get(NFTA_SET_ELEM_EXPIRATION, b""), "big") / 1000
-    return Entry(data, *_counter(values), expires)
+    return Entry(_value(values).data, *_counter(values), expires)
+
+
+def _value(values: dict[int, bytes]) -> Value:
+    data = dict(attributes(values.get(NFTA_SET_ELEM_DATA, b""))).get(NFTA_DATA_VALUE, b"")
+    userdata = values.get(NFTA_SET_ELEM_USERDATA, b"")
+    if userdata and userdata[0] == _COMMENT:
+        return Value(data, userdata[2 : 2 + userdata[1]].rstrip(b"\0"))
+    return Value(data)
 
 
 def _key(values: dict[int, bytes]) -> bytes:

@@ -5,6 +5,7 @@ import re
 import secrets
 import shutil
 import subprocess
+from collections.abc import Container, Mapping
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -112,11 +113,35 @@ def enable_ipv6(link: str) -> None:
         raise BackendError(f"IPv6 cannot be enabled on {link}: {error.strerror}") from error
 
 
-def load_table(family: Family) -> None:
-    """In the namespace of the calling thread. Raises BackendError (permanent)."""
+def restate_settings(names: Mapping[str, str]) -> list[str]:
+    """Those of these settings (below /proc/sys/net) that were not so in the namespace of the calling thread; now they
+    are."""
+    changed = []
+    for name, value in names.items():
+        file = Path("/proc/sys/net") / name
+        try:
+            if file.read_text().strip() != value:
+                file.write_text(value)
+                changed.append(name)
+        except OSError:  # it was left out when the VRF was made, too
+            continue
+    return changed
+
+
+def settings_of(families: Container[Family]) -> dict[str, str]:
+    """What a VRF that serves these families has of settings."""
+    return SYSCTLS | SYSCTLS_OF_IPV6 if 6 in families else SYSCTLS
+
+
+def load_table(family: Family, before: str = "") -> None:
+    """In the namespace of the calling thread. before: nft commands that make room for it, in the same transaction.
+    Raises BackendError (permanent)."""
     text = rules.text(family)
-    if family == 6:  # one may be there that is not whole
-        text = f"table ip6 {rules.TABLE}\ndelete table ip6 {rules.TABLE}\n{wide.narrowed(text)}"
+    if before:
+        text = before + text.partition("\n")[2]  # without `create table`, which fails if there is one
+    elif family == 6:  # one may be there that is not whole
+        text = f"table ip6 {rules.TABLE}\ndelete table ip6 {rules.TABLE}\n{text}"
+    text = text if family == 4 else wide.narrowed(text)
     loaded = subprocess.run([nft(), "-f", "-"], input=text, text=True, capture_output=True, check=False)
     if loaded.returncode != 0:
         reason = loaded.stderr.strip().partition("\n")[0]

@@ -1,16 +1,16 @@
 """What stands in a VRF's namespace, read from the kernel and from nothing else."""
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from vrouter.backends.netns import elements, fib, links, nftables
 from vrouter.backends.netns.elements import POD, VipTable
-from vrouter.backends.netns.fib import Fib
+from vrouter.backends.netns.fib import Fib, Members
 from vrouter.backends.netns.netlink import NetlinkError, Socket
 from vrouter.backends.netns.nftables import Elements
 from vrouter.backends.protocol import BackendError
-from vrouter.state import FAMILIES, Address, Family, HostAddress, Interface, Listener, Member, Vip, Vrf
+from vrouter.state import FAMILIES, Address, Family, HostAddress, Interface, Key, Listener, Member, Vip, Vrf
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,9 @@ class Standing:
     """What stands.
 
     families: those that have a table. endpoints: pod -> port -> id. partial: uuid -> (link's index, workload) of an
-    interface that is not whole. orphans: what the tables have of pods that no whole interface has. strays: groups that
-    lead to no VIP's members.
+    interface that is not whole. dark: uuid -> one that is whole but for its next hops, which the kernel has taken away
+    with the carrier. orphans: what the tables have of pods that no whole interface has. strays: groups that lead to no
+    VIP's members.
 
     Attachments are changed by the methods, which keep the ways back.
     """
@@ -40,6 +41,7 @@ class Standing:
     endpoints: dict[Address, dict[int, int]]
     attachments: dict[str, Attachment] = field(default_factory=dict)
     partial: dict[str, tuple[int, str]] = field(default_factory=dict)
+    dark: dict[str, Attachment] = field(default_factory=dict)
     orphans: Elements = field(default_factory=dict)
     strays: set[int] = field(default_factory=set)
     _at: dict[Address, Attachment] = field(default_factory=dict, init=False)
@@ -64,9 +66,16 @@ class Standing:
         if not self._inside[gone.unit.workload]:
             del self._inside[gone.unit.workload]
 
+    def darken(self, uuid: str) -> None:
+        """Its next hops are gone."""
+        attachment = self.attachments[uuid]
+        self.detach(uuid)
+        self.dark[uuid] = attachment
+
     def at(self, address: Address) -> Attachment | None:
         """Whose address it is."""
-        return self._at.get(address)
+        dark = (one for one in self.dark.values() if one.unit.address_of(address.version) == address)
+        return self._at.get(address) or next(dark, None)
 
     def interface_of(self, hop: int) -> str | None:
         return self._uuids.get(hop)
@@ -75,8 +84,39 @@ class Standing:
         """uuids of a workload's interfaces, whole or not."""
         return [
             *self._inside.get(workload, ()),
+            *(uuid for uuid, one in self.dark.items() if one.unit.workload == workload),
             *(uuid for uuid, (_, other) in self.partial.items() if other == workload),
         ]
+
+    def keep_dark(self, before: "Standing") -> None:
+        """What was dark before, and still has that link and no carrier, is not partial but dark."""
+        for uuid, attachment in before.dark.items():
+            if self.partial.get(uuid) == (attachment.link, attachment.unit.workload):
+                del self.partial[uuid]
+                self.dark[uuid] = attachment
+                for one in attachment.unit.addresses:
+                    self.endpoints[one.address] = before.endpoints.get(one.address, {})
+                own = self.of_interface(attachment.unit)
+                self.orphans = {place: value for place, value in self.orphans.items() if place not in own}
+
+    def expected(self, vrf: Vrf) -> Iterator[Elements]:
+        """All that the table should have, unit by unit; more than one thread may go through it."""
+        yield elements.label(elements.VRF_LABEL, elements.NOWHERE, vrf.name)
+        if 6 in self.families:
+            yield elements.complete()
+        for attachment in [*self.attachments.values(), *self.dark.values()]:
+            yield self.of_interface(attachment.unit)
+        for address, table in list(self.vips.items()):
+            yield table.elements(address)
+        yield dict(self.orphans)
+
+    def of_interface(self, unit: Interface) -> Elements:
+        found = elements.label(elements.INTERFACE_LABEL, unit.address, unit.name)
+        for one in unit.addresses:
+            found |= elements.self_element(one.address)
+            for port, number in list(self.endpoints.get(one.address, {}).items()):
+                found |= elements.endpoint_elements(one.address, port, number)
+        return found
 
 
 def read(index: int, route: Socket, nft: Socket) -> tuple[Vrf, Standing]:
@@ -120,6 +160,24 @@ def _read_whole_table(nft: Socket, family: Family) -> Elements | None:
             return None
         raise
     return table if elements.complete().keys() <= table.keys() else None
+
+
+def differences(vrf: int, before: Standing, after: Standing) -> set[Key]:
+    """Keys of the units that stand otherwise than they did."""
+    found: set[Key] = set()
+    for uuid, attachment in before.attachments.items():
+        if after.attachments.get(uuid) != attachment:
+            found.add(("interface", uuid))
+    for address, table in before.vips.items():
+        ways = [address, *(table.surrogates.values() if table.split else ())]
+        if after.vips.get(address) != table or any(_members(before, way) != _members(after, way) for way in ways):
+            found.add(("vip", vrf, str(address)))
+    return found
+
+
+def _members(standing: Standing, address: Address) -> Members | None:
+    group = standing.fib.routes.get(address)
+    return None if group is None else standing.fib.groups.get(group)
 
 
 def vip_unit(found: Standing, vrf: int, address: Address) -> Vip:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 
 from vrouter import namespace
-from vrouter.backends.netns import elements, fib, links, probe, standing
+from vrouter.backends.netns import elements, fib, links, looks, probe, standing
 from vrouter.backends.netns.batch import Batch, Change
 from vrouter.backends.netns.elements import NOWHERE, POD, SURROGATES, Service, VipTable
 from vrouter.backends.netns.fib import Hop, Members
@@ -24,7 +24,7 @@ from vrouter.backends.netns.nftables import Elements
 from vrouter.backends.netns.numbers import LIMIT, Numbers
 from vrouter.backends.netns.standing import Attachment
 from vrouter.backends.protocol import BackendError, Operation, Put
-from vrouter.state import Address, Family, Interface, Listener, Member, Vip, Vrf
+from vrouter.state import Address, Family, Interface, Key, Listener, Member, Vip, Vrf
 
 CARRIER_PATIENCE = 2.0  # seconds; the kernel acts on a carrier within one
 
@@ -45,6 +45,7 @@ class VrfNamespace:
         self._route = Socket(NETLINK_ROUTE, network)
         self._nft = Socket(NETLINK_NETFILTER, network)
         self._stale = False
+        self.fallen: set[Key] = set()  # units that were found to stand otherwise than they were made
         self._wanted: dict[Address, Vip] = {}  # VIP -> what was put last
         self._vips_of: dict[str, set[Address]] = {}  # interface uuid -> VIPs of which it should be a member
         self.unit, self.standing = standing.read(index, self._route, self._nft)
@@ -58,7 +59,10 @@ class VrfNamespace:
 
     def refresh(self) -> None:
         """Read what stands."""
+        before = self.standing
         self.unit, self.standing = standing.read(self.index, self._route, self._nft)
+        self.standing.keep_dark(before)
+        self.fallen |= standing.differences(self.index, before, self.standing)
         self._surrogates = self._standing_surrogates()
         self._endpoints.used = self._endpoint_ids()
         self._nexthops.used = self._nexthop_ids()
@@ -74,7 +78,8 @@ class VrfNamespace:
 
     def link_of(self, interface: str) -> int | None:
         """Index of its link, whether the interface is whole or not."""
-        whole, partial = self.standing.attachments.get(interface), self.standing.partial.get(interface)
+        whole = self.standing.attachments.get(interface) or self.standing.dark.get(interface)
+        partial = self.standing.partial.get(interface)
         return whole.link if whole else partial[0] if partial else None
 
     # -- units that stand
@@ -87,7 +92,8 @@ class VrfNamespace:
 
     def workloads(self) -> set[str]:
         """Those with an interface here, whole or not."""
-        whole = {attachment.unit.workload for attachment in self.standing.attachments.values()}
+        known = [*self.standing.attachments.values(), *self.standing.dark.values()]
+        whole = {attachment.unit.workload for attachment in known}
         return whole | {workload for _, workload in self.standing.partial.values()}
 
     def remnants(self) -> list[Interface]:
@@ -124,14 +130,17 @@ class VrfNamespace:
             self._change(_interface_label(before.unit), _interface_label(unit))
             self.standing.attach(Attachment(unit, before.link, before.device, before.hops))
             return
+        dark = self.standing.dark.get(unit.uuid)
         for one in unit.addresses:
             if one.address in self.standing.vips:
                 raise BackendError(f"Address {one.address} of {unit.name} is a VIP in this VRF")
             self._serve(one.address.version)
-            if (other := self.standing.at(one.address)) is not None:
+            other = self.standing.at(one.address)
+            if other is not None and other is not dark:
                 self.detach(other.unit.uuid)
-        self.detach(unit.uuid)
-        self._plug(unit)
+        if dark is None or dark.unit != unit or not self._relight(dark):
+            self.detach(unit.uuid)
+            self._plug(unit)
         again = [Put(self._wanted[vip]) for vip in self._vips_of.get(unit.uuid, ())]
         for error in self.change_vips(again):
             if error is not None and not isinstance(error, Incomplete):
@@ -140,7 +149,7 @@ class VrfNamespace:
     def detach(self, uuid: str) -> str | None:
         """Remove the interface and all that leads to it. Returns the workload it was in."""
         self._refresh_if_stale()
-        before = self.standing.attachments.get(uuid)
+        before = self.standing.attachments.get(uuid) or self.standing.dark.get(uuid)
         if before is None:
             if uuid not in self.standing.partial:
                 return None
@@ -148,14 +157,46 @@ class VrfNamespace:
             self._send([links.delete(link)])
             self.refresh()
             return workload
-        self._change(self._interface_elements(before.unit), {})
+        self._change(self.standing.of_interface(before.unit), {})
         for one in before.unit.addresses:
             self._endpoints.give_back(self.standing.endpoints.pop(one.address, {}).values())
-        self._send([links.delete(before.link)])
-        self.standing.detach(uuid)
+        if looks.link(self._route, before.link) is not None:
+            self._send([links.delete(before.link)])
+        if self.standing.dark.pop(uuid, None) is None:
+            self.standing.detach(uuid)
         for hop in before.hops.values():
             self._nexthops.give_back(self.standing.fib.delete_hop(hop))
         return before.unit.workload
+
+    def darken(self, attachment: Attachment) -> None:
+        """A next hop of it is gone: the kernel has taken it out of all groups, and so do we."""
+        self.standing.darken(attachment.unit.uuid)
+        for hop in attachment.hops.values():
+            self._nexthops.give_back(self.standing.fib.delete_hop(hop))
+
+    def restate(self, attachment: Attachment) -> None:
+        """Make the VRF's side of a link what it has to be, whatever it is. Raises BackendError."""
+        unit = attachment.unit
+        alias = links.set_alias(attachment.device, f"{unit.uuid} {unit.workload}")
+        self._send([alias, *_outer(unit, attachment.link, _hops(attachment))])
+
+    def _relight(self, attachment: Attachment) -> bool:
+        """Make an interface that was dark stand again. False: its link is gone. Raises BackendError: it is dark."""
+        unit = attachment.unit
+        link = looks.link(self._route, attachment.link)
+        if link is None:
+            return False
+        if not link.up:
+            self._send([links.set_up(attachment.link)])
+            link = looks.link(self._route, attachment.link)
+        if link is None or not link.carrier:
+            raise BackendError(f"Interface {unit.name} in {unit.workload}: its interface has no carrier")
+        self.restate(attachment)
+        for hop in _hops(attachment):
+            self._nexthops.used.add(hop.id)
+            self.standing.fib.hops[hop.id] = hop
+        self.standing.attach(self.standing.dark.pop(unit.uuid))
+        return True
 
     def detach_all(self, workload: str) -> None:
         """Remove the interfaces of that workload."""
@@ -214,18 +255,10 @@ class VrfNamespace:
     def _route_to(self, unit: Interface, link: int, device: str) -> None:
         for one in unit.addresses:
             self.standing.endpoints[one.address] = {POD: self._endpoints.take()}
-        self._change(self.standing.orphans, self._interface_elements(unit))
+        self._change(self.standing.orphans, self.standing.of_interface(unit))
         self.standing.orphans = {}
         hops = {one.address.version: Hop(self._nexthops.take(), link, one.address) for one in unit.addresses}
-        messages = [links.set_up(link)]
-        for one in unit.addresses:
-            messages += [
-                links.put_address(link, one.gateway),
-                fib.put_link_route(one.address, link),
-                links.put_neighbour(link, one.address, unit.mac),
-                fib.put_hop(hops[one.address.version]),
-            ]
-        self._send(messages)
+        self._send(_outer(unit, link, hops.values()))
         self.standing.fib.hops.update({hop.id: hop for hop in hops.values()})
         ids = {family: hop.id for family, hop in hops.items()}
         self.standing.attach(Attachment(unit, link, device, ids))
@@ -441,14 +474,6 @@ class VrfNamespace:
             namespace.inside(self.network, probe.begin_ipv6)
             self.standing.families.add(family)
 
-    def _interface_elements(self, unit: Interface) -> Elements:
-        found = _interface_label(unit)
-        for one in unit.addresses:
-            found |= elements.self_element(one.address)
-            for port, number in self.standing.endpoints.get(one.address, {}).items():
-                found |= elements.endpoint_elements(one.address, port, number)
-        return found
-
     def _endpoint_ids(self) -> set[int]:
         return {number for ports in self.standing.endpoints.values() for number in ports.values()}
 
@@ -473,6 +498,25 @@ def _is_ready(workload: Socket, link: int, unit: Interface) -> bool:
 
 def _but_name(unit: Interface) -> tuple[object, ...]:
     return unit.uuid, unit.vrf, unit.workload, unit.mac, unit.addresses
+
+
+def _hops(attachment: Attachment) -> list[Hop]:
+    ids = attachment.hops
+    return [Hop(ids[one.address.version], attachment.link, one.address) for one in attachment.unit.addresses]
+
+
+def _outer(unit: Interface, link: int, hops: Iterable[Hop]) -> list[Message]:
+    """What makes the VRF's side of a link what it has to be."""
+    gateways = {one.address: one.gateway for one in unit.addresses}
+    messages = [links.set_up(link)]
+    for hop in hops:
+        messages += [
+            links.put_address(link, gateways[hop.gateway]),
+            fib.put_link_route(hop.gateway, link),
+            links.put_neighbour(link, hop.gateway, unit.mac),
+            fib.put_hop(hop),
+        ]
+    return messages
 
 
 def _interface_label(unit: Interface) -> Elements:

@@ -11,11 +11,22 @@ from collections.abc import Callable, Sequence
 from itertools import cycle
 
 from vrouter.backends.lookup import Group, Header, Lookup
-from vrouter.backends.protocol import BackendError, BackendSettings, Drop, Flow, Operation, Put, Stat, Tables, Vif
+from vrouter.backends.protocol import (
+    BackendError,
+    BackendSettings,
+    Drift,
+    Drop,
+    Flow,
+    Operation,
+    Put,
+    Stat,
+    Tables,
+    Vif,
+)
 from vrouter.backends.simulator.connection import Connection, connect
 from vrouter.backends.simulator.packet import FiveTuple, Packet, Refused, Verdict
 from vrouter.backends.simulator.vrf import VrfTable
-from vrouter.state import Address, Check, Interface, Monitor, Unit, Vip, Vrf
+from vrouter.state import Address, Check, Interface, Key, Monitor, Unit, Vip, Vrf
 
 FLOW_LIMIT = 65_536  # flows in one VRF; about 1 kB each
 EPHEMERAL_PORTS = range(32_768, 61_000)  # Linux's ip_local_port_range
@@ -43,6 +54,8 @@ class SimulatorBackend:
         self._vrfs: dict[int, VrfTable] = {}  # index -> VRF
         self._home: dict[str, VrfTable] = {}  # interface uuid -> its VRF
         self._ports = cycle(EPHEMERAL_PORTS)
+        self._disturbed: Callable[[], None] = lambda: None
+        self._lost: list[Drift] = []
         self._ills: dict[tuple[str, int], str] = {}  # (interface, port) -> what its probes hear
 
     def open(self) -> None:
@@ -109,6 +122,20 @@ class SimulatorBackend:
 
     def stats(self, vrf: int | None = None) -> list[Stat]:
         return [stat for table in self._chosen(vrf) for stat in table.list_stats()]
+
+    def watch(self, disturbed: Callable[[], None]) -> None:
+        self._disturbed = disturbed
+
+    def drift(self) -> list[Drift]:
+        found, self._lost = self._lost, []
+        return found
+
+    def lose(self, key: Key) -> None:
+        """Somebody removes that unit behind the agent's back. KeyError: it does not stand."""
+        unit = {unit.key: unit for unit in self.observe()}[key]
+        self._delete(unit)
+        self._lost.append(Drift(str(key[0]), "was removed by somebody", key))
+        self._disturbed()
 
     def cleanup(self) -> list[str]:
         removed = [f"VRF {vrf.unit.index} ({vrf.unit.name})" for vrf in self._vrfs.values()]

@@ -1,0 +1,232 @@
+"""Looks at what somebody may have changed, one object at a time, and puts it right.
+
+What should stand is what a `VrfNamespace` knows to stand: it follows all that the backend does, and everything here
+runs between two of its operations. So what differs at a look was changed by somebody else, or by the kernel.
+
+*Restated* where it is, by the same messages that made it: groups, routes, elements, addresses, neighbours, the name of
+a namespace, settings. They keep their numbers, and flows do not notice. A table whose rules were changed is loaded
+again, with the flows it has (`tables.py`). *Put again*, by whoever asked for it, is an interface whose next hop is
+gone: the kernel takes a next hop away with the carrier and never gives it back, and gives none without a carrier.
+
+In the way is what changes where packets of ours go: another route to an address of ours, an element in a set of ours.
+It is removed. Anything else that others made is left alone.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from functools import partial
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from vrouter import namespace
+from vrouter.backends.netns import elements, fib, links, looks, nftables, probe, tables
+from vrouter.backends.netns.events import Suspect
+from vrouter.backends.netns.fib import RT_TABLE_MAIN
+from vrouter.backends.netns.nftables import Elements, Place
+from vrouter.backends.netns.standing import Attachment
+from vrouter.backends.netns.vrf import VrfNamespace
+from vrouter.backends.protocol import Drift
+from vrouter.state import Address, Family, Key
+
+# What others stand on first.
+_ORDER = ("namespace", "table", "sysctl", "interface", "nexthop", "route", "element")
+
+
+def examine(vrf: VrfNamespace, suspects: Iterable[Suspect]) -> list[Drift]:
+    """Look at these and put them right. BackendError, OSError: something could not be read or written; a comparison
+    finds it again."""
+    found: list[Drift] = []
+    places: list[Place] = []
+    for suspect in sorted(set(suspects), key=lambda one: _ORDER.index(one.kind)):
+        match suspect:
+            case Suspect("element", Place() as place):
+                places.append(place)
+            case Suspect("interface", int() as index):
+                found += _interface(vrf, index)
+            case Suspect("nexthop", int() as number):
+                found += _nexthop(vrf, number)
+            case Suspect("route", None):
+                found += _sink(vrf)
+            case Suspect("route", IPv4Address() | IPv6Address() as address):
+                found += _route(vrf, address)
+            case Suspect("table", what):
+                found += _table(vrf, 6 if what == 6 else 4)
+            case Suspect("namespace", _):
+                found += _name(vrf)
+            case Suspect("sysctl", _):
+                found += _settings(vrf)
+    return found + list(_elements(vrf, places))
+
+
+def fallen(vrf: VrfNamespace) -> list[Drift]:
+    """Units that were found different while all was read."""
+    units, vrf.fallen = vrf.fallen, set()
+    return [Drift(str(unit[0]), "did not stand as it was made", unit) for unit in sorted(units, key=str)]
+
+
+def _interface(vrf: VrfNamespace, index: int) -> Iterator[Drift]:
+    known = [*vrf.standing.attachments.values(), *vrf.standing.dark.values()]
+    attachment = next((one for one in known if one.link == index), None)
+    if attachment is None:
+        return
+    key: Key = attachment.unit.key
+    link = looks.link(vrf.route_socket, index)
+    if attachment.unit.uuid in vrf.standing.dark:
+        if link is None or link.carrier:  # it can stand again
+            yield Drift("carrier", "its interface has its carrier again", key)
+        return
+    if link is None:
+        vrf.darken(attachment)
+        yield Drift("link", f"its link {attachment.device} was removed", key)
+        return
+    hops = vrf.standing.fib.hops
+    if any(looks.nexthop(vrf.route_socket, hop) != hops[hop] for hop in attachment.hops.values()):
+        vrf.darken(attachment)
+        lost = "link" if not link.up else "carrier" if not link.carrier else "nexthop"
+        text = {"link": "its link was set down", "carrier": "its interface has no carrier"}
+        yield Drift(lost, text.get(lost, "its next hop was removed or changed"), key)
+        return
+    wrong = _wrong(vrf, attachment, link.alias)
+    if wrong:
+        vrf.restate(attachment)
+        yield Drift(wrong[0], f"{attachment.device} had lost its {', '.join(wrong)}", key, mended=True)
+
+
+def _wrong(vrf: VrfNamespace, attachment: Attachment, alias: str) -> list[str]:
+    unit, index = attachment.unit, attachment.link
+    found = [] if alias == f"{unit.uuid} {unit.workload}" else ["alias"]
+    addresses = links.read_addresses(vrf.route_socket)  # the kernel has no question for one
+    for one in unit.addresses:
+        if (index, one.gateway) not in addresses:
+            found.append("address")
+        if looks.neighbour(vrf.route_socket, index, one.address) != unit.mac:
+            found.append("neighbour")
+        way = looks.way(vrf.route_socket, one.address)
+        if way is None or (way.length, way.link) != (one.address.max_prefixlen, index):
+            found.append("route")
+    return found
+
+
+def _nexthop(vrf: VrfNamespace, number: int) -> Iterator[Drift]:
+    current = vrf.standing.fib
+    if number in current.hops:
+        yield from _interface(vrf, current.hops[number].link)
+        return
+    if number not in current.groups:
+        return
+    stands = looks.nexthop(vrf.route_socket, number)
+    if stands == current.groups[number]:
+        return
+    left = {hop for hop, _ in stands} if isinstance(stands, tuple) else set()
+    for hop, _ in current.groups[number]:  # a next hop that is gone took the place in the group along
+        if hop not in left and hop in current.hops:
+            yield from _interface(vrf, current.hops[hop].link)
+    members = current.groups.get(number)
+    if members is None or looks.nexthop(vrf.route_socket, number) == members:
+        return
+    address = current.led(number)
+    if address is None:
+        return
+    vrf.route_socket.send([fib.put_group(number, members), fib.put_route(address, number)])
+    what = "was changed" if left else "was removed"
+    yield Drift("nexthop", f"the group of {address} {what}", _vip(vrf, address), mended=True)
+
+
+def _route(vrf: VrfNamespace, address: Address) -> Iterator[Drift]:
+    owner = vrf.standing.at(address)
+    if owner is not None:
+        yield from _interface(vrf, owner.link)
+        return
+    group = vrf.standing.fib.routes.get(address)
+    if group is not None:
+        yield from _nexthop(vrf, group)  # the route goes with its group
+        group = vrf.standing.fib.routes.get(address)
+    key = _vip(vrf, address)
+    if key is None:
+        return
+    way = looks.way(vrf.route_socket, address)
+    right = way is not None and (way.nexthop == group if group is not None else way.link == links.LOOPBACK)
+    if right:
+        return
+    text = "its route was removed"
+    if way is not None and way.table != RT_TABLE_MAIN:
+        yield Drift("route", f"a rule sends it to table {way.table}, which is not this agent's to change", None)
+        return
+    if way is not None and way.length == address.max_prefixlen:
+        vrf.route_socket.send([way.delete])
+        text = "another route was in the place of its own"
+    if group is not None:
+        vrf.route_socket.send([fib.put_route(address, group)])
+    yield Drift("route", f"{address}: {text}", key, mended=True)
+
+
+def _sink(vrf: VrfNamespace) -> Iterator[Drift]:
+    """The way of what has no other: asked for an address that nobody can have."""
+    for family in vrf.standing.families:
+        way = looks.way(vrf.route_socket, elements.SURROGATES[family])
+        if way is None or way.link != links.LOOPBACK:
+            vrf.route_socket.send(fib.put_sink(family, links.LOOPBACK))
+            text = f"the default route of IPv{family}, where the unreachable is refused, was removed or changed"
+            yield Drift("route", text, mended=True)
+
+
+def _elements(vrf: VrfNamespace, places: Iterable[Place]) -> Iterator[Drift]:
+    remove: list[Place] = []
+    add: Elements = {}
+    for place in places:
+        stands, wanted = nftables.get(vrf.nft_socket, place), expected(vrf, place)
+        if stands == wanted:
+            continue
+        if stands is not None:
+            remove.append(place)
+        if wanted is not None:
+            add[place] = wanted
+        what = "removed" if stands is None else "changed" if wanted is not None else "added by somebody"
+        yield Drift("element", f"an element of {place.set} was {what}", mended=True)
+    nftables.replace(vrf.nft_socket, remove, add)
+
+
+def expected(vrf: VrfNamespace, place: Place) -> nftables.Value | None:
+    """What should stand at that place. Most keys begin with the address that has them; others name none."""
+    standing = vrf.standing
+    length = elements.LENGTHS[place.family]
+    address = place.key[4 : 4 + length] if place.set == "label" else place.key[:length]
+    owner = ip_address(address) if len(address) == length else None
+    if owner in standing.vips and place in (found := standing.vips[owner].elements(owner)):
+        return found[place]
+    return next((found[place] for found in standing.expected(vrf.unit) if place in found), None)
+
+
+def _table(vrf: VrfNamespace, family: Family) -> Iterator[Drift]:
+    if family not in vrf.standing.families or tables.whole(vrf.nft_socket, family):
+        return
+    tables.reload(vrf.network, family)
+    places = [place for found in vrf.standing.expected(vrf.unit) for place in found if place.family == family]
+    lost = sum(1 for _ in _elements(vrf, places))
+    yield Drift("table", f"the rules were changed; loaded again, with {lost} elements that were lost", mended=True)
+
+
+def _name(vrf: VrfNamespace) -> Iterator[Drift]:
+    handle = vrf.route_socket.open_namespace()
+    try:
+        if namespace.has_name(vrf.network, handle):
+            return
+        namespace.restore(vrf.network, handle)
+    finally:
+        os.close(handle)
+    yield Drift("namespace", f"the name {vrf.network} was removed", mended=True)
+
+
+def _settings(vrf: VrfNamespace) -> Iterator[Drift]:
+    wanted = probe.settings_of(vrf.standing.families)
+    for name in namespace.inside(vrf.network, partial(probe.restate_settings, wanted)):
+        yield Drift("sysctl", f"net.{name.replace('/', '.')} was changed", mended=True)
+
+
+def _vip(vrf: VrfNamespace, address: Address) -> Key | None:
+    """The VIP that it is, or is a listener's surrogate of."""
+    if address in vrf.standing.vips:
+        return ("vip", vrf.index, str(address))
+    for vip, table in vrf.standing.vips.items():
+        if table.split and address in table.surrogates.values():
+            return ("vip", vrf.index, str(vip))
+    return None
