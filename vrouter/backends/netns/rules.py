@@ -16,6 +16,9 @@ packet, whatever its direction, refreshes both. `reverse` always outlives `forwa
 still send gets an answer untranslated. Every look-up or update of an element counts the packet; a packet of a given
 direction touches the two entries a known number of times (`TOUCHES`), from which the packets of each direction follow.
 
+A flow is counted if it can be. Its counter is memory of each CPU, of which the kernel keeps little at hand for the
+path of a packet: some thousand new flows at once use it up. The flow is then recorded without a counter, not refused.
+
 *Counters.* What has gone through each member of each listener is counted in sets that nothing expires from, keyed by
 VIP, port, pod and port: `opened` (the first packet of each flow), `inward` and `outward` (all others). A rule that ends
 with the comment `count SET` is given that last step when the table is loaded (`counting.py`); if a set is full, it is
@@ -151,11 +154,11 @@ map target_PROTO { typeof ip daddr . PROTO dport : meta mark; }
 map exception_PROTO { typeof ip daddr . PROTO dport . ip saddr : meta mark; }
 map forward_PROTO {
     typeof ip saddr . PROTO sport . ip daddr . PROTO dport : meta mark
-    flags dynamic,timeout; timeout @IDLE@s; size @LIMIT@; counter
+    flags dynamic,timeout; timeout @IDLE@s; size @LIMIT@;
 }
 map reverse_PROTO {
     typeof ip saddr . PROTO sport . ip daddr . PROTO dport : ip saddr
-    flags dynamic,timeout; timeout @IDLE@s; size @LIMIT@; counter
+    flags dynamic,timeout; timeout @IDLE@s; size @LIMIT@;
 }
 set opened_PROTO { COUNTED; flags dynamic; size @LIMIT@; counter; }
 set inward_PROTO { COUNTED; flags dynamic; size @LIMIT@; counter; }
@@ -207,6 +210,7 @@ chain record_PROTO {
     IF_TCP delete @half_closed { OWN }
     OWN @forward_PROTO meta mark set meta mark | @AGAIN@
     delete @forward_PROTO { OWN : meta mark }
+    add @forward_PROTO { OWN timeout @UNANSWERED@s counter : meta mark } goto translate_PROTO
     add @forward_PROTO { OWN timeout @UNANSWERED@s : meta mark } goto translate_PROTO
     counter name flow_limit reject with NO_MEMBER
 }
@@ -219,6 +223,7 @@ chain translate_PROTO {
     IF_TCP delete @closing { CHOSEN }
     IF_TCP delete @half_closed { CHOSEN }
     delete @reverse_PROTO { CHOSEN : ip daddr }
+    add @reverse_PROTO { CHOSEN timeout @UNANSWERED_MARGIN@s counter : ip daddr } goto opened_PROTO
     add @reverse_PROTO { CHOSEN timeout @UNANSWERED_MARGIN@s : ip daddr } goto opened_PROTO
     jump restore_PROTO
     counter name flow_limit reject with NO_MEMBER
@@ -272,7 +277,7 @@ chain ending_tcp {
     OWN @closing meta mark set meta mark | @CLOSED@
     tcp flags & rst != 0 meta mark set meta mark | @CLOSED@
     tcp flags & fin != 0 OWN @half_closed meta mark set meta mark | @CLOSED@
-    meta mark & @CLOSED@ != 0 update @closing { OWN timeout @CLOSING@s }
+    meta mark & @CLOSED@ != 0 update @closing { OWN timeout @CLOSED_FOR@s }
 }
 # A client that goes to a pod directly, with the ports of a connection to it that has ended.
 chain direct_tcp {
@@ -281,7 +286,7 @@ chain direct_tcp {
 }
 chain ended_tcp {
     tcp flags & fin != 0 update @half_closed { PEER timeout @IDLE@s }
-    meta mark & @CLOSED@ != 0 update @closing { PEER timeout @CLOSING@s }
+    meta mark & @CLOSED@ != 0 update @closing { PEER timeout @CLOSED_FOR@s }
 }
 """
 
@@ -297,6 +302,7 @@ _NUMBERS = {
     "IDLE": IDLE,
     "UNANSWERED": UNANSWERED,
     "UNANSWERED_MARGIN": UNANSWERED + MARGIN,
+    "CLOSED_FOR": CLOSING + 2 * MARGIN,  # longer than `reverse`, or the next flow of its ports would find it taken
     "CLOSING": CLOSING,
     "LIMIT": FLOW_LIMIT,
     "ID": ID_MASK,
