@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 from fake_api import FakeApi
-from object_graph import Graph, refs
+from object_graph import Graph, refs, subnet
 
 from vrouter.agent import Agent
 from vrouter.backends.protocol import BackendSettings
@@ -153,6 +153,34 @@ async def test_a_pool_of_two_listeners_is_probed_once() -> None:
         graph.delete("mb")
         assert await agent.progress.wait(api.publish(), 10.0)
         assert agent.health.probings.keys() == {"ma"}
+
+
+async def test_a_member_is_probed_where_clients_come_to_it() -> None:
+    graph, backend = Graph(), Clinic()
+    graph.lab()
+    graph.network("vn", 5, subnet("10.0.0.0/24", "10.0.0.254", "sub"), subnet("fd00::/64", "fd00::ff", "sub6"))
+    for name in ("if-a", "if-b", "vip-lb"):
+        address = {"if-a": "fd00::1", "if-b": "fd00::2", "vip-lb": "fd00::100"}[name]
+        graph.put("instance-ip", f"ip6-{name}", instance_ip_address=address, virtual_network_refs=refs("vn"),
+                  virtual_machine_interface_refs=refs(name))  # fmt: skip
+    monitor(graph)
+    graph.member("ma", "pool-lb-80", address="fd00::1")  # the others name an interface, or an address of IPv4
+    graph.events()
+    async with running(graph, backend) as (api, agent):
+
+        def probed() -> dict[str, str]:
+            return {member: str(check.address) for member, check in agent.health.checks.items()}
+
+        assert probed() == {"ma": "10.0.0.1", "mb": "10.0.0.2"}  # the VIP's floating-ip is of IPv4
+        graph.put(
+            "floating-ip", "fip6", parent_type="instance-ip", parent_uuid="ip6-vip-lb",
+            floating_ip_address="fd00::100", virtual_machine_interface_refs=refs("if-a", "if-b"),
+        )  # fmt: skip
+        assert await agent.progress.wait(api.publish(), 10.0)
+        assert probed() == {"ma": "fd00::1", "mb": "10.0.0.2"}
+        graph.delete("ip-vip-lb", "fip-lb")
+        assert await agent.progress.wait(api.publish(), 10.0)
+        assert probed() == {"ma": "fd00::1", "mb": "fd00::2"}
 
 
 async def test_what_is_changed_about_a_monitor_keeps_what_is_known() -> None:

@@ -4,7 +4,7 @@ A member names its interface by annotation `vmi` (kube-manager's way), else by a
 own project (Neutron's way), as the native driver does on the server's side. Every member that is not used has a reason.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, Literal
@@ -13,7 +13,9 @@ from vrouter.cache import Object
 from vrouter.compiler.monitors import monitors
 from vrouter.compiler.numerals import integer
 from vrouter.compiler.view import Absent, Local, Unusable, View
-from vrouter.state import Check, Monitor, Reason
+from vrouter.state import Check, Family, Monitor, Reason
+
+Linked = Mapping[Family, frozenset[str]]  # family of a VIP -> uuids of the interfaces that may answer for it
 
 GREATEST_WEIGHT = 256  # of a member of a nexthop group, on every kernel since 5.3
 
@@ -47,15 +49,9 @@ def port_of(value: Any, what: str) -> int:
 
 
 def backends(
-    view: View,
-    pools: Sequence[Object],
-    linked: frozenset[str],
-    families: frozenset[int],
-    blocked: str | None,
-    reasons: list[Reason],
+    view: View, pools: Sequence[Object], linked: Linked, blocked: str | None, reasons: list[Reason]
 ) -> Iterator[Backend]:
-    """The usable members of `pools`. linked: interfaces that may answer for the VIP. families: of its addresses.
-    blocked: why none may, a clause."""
+    """The usable members of `pools`. blocked: why none may answer for the VIP, a clause."""
     taken: dict[str, str] = {}  # interface -> the member that uses it
     for pool in pools:
         down = blocked
@@ -74,7 +70,7 @@ def backends(
                                    f"interface {interface.name}")  # fmt: skip
                 taken[interface.uuid] = member.name
                 if probes:
-                    _require_health(view, member, backend, families, probes)
+                    _require_health(view, member, backend, linked, probes)
                 yield backend
             except Unusable as unusable:
                 text = f"member {member.name}: {unusable.text}"
@@ -87,7 +83,7 @@ def is_up(found: Object, properties: str) -> bool:
 
 
 def _backend(
-    view: View, pool: Object, member: Object, linked: frozenset[str], down: str | None, reasons: list[Reason]
+    view: View, pool: Object, member: Object, linked: Linked, down: str | None, reasons: list[Reason]
 ) -> Backend:
     properties = member.properties.get("loadbalancer_member_properties") or {}
     # read first, whatever is said in the end: who asks about the pod finds this member, used or not (`vrouter/why`)
@@ -103,7 +99,7 @@ def _backend(
         raise uuid
     if isinstance(found, Absent):
         raise Unusable(found.code, f"interface {view.name(uuid)} {found.text}")
-    if uuid not in linked:
+    if not any(uuid in interfaces for interfaces in linked.values()):
         raise Unusable("not-linked", f"interface {view.name(uuid)} is referenced by no floating-ip of the VIP")
     if weight > GREATEST_WEIGHT:
         text = f"member {member.name}: weight {weight} counts as {GREATEST_WEIGHT}, the most that a nexthop can have"
@@ -112,13 +108,11 @@ def _backend(
     return Backend((member.type, member.uuid), f"member {member.name}", found, port, weight)
 
 
-def _require_health(
-    view: View, member: Object, backend: Backend, families: frozenset[int], probes: tuple[Monitor, ...]
-) -> None:
+def _require_health(view: View, member: Object, backend: Backend, linked: Linked, probes: tuple[Monitor, ...]) -> None:
     """It is probed at the address that it names, if clients come to that, else at the first to which they do."""
     interface = backend.local.interface
     named = canonical((member.properties.get("loadbalancer_member_properties") or {}).get("address"))
-    addresses = [one.address for one in interface.addresses if one.address.version in families]
+    addresses = [one.address for one in interface.addresses if interface.uuid in linked.get(one.address.version, ())]
     if not addresses:
         return  # it answers for none of the VIPs
     address = next((one for one in addresses if str(one) == named), addresses[0])

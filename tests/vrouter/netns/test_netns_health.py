@@ -1,6 +1,7 @@
 """Probes from inside a VRF, of servers that are well or not."""
 
 import asyncio
+import resource
 import shutil
 import socket
 import ssl
@@ -8,13 +9,16 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
+from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
 from netns_node import VRF, Node
 
 from vrouter import namespace
-from vrouter.state import Check, Interface, Monitor
+from vrouter.backends.protocol import Delete
+from vrouter.state import Address, Check, HostAddress, Interface, Monitor
 
 PORT = 8080
 
@@ -24,8 +28,8 @@ def monitor(kind: str = "tcp", **fields: object) -> Monitor:
     return Monitor("hm", "hm", kind, 5, 1, 3, **{**http, **fields})  # type: ignore[arg-type]  # words of tests
 
 
-def probe(node: Node, pod: Interface, how: Monitor) -> str | None:
-    check = Check("m", pod.uuid, VRF.index, pod.address, PORT, (how,))
+def probe(node: Node, pod: Interface, how: Monitor, address: Address | None = None) -> str | None:
+    check = Check("m", pod.uuid, VRF.index, address or pod.address, PORT, (how,))
     return asyncio.run(node.backend.probe(check, how))
 
 
@@ -34,7 +38,9 @@ def serving(
     pod: Interface, answer: Callable[[socket.socket], None], tls: ssl.SSLContext | None = None
 ) -> Iterator[None]:
     """A server in the pod that treats every connection so."""
-    listener = namespace.inside(pod.workload, lambda: socket.create_server(("0.0.0.0", PORT)))
+    listener = namespace.inside(
+        pod.workload, lambda: socket.create_server(("::", PORT), family=socket.AF_INET6, dualstack_ipv6=True)
+    )
 
     def serve() -> None:
         while True:
@@ -67,6 +73,14 @@ def saying(text: str, heard: list[str] | None = None) -> Callable[[socket.socket
         connection.sendall(text.encode())
 
     return answer
+
+
+@contextmanager
+def hanging(pod: Interface) -> Iterator[None]:
+    """A server whose kernel takes connections, and that never looks at them."""
+    listener = namespace.inside(pod.workload, lambda: socket.create_server(("0.0.0.0", PORT), backlog=100))
+    with listener:
+        yield
 
 
 def silent(connection: socket.socket) -> None:
@@ -141,6 +155,66 @@ def test_https_asks_whether_it_serves_and_not_who_it_is(node: Node, pod: Interfa
         assert probe(node, pod, monitor("https", codes=((201, 201),))) == "HTTP status 200, expected 201"
     with serving(pod, saying("HTTP/1.1 200 OK\r\n\r\n")):
         assert "TLS" in (probe(node, pod, monitor("https")) or "")
+
+
+def test_ipv6(node: Node, pod: Interface, tmp_path: Path) -> None:
+    address = IPv6Address("fd47::1")
+    both = replace(pod, addresses=(*pod.addresses, HostAddress(address, IPv6Address("fd47::ffff"))))
+    node.apply(both)
+    assert probe(node, both, monitor("ping"), address) is None
+    assert probe(node, both, monitor(), address) == "connection refused"
+    heard: list[str] = []
+    with serving(pod, saying("HTTP/1.1 200 OK\r\n\r\n", heard)):
+        for kind in ("tcp", "http"):
+            assert probe(node, both, monitor(kind), address) is None
+    assert "Host: [fd47::1]:8080\r\n" in heard[-1]
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(_certificate(tmp_path))
+    with serving(pod, saying("HTTP/1.1 200 OK\r\n\r\n"), tls):
+        assert probe(node, both, monitor("https"), address) is None
+
+
+@pytest.mark.parametrize("kind", ["ping", "tcp"])
+def test_an_interface_that_is_down_or_gone(node: Node, pod: Interface, kind: str) -> None:
+    words = ["ip", "netns", "exec", pod.workload, "ip", "link", "set", "eth0", "down"]
+    with serving(pod, lambda _: None):
+        assert probe(node, pod, monitor(kind)) is None
+        subprocess.run(words, check=True)
+        assert probe(node, pod, monitor(kind)) is not None
+    assert node.backend.apply([Delete(pod)]) == [None]
+    assert probe(node, pod, monitor(kind)) is not None
+
+
+def test_https_that_hangs_leaves_no_file_open(node: Node, pod: Interface) -> None:
+    async def ask() -> tuple[set[str | None], int, int]:
+        how = monitor("https")
+        check = Check("m", pod.uuid, VRF.index, pod.address, PORT, (how,))
+        await node.backend.probe(check, how)
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        answers = await asyncio.gather(*[node.backend.probe(check, how) for _ in range(50)])
+        await asyncio.sleep(0)
+        return set(answers), before, len(list(Path("/proc/self/fd").iterdir()))
+
+    with hanging(pod):
+        answers, before, after = asyncio.run(ask())
+    assert answers == {"no answer within 1 s"}
+    assert after <= before
+
+
+def test_a_process_without_files_says_nothing_of_the_member(node: Node, pod: Interface) -> None:
+    async def ask() -> None:
+        how = monitor()
+        check = Check("m", pod.uuid, VRF.index, pod.address, PORT, (how,))
+        assert await node.backend.probe(check, how) == "connection refused"
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            with pytest.raises(OSError, match="Too many open files"):
+                await node.backend.probe(check, how)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    asyncio.run(ask())
 
 
 def test_a_vrf_that_does_not_stand(node: Node, pod: Interface) -> None:
