@@ -5,6 +5,7 @@ gives the agent's own rows.
 """
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from itertools import groupby
 from typing import Annotated, Any
 
@@ -17,15 +18,26 @@ from cli.output import Format, Output, counted, fail, print_json, print_table
 MARKS = {True: "+", False: "!", None: " "}  # used or passes; not used or refused; neither
 
 
-def rt(introspect: Introspect = AGENT, vrf: VrfOption = None, output: Output = Format.table) -> None:
+class Family(StrEnum):
+    inet = "inet"
+    inet6 = "inet6"
+
+
+def rt(
+    introspect: Introspect = AGENT,
+    vrf: VrfOption = None,
+    family: Annotated[Family | None, typer.Option(help="Only routes of IPv4 or of IPv6.", show_default=False)] = None,
+    output: Output = Format.table,
+) -> None:
     """Routing tables: a VIP's prefix leads to a Composite nexthop, its ECMP group."""
-    rows = ask_agent(introspect, "/routes", vrf=vrf)
+    rows = [row for row in ask_agent(introspect, "/routes", vrf=vrf) if family in (None, _family(row))]
     if output == Format.json:
         print_json(rows)
         return
-    for number, (index, routes) in enumerate(groupby(rows, key=lambda row: row["vrf"])):
+    for number, ((index, of), routes) in enumerate(groupby(rows, key=lambda row: (row["vrf"], _family(row)))):
         table = list(routes)
-        typer.echo("\n" * (number > 0) + f"vRouter inet4 routing table 0/{index}/unicast  {table[0]['vrf_name'] or ''}")
+        name = f"vRouter {'inet4' if of is Family.inet else of} routing table 0/{index}/unicast"
+        typer.echo("\n" * (number > 0) + f"{name}  {table[0]['vrf_name'] or ''}")
         typer.echo("Flags: R=Refused, no usable member\n")
         print_table(
             ["Destination", "PPL", "Flags", "Label", "Nexthop", "Type", "Name"],
@@ -34,6 +46,10 @@ def rt(introspect: Introspect = AGENT, vrf: VrfOption = None, output: Output = F
         )  # fmt: skip
     if not rows:
         typer.echo("no routes")
+
+
+def _family(route: dict[str, Any]) -> Family:
+    return Family.inet6 if ":" in route["prefix"] else Family.inet
 
 
 def _kind(route: dict[str, Any]) -> str | None:
@@ -69,7 +85,7 @@ def vif(introspect: Introspect = AGENT, vrf: VrfOption = None, output: Output = 
         return
     columns = ["Vif", "POD", "IPaddr", "HWaddr", "Vrf", "RX packets/bytes", "TX packets/bytes", "State"]
     print_table(columns, ([
-        row["device"], row["workload"], row["address"], row["mac"], row["vrf"],
+        row["device"], row["workload"], " ".join(one["address"] for one in row["addresses"]), row["mac"], row["vrf"],
         f"{row.get('rx_packets', 0)}/{row.get('rx_bytes', 0)}", f"{row.get('tx_packets', 0)}/{row.get('tx_bytes', 0)}",
         row["text"] or row["state"],
     ] for row in rows))  # fmt: skip

@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn
 import orjson
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -75,7 +76,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     """Columns aligned, not boxed, and never cut where the output is not a terminal: made for eyes and for grep."""
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
-        table.add_row(*["-" if cell is None else str(cell) for cell in row])
+        table.add_row(*["-" if cell is None else escape(str(cell)) for cell in row])  # `[fd00::1]:80` is no markup
     console = Console(soft_wrap=True, highlight=False)
     if not console.is_terminal:
         console.width = 1000

@@ -86,8 +86,9 @@ class Service:
 
     def build(self) -> None:
         self.router = self.post("virtual-router", ["default-global-system-config", self.name], "global-system-config")
-        subnet = {"subnet": {"ip_prefix": "10.9.0.0", "ip_prefix_len": 24}}
-        ipam = {"to": self.fq("default-network-ipam"), "attr": {"ipam_subnets": [subnet]}}
+        prefixes = [("10.9.0.0", 24), ("fd09::", 64)]
+        subnets = [{"subnet": {"ip_prefix": prefix, "ip_prefix_len": length}} for prefix, length in prefixes]
+        ipam = {"to": self.fq("default-network-ipam"), "attr": {"ipam_subnets": subnets}}
         self.post("virtual-network", self.fq("vn"), "project", network_ipam_refs=[ipam])
         self.vip_interface = self.interface("vip", machine=False)
         self.loadbalancer = self.post(
@@ -124,18 +125,23 @@ class Service:
             uuid = self.post("virtual-machine", [self.pod(name)])
             refs["virtual_machine_refs"] = [{"to": [self.pod(name)]}]
         interface = self.post("virtual-machine-interface", self.fq(name), "project", **refs)
-        instance_ip = self.post(
-            "instance-ip",
-            [f"{self.name}-{name}-ip"],
-            virtual_network_refs=network,
-            virtual_machine_interface_refs=[{"to": self.fq(name)}],
-        )
-        address = curl("GET", f"{self.url}/instance-ip/{instance_ip}")["instance-ip"]["instance_ip_address"]
+        self.interfaces[name] = self.address(name, "v4")
         if machine:
             update = {"type": "virtual-router", "uuid": self.router, "ref-type": "virtual-machine", "ref-uuid": uuid}
             curl("POST", f"{self.url}/ref-update", update | {"operation": "ADD"})
-        self.interfaces[name] = address
         return interface
+
+    def address(self, name: str, family: str) -> str:
+        """One that the server gives the interface."""
+        uuid = self.post(
+            "instance-ip",
+            [f"{self.name}-{name}-ip{family}"],
+            instance_ip_family=family,
+            virtual_network_refs=[{"to": self.fq("vn")}],
+            virtual_machine_interface_refs=[{"to": self.fq(name)}],
+        )
+        found: str = curl("GET", f"{self.url}/instance-ip/{uuid}")["instance-ip"]["instance_ip_address"]
+        return found
 
     @property
     def vip(self) -> str:
@@ -175,8 +181,8 @@ class Service:
             assert time.monotonic() < deadline
             time.sleep(0.05)
 
-    def connect(self, count: int = CONNECTIONS) -> Counter[str]:
-        output = pods.run(self.pod("client"), sys.executable, "-c", CONNECT, self.vip, "8888", str(count))
+    def connect(self, count: int = CONNECTIONS, vip: str | None = None) -> Counter[str]:
+        output = pods.run(self.pod("client"), sys.executable, "-c", CONNECT, vip or self.vip, "8888", str(count))
         return Counter(json.loads(output))
 
     def nexthops(self) -> set[str]:
@@ -226,6 +232,27 @@ def test_the_vip_is_an_ecmp_route_that_carries_traffic(service: Service) -> None
     service.delete("loadbalancer-member", members["web-1"])
     assert service.nexthops() == {service.interfaces[name] for name in members if name != "web-1"}
     assert service.pod("web-1") not in service.connect(200)
+
+
+def test_a_service_of_both_families(service: Service) -> None:
+    for name in ("web-0", "web-1"):
+        service.web(name)
+    vip = service.address("vip", "v6")
+    service.address("client", "v6")
+    six = service.address("web-0", "v6")
+    service.applied()
+    assert set(service.connect(100)) == {service.pod("web-0"), service.pod("web-1")}
+    assert set(service.connect(100, vip)) == {service.pod("web-0")}  # the other has no address of that family
+
+    def told(*words: str) -> str:
+        return kernel(*pods.VAPORTRAIL, *words, "--introspect", service.introspect)
+
+    assert f"has no IPv6 address, so it does not answer for VIP {vip}" in told("why", "web-1")
+    routes = told("rt", "--family", "inet6")
+    assert f"{vip}/128" in routes
+    assert "10.9.0" not in routes
+    assert f"[{vip}]:8888" in told("flow")
+    assert f"[{six}]:80" in told("flow")
 
 
 def test_open_connections_survive_what_happens_to_others(service: Service) -> None:

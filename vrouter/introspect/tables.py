@@ -46,7 +46,7 @@ async def routes(sources: Sources, request: Request) -> Any:
         (unit.vrf, host_prefix(one.address)): unit.name for unit in sources.desired(Interface) for one in unit.addresses
     }
     rows = []
-    for route in tables.routes:
+    for route in sorted(tables.routes, key=lambda route: (route.vrf, ":" in route.prefix)):
         nexthop = kinds.get((route.vrf, route.nexthop)) if route.nexthop is not None else None
         rows.append({
             "vrf": route.vrf, "vrf_name": sources.vrf_name(route.vrf), "prefix": route.prefix, "ppl": "-",
