@@ -19,7 +19,8 @@ _CHANGE = re.compile(
     r"\{ (?P<key>[^{}:]*?)(?P<timeout> timeout \d+s)?(?P<counter> counter)? : (?P<data>[^{}]*?) \}(?P<rest>.*)"
 )
 _MEANT = re.compile(
-    r"(?P<operation>add|update|delete) @(?P<map>\w+)(?: timeout (?P<seconds>\d+)s)?(?P<counter> counter)? : (?P<data>.+)"
+    r"(?P<operation>add|update|delete) @(?P<map>\w+)"
+    r"(?: timeout (?P<seconds>\d+)s)?(?P<counter> counter)? : (?P<data>.+)"
 )
 _LOOKUP_SET, _LOOKUP_SREG, _LOOKUP_DREG = 1, 2, 3  # NFTA_LOOKUP_*
 _OPERATIONS = {"add": ADD, "update": UPDATE, "delete": DELETE}
