@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 
 import pytest
 from object_graph import Graph, refs, subnet
 from world import World
 
 from vrouter.backends.protocol import BackendError, BackendSettings, Delete, Operation, Put
-from vrouter.backends.simulator import SimulatorBackend
+from vrouter.backends.simulator import Connection, SimulatorBackend
 from vrouter.reconciler import Reconciler
 from vrouter.state import Check, Health, Interface, Unit, Vip
 from vrouter.why import explain
@@ -290,7 +291,12 @@ async def test_the_pod_without_a_cause_gets_its_share(scene: Scene) -> None:
         "+ it answers for d:p:lb, VIP 10.0.0.100 in VRF 5",
     ]
     assert lines[2].endswith("is in the ECMP group of VIP 10.0.0.100, VRF 5: weight 1 of 3")
-    assert len(lines) == 3
+    assert lines[3:] == ["  nothing has come to it so far"]
+    assert isinstance(scene.backend.connect("if-a", IPv4Address("10.0.0.100"), 80), Connection)
+    said = [await told(scene, pod) for pod in ("if-a", "if-b", "if-c")]
+    assert sorted(lines[3] for lines in said) == [
+        "  1 connection so far: 2 packets there, 1 back", *["  nothing has come to it so far"] * 2,
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("cause", CAUSES)

@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 from vrouter import state
 from vrouter.backends.lookup import Group, Header, Lookup
-from vrouter.state import Address, Check, HostAddress, Key, Monitor, Unit
+from vrouter.state import Address, Check, HostAddress, Key, Monitor, Unit, Vip
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +224,10 @@ class Backend(Protocol):
 
     def stats(self, vrf: int | None = None) -> Sequence[Stat]:
         """The counters of all VIPs that stand, of one VRF or all, read now; in no order."""
+
+    def counts(self, vip: Vip) -> Sequence[Stat]:
+        """The counters of this VIP's members, looked up one by one: what `stats` has of them, but not of all others.
+        Who has got nothing yet may be missing."""
 
     async def probe(self, check: Check, monitor: Monitor) -> str | None:
         """Ask a member once whether it serves, from inside its VRF. None: a good answer; else what was wrong, a clause

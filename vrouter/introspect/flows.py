@@ -106,7 +106,9 @@ def _vips(sources: Sources, subjects: Subjects, name: str) -> set[tuple[int, Any
 
 
 def _state(flow: Flow) -> str:
-    return "closing" if flow.closing else "open" if flow.reverse_packets else "unanswered"
+    if flow.closing:
+        return "closing"
+    return "unanswered" if flow.packets and not flow.reverse_packets else "open"
 
 
 class _Rows:

@@ -71,6 +71,14 @@ class Ground:
         reasons = self.compiler.reasons_of(nodes, self.compiler.places(nodes))
         return next((reason.text for reason in reasons if reason.subject[1] == key[1]), "its address is another's")
 
+    def passed(self, depth: int, vip: Vip, listener: tuple[str, int], uuid: str) -> Line:
+        """What a member has got."""
+        stat = self.evidence.stats.get((vip.key, *listener, uuid))
+        if stat is None or not stat.packets:
+            return line(depth, None, "nothing has come to it so far")
+        there, back = count(stat.packets, "packet"), stat.reverse_packets
+        return line(depth, None, f"{count(stat.connections, 'connection')} so far: {there} there, {back} back")
+
     def in_group(self, depth: int, vip: Vip, listener: tuple[str, int], uuid: str) -> Line:
         group = self.evidence.group(vip, listener)
         share = next((one for one in group.members if one.interface == uuid), None) if group else None

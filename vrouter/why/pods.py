@@ -25,7 +25,9 @@ def interface(ground: Ground, found: Object) -> Iterator[Line]:
             continue
         for listener in vip.listeners:
             if found.uuid in listener.backends:
-                yield ground.in_group(2, vip, (listener.protocol, listener.port), found.uuid)
+                place = (listener.protocol, listener.port)
+                yield ground.in_group(2, vip, place, found.uuid)
+                yield ground.passed(2, vip, place, found.uuid)
     meant = list(_meant(ground, found))
     for owner, member in meant:
         yield from _unused(ground, owner, member, found.uuid, used)

@@ -83,7 +83,9 @@ def _member(
         return
     for vip in vips:
         if vip.vrf == interface.vrf and interface.address_of(vip.address.version) is not None:
-            yield ground.in_group(depth + 1, vip, (service.protocol, service.port), interface.uuid)
+            place = (service.protocol, service.port)
+            yield ground.in_group(depth + 1, vip, place, interface.uuid)
+            yield ground.passed(depth + 1, vip, place, interface.uuid)
 
 
 def part(ground: Ground, found: Object) -> Iterator[Line]:

@@ -96,3 +96,16 @@ def test_totals_outlive_members_listeners_and_agents(lab: Lab, network: Network)
     assert totals(lab)[0] == 3
     network.remove_service()
     assert stats(lab) == []
+
+
+def test_the_counters_of_one_vip_looked_up_one_by_one(lab: Lab, network: Network) -> None:
+    client, a, b, c = network.pods(4, 80, 81)
+    vip = network.service(listener(8888, member(a, 80), member(b, 80)), listener(9999, member(a, 81), member(c, 81)))
+    network.service(listener(8888, member(a, 80)), vip=lab.vip + 1)
+    for address, port in ((lab.vip, 8888), (lab.vip, 9999), (lab.vip + 1, 8888)):
+        for _ in range(6):
+            answer(lab, client, address, port)
+    eventually(lambda: all(flow.closing for flow in lab.backend.flows()))
+    counted = [one for one in lab.backend.counts(vip) if one.packets]
+    assert sorted(counted, key=str) == sorted(stats(lab, vip=lab.vip), key=str)
+    assert counted

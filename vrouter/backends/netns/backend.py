@@ -134,6 +134,13 @@ class NetnsBackend:
     def drops(self) -> list[Drop]:
         return [drop for vrf in self._vrfs.values() for drop in flows.drops(vrf)]
 
+    def counts(self, vip: Vip) -> list[Stat]:
+        table = self._vrfs.get(vip.vrf)
+        if table is None:
+            return []
+        with _asking(table):
+            return list(traffic.of(table, vip))
+
     async def probe(self, check: Check, monitor: Monitor) -> str | None:
         return await self._prober.probe(f"{self._prefix}{check.vrf}", check, monitor)
 

@@ -2,13 +2,13 @@
 
 import struct
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 
 from vrouter.backends.netns import elements, nftables
 from vrouter.backends.netns.vrf import VrfNamespace
 from vrouter.backends.protocol import Stat
-from vrouter.state import Address, Family, Protocol
+from vrouter.state import Address, Family, Protocol, Vip
 
 _SETS = ("opened", "inward", "outward")
 # VIP, its port, pod, its port
@@ -31,18 +31,43 @@ def _of(vrf: VrfNamespace, family: Family, protocol: Protocol, uuids: dict[Addre
         vip, port, pod, target = _KEYS[family].unpack(key)
         if ip_address(vip) not in vrf.standing.vips:
             continue
-        (connections, first), (inward, there), (outward, back) = (counts[name] for name in _SETS)
-        yield Stat(
-            vrf=vrf.index,
-            protocol=protocol,
-            vip=ip_address(vip),
-            port=port,
-            member=uuids.get(ip_address(pod)),
-            member_address=ip_address(pod),
-            member_port=target,
-            connections=connections,
-            packets=connections + inward,
-            bytes=first + there,
-            reverse_packets=outward,
-            reverse_bytes=back,
-        )
+        yield _stat(vrf, protocol, ip_address(vip), port, ip_address(pod), target, uuids, counts)
+
+
+def of(vrf: VrfNamespace, vip: Vip) -> Iterator[Stat]:
+    """Of this VIP's members, each looked up by itself."""
+    family: Family = vip.address.version
+    for listener in vip.listeners:
+        for uuid, member in listener.backends.items():
+            key = _KEYS[family].pack(vip.address.packed, listener.port, member.address.packed, member.port)
+            found = {name: nftables.find(vrf.nft_socket, family, f"{name}_{listener.protocol}", key) for name in _SETS}
+            counts = {name: (one.packets, one.bytes) if one else (0, 0) for name, one in found.items()}
+            yield _stat(vrf, listener.protocol, vip.address, listener.port, member.address, member.port,
+                        {member.address: uuid}, counts)  # fmt: skip
+
+
+def _stat(
+    vrf: VrfNamespace,
+    protocol: Protocol,
+    vip: Address,
+    port: int,
+    pod: Address,
+    target: int,
+    uuids: Mapping[Address, str],
+    counts: Mapping[str, tuple[int, int]],
+) -> Stat:
+    (connections, first), (inward, there), (outward, back) = (counts[name] for name in _SETS)
+    return Stat(
+        vrf=vrf.index,
+        protocol=protocol,
+        vip=vip,
+        port=port,
+        member=uuids.get(pod),
+        member_address=pod,
+        member_port=target,
+        connections=connections,
+        packets=connections + inward,
+        bytes=first + there,
+        reverse_packets=outward,
+        reverse_bytes=back,
+    )

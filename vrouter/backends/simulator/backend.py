@@ -137,6 +137,12 @@ class SimulatorBackend:
         self._lost.append(Drift(str(key[0]), "was removed by somebody", key))
         self._disturbed()
 
+    def counts(self, vip: Vip) -> list[Stat]:
+        members = {(one.protocol, one.port, member.address, member.port)
+                   for one in vip.listeners for member in one.members}  # fmt: skip
+        return [stat for stat in self.stats(vip.vrf) if stat.vip == vip.address
+                and (stat.protocol, stat.port, stat.member_address, stat.member_port) in members]  # fmt: skip
+
     def cleanup(self) -> list[str]:
         removed = [f"VRF {vrf.unit.index} ({vrf.unit.name})" for vrf in self._vrfs.values()]
         self._vrfs.clear()
