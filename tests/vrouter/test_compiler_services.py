@@ -204,3 +204,45 @@ def test_a_vip_stands_in_each_vrf_with_the_members_of_that_vrf() -> None:
     assert world.backends(6, "10.96.0.1") == ["if-c"]
     assert "clients in VRF d:p:services:services do not reach it" in world.reasons["ma"]
     assert "clients in VRF d:p:pods:pods do not reach it" in world.reasons["mc"]
+
+
+def dual(world: World) -> None:
+    """The lab's service with a VIP of each family; of its pods only `a` has both addresses."""
+    graph = world.graph
+    for uuid, interface, address in (("six-a", "if-a", "fd00::1"), ("six-vip", "vip-lb", "fd00::100")):
+        graph.put(
+            "instance-ip", uuid, instance_ip_address=address, virtual_network_refs=refs("vn"),
+            virtual_machine_interface_refs=refs(interface),
+        )  # fmt: skip
+    graph.put(
+        "floating-ip", "fip-six", fq_name=["six-vip", "fip"], parent_type="instance-ip", parent_uuid="six-vip",
+        floating_ip_address="fd00::100", virtual_machine_interface_refs=refs("if-a", "if-b"),
+    )  # fmt: skip
+    world.follow()
+
+
+def test_a_vip_of_each_family(world: World) -> None:
+    dual(world)
+    (four,), (six,) = (world.unit("vip", 5, vip).listeners for vip in ("10.0.0.100", "fd00::100"))
+    assert [str(one.address) for one in four.members] == ["10.0.0.1", "10.0.0.2"]
+    assert [(one.interface, str(one.address), one.port) for one in six.members] == [("if-a", "fd00::1", 8080)]
+    assert world.reasons == {
+        "mb": "member mb: interface if-b has no IPv6 address, so it does not answer for VIP fd00::100"
+    }
+
+
+def test_each_family_has_its_floating_ip(world: World) -> None:
+    dual(world)
+    world.graph.change("fip-six", virtual_machine_interface_refs=refs("if-b"))
+    world.follow()
+    assert world.unit("vip", 5, "fd00::100").listeners[0].members == ()
+    assert len(world.unit("vip", 5, "10.0.0.100").listeners[0].members) == 2
+    assert world.reasons["ma"] == "member ma: interface if-a is referenced by no floating-ip of VIP fd00::100"
+
+
+def test_the_vip_address_chooses_among_one_family(world: World) -> None:
+    dual(world)
+    world.graph.delete("fip-lb", "ip-vip-lb")
+    world.follow()
+    assert world.unit("vip", 5, "10.0.0.100") is None
+    assert world.unit("vip", 5, "fd00::100") is not None
