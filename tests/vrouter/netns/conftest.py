@@ -1,9 +1,11 @@
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
-from netns_node import Node
+from netns_node import Conversation, Node
+
+from vrouter.backends.netns.netlink import Message, Socket
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +34,29 @@ def new_node(root: None) -> Iterator[Callable[..., Node]]:
     yield make
     for each in nodes:
         each.close()
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> Conversation:
+    """What is said to the kernel from here on."""
+    said = Conversation()
+    send, send_whole, dump = Socket.send, Socket.send_whole, Socket.dump
+
+    def record(self: Socket, messages: Sequence[Message]) -> None:
+        said.changes += messages
+        said.sends += bool(messages)
+        send(self, messages)
+
+    def record_whole(self: Socket, begin: Message, messages: Sequence[Message], end: Message) -> None:
+        said.changes += messages
+        said.sends += 1
+        send_whole(self, begin, messages, end)
+
+    def record_dump(self: Socket, message: Message) -> list[bytes]:
+        said.dumps += 1
+        return dump(self, message)
+
+    monkeypatch.setattr(Socket, "send", record)
+    monkeypatch.setattr(Socket, "send_whole", record_whole)
+    monkeypatch.setattr(Socket, "dump", record_dump)
+    return said

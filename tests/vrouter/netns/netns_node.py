@@ -1,14 +1,30 @@
 """Nodes and pods for the tests of the netns backend, with names of their own."""
 
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from uuid import uuid4
 
 from vrouter.backends.netns import NetnsBackend
+from vrouter.backends.netns.netlink import Message
 from vrouter.backends.protocol import BackendSettings, Put
 from vrouter.state import HostAddress, Interface, Listener, Member, Protocol, Vip, Vrf
 
 VIP = IPv4Address("10.97.0.1")
 VRF = Vrf(7, "default-domain:test:net:net")
+
+
+@dataclass
+class Conversation:
+    """What was said to the kernel. changes: messages that change something, in order. sends: system calls they took.
+    dumps: questions for everything of a kind."""
+
+    changes: list[Message] = field(default_factory=list)
+    sends: int = 0
+    dumps: int = 0
+
+    def forget(self) -> None:
+        self.changes.clear()
+        self.sends = self.dumps = 0
 
 
 class Node:

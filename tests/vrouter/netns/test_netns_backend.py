@@ -1,4 +1,4 @@
-"""What the netns backend promises beyond the conformance suite: cost, restarts, ownership, corners of the wire."""
+"""What the netns backend promises beyond the conformance suite: restarts, ownership, corners of the wire."""
 
 import signal
 import socket
@@ -12,33 +12,13 @@ from ipaddress import IPv4Address
 from uuid import uuid4
 
 import pytest
-from netns_node import VIP, VRF, Node, service
+from netns_node import VIP, VRF, Conversation, Node, service
 
 from vrouter import namespace
-from vrouter.backends.netns.netlink import Message, Socket
 from vrouter.backends.protocol import BackendError, Delete, Put
 from vrouter.state import Interface
 
 IP_RECVERR = 11  # linux/in.h: report also what is no final error
-
-
-@pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[Message]:
-    """Every message that changes the kernel, in order."""
-    messages: list[Message] = []
-    send, send_whole = Socket.send, Socket.send_whole
-
-    def record(self: Socket, part: list[Message]) -> None:
-        messages.extend(part)
-        send(self, part)
-
-    def record_whole(self: Socket, begin: Message, part: list[Message], end: Message) -> None:
-        messages.extend(part)
-        send_whole(self, begin, part, end)
-
-    monkeypatch.setattr(Socket, "send", record)
-    monkeypatch.setattr(Socket, "send_whole", record_whole)
-    return messages
 
 
 def listening(pod: Interface, port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
@@ -55,42 +35,19 @@ def in_pod(pod: Interface, kind: socket.SocketKind = socket.SOCK_STREAM) -> sock
     return found
 
 
-# Cost
-
-
-@pytest.mark.parametrize("services", [1, 40])
-def test_a_members_change_is_one_message_however_many_services(node: Node, sent: list[Message], services: int) -> None:
-    pods = node.pods(3)
-    node.apply(*(service(80, pods=pods, vip=VIP + number) for number in range(services)))
-    for members in (pods[:2], pods, pods[1:]):
-        sent.clear()
-        node.apply(service(80, pods=members))
-        assert len(sent) == 1
-
-
-def test_a_members_change_of_several_listeners_is_a_message_for_each_and_one_for_the_vip(
-    node: Node, sent: list[Message]
-) -> None:
-    pods = node.pods(3)
-    node.apply(service(80, 443, pods=pods))
-    sent.clear()
-    node.apply(service(80, 443, pods=pods[:2]))
-    assert len(sent) == 3
-
-
 # Restarts
 
 
-def test_a_new_agent_that_is_given_what_stands_writes_nothing(node: Node, sent: list[Message]) -> None:
+def test_a_new_agent_that_is_given_what_stands_writes_nothing(node: Node, said: Conversation) -> None:
     pods = node.pods(3)
     vips = [service(80, pods=pods), service(80, 443, pods=pods[:2], vip=VIP + 1), service(80, pods=[], vip=VIP + 2)]
     units = [VRF, *pods, *vips]
     node.apply(*units)
     node.backend = node.start()
-    sent.clear()
+    said.forget()
     assert {unit.key: unit for unit in node.backend.observe()} == {unit.key: unit for unit in units}
     node.apply(*units)
-    assert sent == []
+    assert said.changes == []
 
 
 def test_names_of_any_length_survive_a_restart(node: Node) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -105,7 +106,7 @@ def read(socket: Socket) -> list[Link]:
             Link(
                 index,
                 values[IFLA_IFNAME].rstrip(b"\0").decode(),
-                values.get(IFLA_IFALIAS, b"").rstrip(b"\0").decode(errors="replace"),
+                _alias(values),
                 up,
                 rx_packets,
                 tx_packets,
@@ -126,6 +127,12 @@ def find(socket: Socket, name: str) -> int | None:
             return None
         raise
     return int(_IFINFO.unpack_from(answer)[3])
+
+
+def alias(socket: Socket, index: int) -> str:
+    """Of one link, without reading all."""
+    (answer,) = socket.get(Message(RTM_GETLINK, 0, _IFINFO.pack(0, 0, 0, index, 0, 0)))
+    return _alias(dict(attributes(answer, _IFINFO.size)))
 
 
 def is_operational(socket: Socket, index: int) -> bool:
@@ -165,6 +172,10 @@ def read_neighbours(socket: Socket) -> dict[tuple[int, Address], str]:
         if state & NUD_PERMANENT and NDA_DST in values and NDA_LLADDR in values:
             found[index, ip_address(values[NDA_DST])] = values[NDA_LLADDR].hex(":")
     return found
+
+
+def _alias(values: Mapping[int, bytes]) -> str:
+    return values.get(IFLA_IFALIAS, b"").rstrip(b"\0").decode(errors="replace")
 
 
 def mac_bytes(mac: str) -> bytes:

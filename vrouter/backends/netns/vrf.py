@@ -13,6 +13,7 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
+from itertools import count
 
 from vrouter import namespace
 from vrouter.backends.netns import elements, fib, links, looks, probe, standing
@@ -222,8 +223,7 @@ class VrfNamespace:
     def _add_link(self, unit: Interface, workload: Socket) -> tuple[int, int, str]:
         """A veth whose inner end works. Returns the indices of the inner and the outer end, and the outer's name."""
         device = self._device(unit.uuid)
-        taken = {link.name for link in links.read(workload)}
-        number = next(number for number in range(len(taken) + 1) if f"eth{number}" not in taken)
+        number = next(number for number in count() if links.find(workload, f"eth{number}") is None)
         handle = namespace.open_handle(unit.workload)
         try:
             self._route.send(

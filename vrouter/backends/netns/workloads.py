@@ -33,7 +33,7 @@ class Workloads:
         except (BackendError, OSError):  # gone since it was listed, or no network namespace
             return False
         try:
-            return any(link.index == links.LOOPBACK and link.alias == self._mark for link in links.read(socket))
+            return links.alias(socket, links.LOOPBACK) == self._mark
         finally:
             socket.close()
 
