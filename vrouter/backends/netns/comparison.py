@@ -125,7 +125,7 @@ def _interfaces(route: Socket, standing: Standing) -> Iterator[Suspect | None]:
             )
         )
         if not right:
-            yield Suspect("interface", index)
+            yield Suspect("address", index)
     for attachment in list(standing.dark.values()):
         yield Suspect("interface", attachment.link)
 

@@ -45,12 +45,15 @@ _RTM = {
 }
 
 What = int | Address | Place | Family | None
-Kind = Literal["namespace", "table", "interface", "nexthop", "route", "element", "sysctl", "everything"]
+Kind = Literal["namespace", "table", "interface", "address", "nexthop", "route", "element", "sysctl", "everything"]
 
 
 class Suspect(NamedTuple):
-    """An object to look at. what: of an interface its link's index, of a next hop or group its id, of a route the
-    address (None: the way of what has no other), of an element its place, of a table the family."""
+    """An object to look at.
+
+    what: of an interface or its address the index of its link, of a next hop or group its id, of a route the address
+    (None: the way of what has no other), of an element its place, of a table the family.
+    """
 
     kind: Kind
     what: What = None
@@ -194,7 +197,7 @@ def _routing(kind: int, body: bytes) -> Iterator[Suspect]:
         case "link" | "address" | "neighbour" as which:
             # struct ifinfomsg, ifaddrmsg and ndmsg all have the index at 4
             if which == "link" or body[0] in _FAMILIES:
-                yield Suspect("interface", struct.unpack_from("=i", body, 4)[0])
+                yield Suspect("address" if which == "address" else "interface", struct.unpack_from("=i", body, 4)[0])
         case "nexthop":
             found = dict(attributes(body, 8))
             if fib.NHA_ID in found:

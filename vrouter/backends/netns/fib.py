@@ -39,7 +39,7 @@ _RTMSG = struct.Struct("=BBBBBBBBI")  # family, dst_len, src_len, tos, table, pr
 _MEMBER = struct.Struct("=IBBH")  # id, weight - 1, its high byte (Linux 6.12), reserved
 _U32 = struct.Struct("=I")
 
-_SINK = LIMIT  # the id of a next hop, beyond those of `Numbers`
+SINK = LIMIT  # the id of a next hop, beyond those of `Numbers`
 MAX_WEIGHT = 256  # what every kernel takes
 
 Members = tuple[tuple[int, int], ...]
@@ -162,9 +162,9 @@ def put_sink(family: Family, link: int) -> list[Message]:
     if family == 4:
         body = _route(family, 0, RT_SCOPE_LINK) + attribute(RTA_OIF, _U32.pack(link))
         return [Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body)]
-    number = attribute(NHA_ID, _U32.pack(_SINK))
+    number = attribute(NHA_ID, _U32.pack(SINK))
     hop = _NHMSG.pack(AF[family], 0, RTPROT_VAPORTRAIL, 0, 0) + number + attribute(NHA_OIF, _U32.pack(link))
-    body = _route(family, 0, RT_SCOPE_UNIVERSE) + attribute(RTA_NH_ID, _U32.pack(_SINK))
+    body = _route(family, 0, RT_SCOPE_UNIVERSE) + attribute(RTA_NH_ID, _U32.pack(SINK))
     return [
         Message(RTM_NEWNEXTHOP, NLM_F_CREATE | NLM_F_REPLACE, hop),
         Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body),

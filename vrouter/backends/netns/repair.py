@@ -28,7 +28,7 @@ from vrouter.backends.protocol import Drift
 from vrouter.state import Address, Family, Key
 
 # What others stand on first.
-_ORDER = ("namespace", "table", "sysctl", "interface", "nexthop", "route", "element")
+_ORDER = ("namespace", "table", "sysctl", "address", "interface", "nexthop", "route", "element")
 
 
 def examine(vrf: VrfNamespace, suspects: Iterable[Suspect]) -> list[Drift]:
@@ -42,6 +42,8 @@ def examine(vrf: VrfNamespace, suspects: Iterable[Suspect]) -> list[Drift]:
                 places.append(place)
             case Suspect("interface", int() as index):
                 found += _interface(vrf, index)
+            case Suspect("address", int() as index):
+                found += _interface(vrf, index, addressed=True)
             case Suspect("nexthop", int() as number):
                 found += _nexthop(vrf, number)
             case Suspect("route", None):
@@ -63,9 +65,9 @@ def fallen(vrf: VrfNamespace) -> list[Drift]:
     return [Drift(str(unit[0]), "did not stand as it was made", unit) for unit in sorted(units, key=str)]
 
 
-def _interface(vrf: VrfNamespace, index: int) -> Iterator[Drift]:
-    known = [*vrf.standing.attachments.values(), *vrf.standing.dark.values()]
-    attachment = next((one for one in known if one.link == index), None)
+def _interface(vrf: VrfNamespace, index: int, *, addressed: bool = False) -> Iterator[Drift]:
+    """addressed: look at its addresses, too, of which the kernel can only be asked for all."""
+    attachment = vrf.standing.on(index)
     if attachment is None:
         return
     key: Key = attachment.unit.key
@@ -85,19 +87,18 @@ def _interface(vrf: VrfNamespace, index: int) -> Iterator[Drift]:
         text = {"link": "its link was set down", "carrier": "its interface has no carrier"}
         yield Drift(lost, text.get(lost, "its next hop was removed or changed"), key)
         return
-    wrong = _wrong(vrf, attachment, link.alias)
+    wrong = _wrong(vrf, attachment, link.alias, addressed=addressed)
     if wrong:
         vrf.restate(attachment)
         yield Drift(wrong[0], f"{attachment.device} had lost its {', '.join(wrong)}", key, mended=True)
 
 
-def _wrong(vrf: VrfNamespace, attachment: Attachment, alias: str) -> list[str]:
+def _wrong(vrf: VrfNamespace, attachment: Attachment, alias: str, *, addressed: bool) -> list[str]:
     unit, index = attachment.unit, attachment.link
     found = [] if alias == f"{unit.uuid} {unit.workload}" else ["alias"]
-    addresses = links.read_addresses(vrf.route_socket)  # the kernel has no question for one
+    if addressed and not {(index, one.gateway) for one in unit.addresses} <= links.read_addresses(vrf.route_socket):
+        found.append("address")
     for one in unit.addresses:
-        if (index, one.gateway) not in addresses:
-            found.append("address")
         if looks.neighbour(vrf.route_socket, index, one.address) != unit.mac:
             found.append("neighbour")
         way = looks.way(vrf.route_socket, one.address)
@@ -144,7 +145,7 @@ def _route(vrf: VrfNamespace, address: Address) -> Iterator[Drift]:
     if key is None:
         return
     way = looks.way(vrf.route_socket, address)
-    right = way is not None and (way.nexthop == group if group is not None else way.link == links.LOOPBACK)
+    right = way is not None and (way.nexthop == group if group is not None else _refused(way))
     if right:
         return
     text = "its route was removed"
@@ -163,10 +164,14 @@ def _sink(vrf: VrfNamespace) -> Iterator[Drift]:
     """The way of what has no other: asked for an address that nobody can have."""
     for family in vrf.standing.families:
         way = looks.way(vrf.route_socket, elements.SURROGATES[family])
-        if way is None or way.link != links.LOOPBACK:
+        if way is None or not _refused(way):
             vrf.route_socket.send(fib.put_sink(family, links.LOOPBACK))
             text = f"the default route of IPv{family}, where the unreachable is refused, was removed or changed"
             yield Drift("route", text, mended=True)
+
+
+def _refused(way: looks.Way) -> bool:
+    return way.nexthop == fib.SINK or way.link == links.LOOPBACK
 
 
 def _elements(vrf: VrfNamespace, places: Iterable[Place]) -> Iterator[Drift]:

@@ -45,6 +45,7 @@ class Standing:
     orphans: Elements = field(default_factory=dict)
     strays: set[int] = field(default_factory=set)
     _at: dict[Address, Attachment] = field(default_factory=dict, init=False)
+    _on: dict[int, Attachment] = field(default_factory=dict, init=False)  # link -> attachment
     _uuids: dict[int, str] = field(default_factory=dict, init=False)  # hop -> interface
     _inside: dict[str, set[str]] = field(default_factory=dict, init=False)  # workload -> interfaces
 
@@ -52,12 +53,14 @@ class Standing:
         """A new one, or one that has another name now."""
         unit = attachment.unit
         self.attachments[unit.uuid] = attachment
+        self._on[attachment.link] = attachment
         self._at.update({one.address: attachment for one in unit.addresses})
         self._uuids.update(dict.fromkeys(attachment.hops.values(), unit.uuid))
         self._inside.setdefault(unit.workload, set()).add(unit.uuid)
 
     def detach(self, uuid: str) -> None:
         gone = self.attachments.pop(uuid)
+        del self._on[gone.link]
         for one in gone.unit.addresses:
             del self._at[one.address]
         for hop in gone.hops.values():
@@ -76,6 +79,10 @@ class Standing:
         """Whose address it is."""
         dark = (one for one in self.dark.values() if one.unit.address_of(address.version) == address)
         return self._at.get(address) or next(dark, None)
+
+    def on(self, link: int) -> Attachment | None:
+        """Whose link has that index."""
+        return self._on.get(link) or next((one for one in self.dark.values() if one.link == link), None)
 
     def interface_of(self, hop: int) -> str | None:
         return self._uuids.get(hop)
