@@ -116,6 +116,8 @@ def node_status(introspect: str, output: Format) -> None:
     typer.echo(f"{'drift:':<12}{drift['repaired']} repaired{last}")
     for found in drift["waiting"]:
         typer.echo(f"{'drift:':<12}{found}")
+    if page["reports"]:
+        typer.echo(f"{'reports:':<12}the API server does not take them: {page['reports']}")
     for problem in page["problems"]:
         typer.echo(f"{'problem:':<12}{problem}")
     for error in page["errors"]:

@@ -11,7 +11,7 @@ import typer
 from cli.agent import AGENT, Introspect
 from cli.api import SERVER, Api, ask
 from cli.dataplane import node_status
-from cli.output import Format, Output, fail, print_json
+from cli.output import Format, Output, counted, fail, print_json
 
 if TYPE_CHECKING:
     from api_client import ApiClient
@@ -37,14 +37,15 @@ def status(
         node_status(introspect, output)
         return
     with suppress(KeyboardInterrupt):
-        ask(api, lambda client: _show(client, object, output, watch=watch))
+        ask(api, lambda client: _show(client, object, introspect, output, watch=watch))
 
 
-async def _show(client: "ApiClient", object: str, output: Format, *, watch: bool) -> None:
+async def _show(client: "ApiClient", object: str, introspect: str, output: Format, *, watch: bool) -> None:
     from cli.objects import lookup
 
     found = await lookup.find(client, object if "/" in object else f"loadbalancer/{object}")
     shown = await client.status(found.type.name, found.uuid)
+    await _count(shown, introspect)
     if not watch:
         print_json(shown) if output is Format.json else _print(shown)
         return
@@ -59,6 +60,21 @@ async def _show(client: "ApiClient", object: str, output: Format, *, watch: bool
                 now = f"{datetime.now(UTC):%H:%M:%SZ}"
                 typer.echo(orjson.dumps(_bare(line)) if output is Format.json else f"{now}  {_line(line)}")
         known = present
+
+
+async def _count(shown: Status, introspect: str) -> None:
+    """Open connections of members that are drained, if the agent that is asked has them."""
+    from api_client import ApiClient, ClientError
+
+    draining = [one for _, one in _flat(shown) if one["operating_status"] == "DRAINING"]
+    if not draining:
+        return
+    with suppress(ClientError):
+        async with ApiClient(introspect) as agent:
+            rows = {row["uuid"]: row for row in await agent.request("GET", "/statuses", within=5.0)}
+            for one in draining:
+                if (row := rows.get(one["uuid"])) is not None:
+                    one["connections"] = row.get("connections")
 
 
 def _print(status: Status, depth: int = 0) -> None:
@@ -76,6 +92,8 @@ def _line(status: Status) -> str:
     if status["since"]:
         since = datetime.fromisoformat(status["since"])
         parts.append(f"since {since:%Y-%m-%d %H:%M:%SZ} ({_span((datetime.now(UTC) - since).total_seconds())})")
+    if status.get("connections") is not None:
+        parts.append(f"{counted(status['connections'], 'connection')} open")
     if status["provisioning_status"] != "ACTIVE":
         parts.append(status["provisioning_status"])
     if nodes := ", ".join(f"{one['node']}{' (silent)' if one['stale'] else ''}" for one in status["nodes"]):

@@ -44,16 +44,16 @@ class Agent:
         self.health = HealthChecks(backend.probe, self.reconciler.serves, self._health_changed)
         self.compiler.health = self.health.state
         self.progress = Progress()
-        self.introspect = Introspect(
-            settings, backend, self.cache, self.compiler, self.reconciler, self.progress, self.health
-        )
         self._whole = asyncio.Event()  # the cache is as of some revision, not on its way between two
         self._work = asyncio.Event()
-        self.statuses = Statuses(self.cache, self.compiler, self.reconciler)
-        self.reporter = Reporter(settings.node, self.statuses, self.progress, self._whole)
         self._disturbed = asyncio.Event()  # others may have changed what stands
         self._fallen: set[Key] = set()  # what does not stand any more
         self._backend = backend
+        statuses = Statuses(self.cache, self.compiler, self.reconciler)
+        self.reporter = Reporter(settings.node, statuses, self.progress, self._whole)
+        self.introspect = Introspect(
+            settings, backend, self.cache, self.compiler, self.reconciler, self.progress, self.health, self.reporter
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """BackendError if the backend cannot start on this machine; OSError if the introspect port is taken."""

@@ -34,9 +34,9 @@ class Reporter:
     """whole: set while the cache is as of one revision."""
 
     def __init__(self, node: str, statuses: Statuses, progress: Progress, whole: asyncio.Event) -> None:
+        self.statuses = statuses
         self.error: str | None = None  # why the last report failed
         self._node = node
-        self._statuses = statuses
         self._progress = progress
         self._whole = whole
         self._wake = asyncio.Event()
@@ -46,7 +46,7 @@ class Reporter:
 
     def touch(self) -> None:
         """Something may have changed, and is applied."""
-        if self._statuses.touch():
+        if self.statuses.touch():
             self._wake.set()
 
     async def run(self, api: ApiClient) -> None:
@@ -57,10 +57,7 @@ class Reporter:
         delay = FIRST_DELAY
         while True:
             try:
-                if self._sent is None:
-                    await self._learn(api)
-                await self._update()
-                await self._send(api)
+                await self._round(api)
             except Exception as error:  # noqa: BLE001 - whatever it is, the data plane goes on without reports
                 self._fail(error)
                 await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load, keeps no secret
@@ -73,6 +70,15 @@ class Reporter:
             self._wake.clear()
             await asyncio.sleep(PAUSE)
 
+    async def _round(self, api: ApiClient) -> None:
+        """What this node says is up to date afterwards, whether the server could be asked or not."""
+        try:
+            if self._sent is None:
+                await self._learn(api)
+        finally:
+            await self._update()
+        await self._send(api)
+
     def _due(self) -> float:
         """Seconds until the server should hear of this node, whether anything changes or not."""
         revision, at = self._told
@@ -82,21 +88,21 @@ class Reporter:
     async def _learn(self, api: ApiClient) -> None:
         """What the server has of this node."""
         rows = {row["uuid"]: _read(row) for row in await api.statuses_of(self._node)}
-        if not self._statuses.rows:
-            self._statuses.remember(rows)
+        if not self.statuses.rows:
+            self.statuses.remember(rows)
         self._sent = rows
-        self._dirty |= rows.keys() | self._statuses.rows.keys()
+        self._dirty |= rows.keys() | self.statuses.rows.keys()
 
     async def _update(self) -> None:
-        while self._statuses.pending:
+        while self.statuses.pending:
             await self._whole.wait()
-            self._statuses.update(self._progress.applied.revision, SLICE)
+            self.statuses.update(self._progress.applied.revision, SLICE)
             await asyncio.sleep(0)
-        self._dirty |= self._statuses.take_changed()
+        self._dirty |= self.statuses.take_changed()
 
     async def _send(self, api: ApiClient) -> None:
         assert self._sent is not None
-        rows, revision = self._statuses.rows, self._progress.applied.revision
+        rows, revision = self.statuses.rows, self._progress.applied.revision
         wanted = [uuid for uuid in sorted(self._dirty) if rows.get(uuid) != self._sent.get(uuid)]
         self._dirty.clear()
         if not wanted and self._due() > 0:

@@ -25,6 +25,7 @@ async def status(sources: Sources, request: Request) -> Any:
         "problems": list(sources.backend.problems),
         "connected": bool(watch and watch.connected),
         "waiting_for": watch.error if watch and not watch.connected else None,
+        "reports": sources.reporter.error,
         "revision": {"seen": _mark(sources.progress.seen), "applied": _mark(sources.progress.applied)},
         "objects": sources.cache.counts(),
         "units": {kind: sum(key[0] == kind for key in compiler.desired) for kind in ("vrf", "interface", "vip")},

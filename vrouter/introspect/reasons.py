@@ -6,6 +6,7 @@ from typing import Any
 from starlette.requests import Request
 
 from vrouter.cache import Cache
+from vrouter.draining import drains
 from vrouter.introspect.questions import BadQuestion
 from vrouter.introspect.sources import Sources
 from vrouter.state import Reason
@@ -28,4 +29,6 @@ async def why(sources: Sources, request: Request) -> Any:
     question = request.query_params.get("q", "")
     if not question:
         raise BadQuestion("q is missing: a name, uuid, VIP or member")
-    return await explain(question, sources.cache, sources.compiler, sources.reconciler, sources.backend)
+    compiler, reconciler, backend = sources.compiler, sources.reconciler, sources.backend
+    draining = await drains(sources.reporter.statuses, compiler, reconciler, backend)
+    return await explain(question, sources.cache, compiler, reconciler, backend, draining)

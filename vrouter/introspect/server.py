@@ -18,12 +18,13 @@ from vrouter.backends.protocol import Backend
 from vrouter.cache import Cache
 from vrouter.compiler import Compiler
 from vrouter.health import HealthChecks
-from vrouter.introspect import flows, health, metrics, node, plan, reasons, stats, tables, trace
+from vrouter.introspect import flows, health, metrics, node, plan, reasons, stats, statuses, tables, trace
 from vrouter.introspect.questions import BadQuestion
 from vrouter.introspect.sources import Sources
 from vrouter.metrics import AgentMetrics
 from vrouter.progress import Progress
 from vrouter.reconciler import Reconciler
+from vrouter.report import Reporter
 from vrouter.settings import AgentSettings
 
 Page = Callable[[Sources, Request], Awaitable[Any]]
@@ -38,6 +39,7 @@ PAGES: Mapping[str, Page] = {
     "/stats": stats.stats,
     "/drops": flows.drops,
     "/health": health.health,
+    "/statuses": statuses.statuses,
     "/units": node.units,
     "/reasons": reasons.reasons,
     "/why": reasons.why,
@@ -59,10 +61,11 @@ class Introspect:
         reconciler: Reconciler,
         progress: Progress,
         health: HealthChecks,
+        reporter: Reporter,
     ) -> None:
         self.port = settings.introspect_port
         self._settings = settings
-        self.sources = Sources(settings, backend, cache, compiler, reconciler, progress, health)
+        self.sources = Sources(settings, backend, cache, compiler, reconciler, progress, health, reporter)
         self._registry = CollectorRegistry()
         self._registry.register(AgentMetrics(cache, reconciler, progress, health, lambda: self.sources.watch))
         self._listens = asyncio.Event()

@@ -15,6 +15,7 @@ from vrouter.health import HealthChecks
 from vrouter.introspect.questions import BadQuestion
 from vrouter.progress import Progress
 from vrouter.reconciler import Reconciler
+from vrouter.report import Reporter
 from vrouter.settings import AgentSettings
 from vrouter.state import Interface, Key, Reason, Unit, Vrf
 
@@ -30,6 +31,7 @@ class Sources:
     reconciler: Reconciler
     progress: Progress
     health: HealthChecks
+    reporter: Reporter
     watch: Watch | None = None
     started: float = field(default_factory=time.time)
 

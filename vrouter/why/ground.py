@@ -1,12 +1,14 @@
 """What the walks stand on: objects, results and evidence, and the sentences about them that all walks use."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from vrouter.backends.protocol import host_prefix
 from vrouter.cache import Cache, Object
 from vrouter.compiler import Compiler
 from vrouter.compiler.view import View
+from vrouter.draining import Drain
 from vrouter.reconciler import Reconciler
 from vrouter.state import Key, Reason, Vip
 from vrouter.subjects import INTERFACE
@@ -30,12 +32,22 @@ _RULES: dict[str, Any] = {
 class Ground:
     """evidence: to be filled before anything is said."""
 
-    def __init__(self, cache: Cache, compiler: Compiler, reconciler: Reconciler) -> None:
+    def __init__(self, cache: Cache, compiler: Compiler, reconciler: Reconciler, drains: Mapping[str, Drain]) -> None:
         self.cache = cache
         self.compiler = compiler
         self.view = View(compiler)
         self.evidence = Evidence()
+        self._drains = drains
         self._reconciler = reconciler
+
+    def draining(self, depth: int, member: Object) -> Iterator[Line]:
+        """How far a member of weight 0 is."""
+        if (drain := self._drains.get(member.uuid)) is not None:
+            since = datetime.fromtimestamp(drain.since / 1000, UTC)
+            minutes, seconds = divmod(int((datetime.now(UTC) - since).total_seconds()), 60)
+            text = f"draining since {since:%Y-%m-%d %H:%M:%SZ}, {minutes} min {seconds} s"
+            left = "" if drain.connections is None else f": {count(drain.connections, 'connection')} still open"
+            yield line(depth, None, text + left)
 
     # --- what stands
 

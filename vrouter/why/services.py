@@ -67,6 +67,7 @@ def _member(
     if usable is None or service is None:
         yield line(depth, False, f"member {member.name} is not used")
         yield from ground.said(depth + 1, member, owner, about=f"member {member.name}: ")
+        yield from ground.draining(depth + 1, member)
         return
     interface = usable.local.interface
     families = {vip.address.version for vip in vips}

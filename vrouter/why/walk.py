@@ -6,6 +6,7 @@ from typing import Any
 from vrouter.backends.protocol import Backend
 from vrouter.cache import Cache, Object
 from vrouter.compiler import Compiler
+from vrouter.draining import Drain
 from vrouter.reconciler import Reconciler
 from vrouter.state import Vip
 from vrouter.subjects import INTERFACE, Subjects
@@ -13,6 +14,8 @@ from vrouter.why import pods, services
 from vrouter.why.evidence import gather
 from vrouter.why.ground import Ground
 from vrouter.why.lines import Line, line
+
+EMPTY: Mapping[str, Drain] = {}
 
 _WALKS: Mapping[str, Callable[[Ground, Object], Iterator[Line]]] = {
     "loadbalancer": services.service,
@@ -25,14 +28,19 @@ _WALKS: Mapping[str, Callable[[Ground, Object], Iterator[Line]]] = {
 
 
 async def explain(
-    question: str, cache: Cache, compiler: Compiler, reconciler: Reconciler, backend: Backend
+    question: str,
+    cache: Cache,
+    compiler: Compiler,
+    reconciler: Reconciler,
+    backend: Backend,
+    drains: Mapping[str, Drain] = EMPTY,
 ) -> dict[str, Any]:
     """Answers for everything that `question` may mean: a name, fq_name, uuid, workload, address or `VIP:PORT`.
 
     {"question", "answers": [{"type", "uuid", "name", "lines": [{"depth", "good", "text", "code"}]}]}; no answers if
-    nothing is called so.
+    nothing is called so. drains: of members of weight 0 (`draining`).
     """
-    ground = Ground(cache, compiler, reconciler)
+    ground = Ground(cache, compiler, reconciler, drains)
     subjects = [one for one in Subjects(cache, ground.view).called(question) if one.type in _WALKS]
     vips = {vip.key: vip for one in subjects for vip in _vips_about(ground, one)}
     interfaces = [one.uuid for one in subjects if one.type == INTERFACE]
