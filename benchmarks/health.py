@@ -1,12 +1,15 @@
 """What it costs an agent to probe a thousand members: its own time on a core, with real sockets into real VRFs."""
 
 import asyncio
+import logging
 import os
 import subprocess
 import sys
 import time
 from ipaddress import IPv4Address
 from uuid import UUID
+
+import structlog
 
 from vrouter.backends.netns import NetnsBackend
 from vrouter.backends.protocol import BackendSettings, Put
@@ -80,6 +83,9 @@ async def _probe(backend: NetnsBackend, pods: list[Interface], kind: MonitorKind
         f"{pod.uuid}-{port}": Check(f"{pod.uuid}-{port}", pod.uuid, 1, pod.address, port, (monitor,))
         for pod in pods for port in PORTS
     }  # fmt: skip
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING)
+    )  # not a line for each member
     health = HealthChecks(backend.probe, lambda _: False, lambda _: None)
     health.follow(checks, checks)
     health.start()
