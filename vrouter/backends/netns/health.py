@@ -1,7 +1,8 @@
 """Probes of members, from inside their VRF: the source is the gateway's address, the way is that of any packet.
 
-Sockets are opened by one thread that does nothing else, for a socket is of the namespace in which its thread was; what
-they do, they do on the event loop. A probe ends its connection with a reset, so none stays behind in TIME_WAIT.
+Sockets are opened by one thread that does nothing else, for a socket is of the namespace in which its thread was; those
+that are wanted in one turn of the event loop are opened together. What they do, they do on the event loop. A probe ends
+its connection with a reset, so none stays behind in TIME_WAIT.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import re
 import socket
 import ssl
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -21,6 +22,7 @@ from vrouter.state import Address, Check, Monitor
 
 STATUS_LINE = 1024  # bytes of an answer that are read at most
 _STATUS = re.compile(rb"HTTP/\d\.\d (\d{3})\b")
+_Wanted = tuple[str, int, int, int]  # namespace, and a socket's family, type and protocol
 _OWN_TROUBLE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _RESET = struct.pack("ii", 1, 0)  # struct linger: on, 0 seconds
 _ECHO = {4: (socket.IPPROTO_ICMP, 8, 0), 6: (socket.IPPROTO_ICMPV6, 128, 129)}  # protocol, request, reply
@@ -36,6 +38,8 @@ class Prober:
         self._tls.check_hostname = False  # as Octavia: it is asked whether it serves, not who it is
         self._tls.verify_mode = ssl.CERT_NONE
         self._number = 0
+        self._wanted: list[tuple[_Wanted, asyncio.Future[socket.socket]]] = []
+        self._opening: set[asyncio.Task[None]] = set()
 
     def close(self) -> None:
         self._thread.shutdown(cancel_futures=True)
@@ -105,15 +109,43 @@ class Prober:
 
     async def _open(self, network: str, address: Address, kind: int, protocol: int) -> socket.socket:
         family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+        opened: asyncio.Future[socket.socket] = asyncio.get_running_loop().create_future()
+        self._wanted.append(((network, family, kind, protocol), opened))
+        if len(self._wanted) == 1:
+            task = asyncio.create_task(self._open_wanted())
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
+        return await opened
+
+    async def _open_wanted(self) -> None:
+        wanted, self._wanted = self._wanted, []
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, _socket, network, family, kind, protocol)
+        answers = await loop.run_in_executor(self._thread, _sockets, [one for one, _ in wanted])
+        for (_, opened), answer in zip(wanted, answers, strict=True):
+            if opened.done():  # nobody waits for it any more
+                if isinstance(answer, socket.socket):
+                    answer.close()
+            elif isinstance(answer, socket.socket):
+                opened.set_result(answer)
+            else:
+                opened.set_exception(answer)
 
 
-def _socket(network: str, family: int, kind: int, protocol: int) -> socket.socket:
-    namespace.move(network)
-    opened = socket.socket(family, kind | socket.SOCK_CLOEXEC, protocol)
-    opened.setblocking(False)
-    return opened
+def _sockets(wanted: Sequence[_Wanted]) -> list[socket.socket | Exception]:
+    """In the order in which they are wanted; each, or why not."""
+    answers: dict[int, socket.socket | Exception] = {}
+    here = None
+    for index, (network, *kind) in sorted(enumerate(wanted), key=lambda one: one[1][0]):
+        try:
+            if network != here:
+                here = None
+                namespace.move(network)
+                here = network
+            opened = answers[index] = socket.socket(*kind)
+            opened.setblocking(False)
+        except Exception as error:  # noqa: BLE001  raised again where the socket is waited for
+            answers[index] = error
+    return [answers[index] for index in range(len(wanted))]
 
 
 def _request(check: Check, monitor: Monitor) -> bytes:
