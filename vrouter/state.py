@@ -19,6 +19,10 @@ Address = IPv4Address | IPv6Address
 Protocol = Literal["tcp", "udp"]
 Key = tuple[str | int, ...]
 
+# Seconds for which a client is remembered after its last new connection: `service.spec.sessionAffinityConfig` of
+# Kubernetes has the same default; Contrail's pools have no property for it.
+AFFINITY = 10_800
+
 
 @dataclass(frozen=True, slots=True)
 class Vrf:
@@ -95,11 +99,15 @@ class Member:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Listener:
-    """(protocol, port) of a VIP and the back-ends that answer for it, in a fixed order. None: refused at once."""
+    """(protocol, port) of a VIP and the back-ends that answer for it, in a fixed order. None: refused at once.
+
+    affinity: a client's new connections go to the member of its last one, as long as that is a member: seconds after
+    the last new one, `AFFINITY` or 0 for none."""
 
     protocol: Protocol
     port: int
     members: tuple[Member, ...]
+    affinity: int = 0
 
     @property
     def backends(self) -> dict[str, Member]:

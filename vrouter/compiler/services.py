@@ -15,6 +15,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from vrouter.cache import Object
+from vrouter.compiler.balancing import affinity, tell_limit
 from vrouter.compiler.members import Backend, backends, canonical, is_up, port_of
 from vrouter.compiler.view import Absent, Result, Unusable, View
 from vrouter.state import Address, Listener, Member, Protocol, Reason, Vip
@@ -36,12 +37,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A listener's (protocol, port) with back-ends from any VRF. listener: its uuid, None for a port mapping."""
+    """A listener's (protocol, port) with back-ends from any VRF. listener: its uuid, None for a port mapping. affinity:
+    as in `Listener`."""
 
     protocol: Protocol
     port: int
     backends: tuple[Backend, ...]
     listener: str | None = None
+    affinity: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +214,8 @@ def _listeners(
         if key is not None:
             if not pools:
                 reasons.append(Reason((listener.type, uuid), "no-pool", f"listener {listener.name} has no pool"))
-            yield Service(*key, usable, uuid)
+            tell_limit(listener, reasons)
+            yield Service(*key, usable, uuid, affinity(pools, reasons))
 
 
 def _endpoint(listener: Object) -> tuple[Protocol, int]:
@@ -288,7 +292,7 @@ def _vips_of(
     reasons += _without(place, services)
     for uuid, vrf in sorted(vrfs.items()):
         listeners = sorted(
-            Listener(service.protocol, service.port, tuple(sorted(_members(place, service, uuid))))
+            Listener(service.protocol, service.port, tuple(sorted(_members(place, service, uuid))), service.affinity)
             for service in services
         )
         yield Vip(vrf.index, place.address, ":".join(found.fq_name), tuple(listeners))

@@ -11,13 +11,27 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from vrouter.backends.netns.nftables import COMMENT_LIMIT, Elements, Place, Value
+from vrouter.backends.netns.rules import ID_MASK, NEW, STICKY
 from vrouter.state import Address, Family, Protocol
 
 PROTOCOLS: tuple[Protocol, ...] = ("tcp", "udp")
 
 # What stands in the table is in these; all others are dynamic.
 STATIC_SETS = (
-    *("vip", "split", "service_vip", "service_port", "endpoint", "endpoint_address", "endpoint_port", "self", "label"),
+    *(
+        "sticky",
+        "sticky_service",
+        "sticky_member",
+        "vip",
+        "split",
+        "service_vip",
+        "service_port",
+        "endpoint",
+        "endpoint_address",
+        "endpoint_port",
+        "self",
+        "label",
+    ),
     *(f"{name}_{protocol}" for name in ("service", "target", "exception") for protocol in PROTOCOLS),
 )
 
@@ -39,17 +53,19 @@ _PORT = struct.Struct(">H2x")
 
 @dataclass(slots=True)
 class VipTable:
-    """What the table has of one VIP. targets: the port of most pods. exceptions: the port of a pod that has another."""
+    """What the table has of one VIP. targets: the port of most pods. exceptions: the port of a pod that has another.
+    sticky: services with affinity -> the pods that take new connections."""
 
     name: str
     surrogates: dict[Service, Address] = field(default_factory=dict)
     targets: dict[Service, int] = field(default_factory=dict)
     exceptions: dict[tuple[Service, Address], int] = field(default_factory=dict)
+    sticky: dict[Service, set[Address]] = field(default_factory=dict)
 
     @property
     def split(self) -> bool:
         """Whether each listener has a group of its own."""
-        return len(self.surrogates) > 1
+        return len(self.surrogates) > 1 or bool(self.sticky)
 
     def port(self, service: Service, pod: Address) -> int:
         """Where that pod listens for that service."""
@@ -59,7 +75,7 @@ class VipTable:
         family = vip.version
         found: Elements = {Place(family, "vip", vip.packed): Value(), **label(VIP_LABEL, vip, self.name)}
         if self.split:
-            found[Place(family, "split", vip.packed)] = Value()
+            found[Place(family, "split", vip.packed)] = Value(mark(NEW | STICKY if self.sticky else NEW))
         for service, surrogate in self.surrogates.items():
             protocol, port = service
             found[Place(family, f"service_{protocol}", service_key(vip, port))] = Value(surrogate.packed)
@@ -69,6 +85,11 @@ class VipTable:
             found[Place(family, f"target_{protocol}", service_key(vip, port))] = Value(mark(target))
         for ((protocol, port), pod), target in self.exceptions.items():
             found[Place(family, f"exception_{protocol}", service_key(vip, port) + pod.packed)] = Value(mark(target))
+        for service, pods in self.sticky.items():
+            surrogate = self.surrogates[service]
+            found[Place(family, "sticky", surrogate.packed)] = Value(_sticky(surrogate))
+            found[Place(family, "sticky_service", _sticky(surrogate))] = Value(surrogate.packed)
+            found.update({Place(family, "sticky_member", _sticky(surrogate) + pod.packed): Value() for pod in pods})
         return found
 
 
@@ -134,6 +155,13 @@ def read_vips(elements: Elements, labels: Mapping[tuple[int, Address], str]) -> 
         vip: VipTable(labels.get((VIP_LABEL, vip), ""))
         for vip in (ip_address(place.key) for place in elements if place.set == "vip")
     }
+    sticky: dict[Address, set[Address]] = {}  # surrogate -> pods
+    for place in elements:
+        if place.set == "sticky":
+            sticky.setdefault(ip_address(place.key), set())
+        elif place.set == "sticky_member":
+            surrogate = SURROGATES[place.family] + (number_of(place.key[:4]) & ID_MASK)
+            sticky.setdefault(surrogate, set()).add(ip_address(place.key[4:]))
     for place, value in elements.items():
         kind, _, protocol = place.set.partition("_")
         if protocol not in PROTOCOLS:
@@ -144,7 +172,9 @@ def read_vips(elements: Elements, labels: Mapping[tuple[int, Address], str]) -> 
             continue
         service: Service = (protocol, _PORT.unpack_from(place.key, length)[0])
         if kind == "service":
-            table.surrogates[service] = ip_address(value.data)
+            surrogate = table.surrogates[service] = ip_address(value.data)
+            if surrogate in sticky:
+                table.sticky[service] = sticky[surrogate]
         elif kind == "target":
             table.targets[service] = number_of(value.data)
         elif kind == "exception":
@@ -190,6 +220,11 @@ def of_other_pods(table: Elements, pods: Container[Address]) -> Elements:
             found[place] = value
     found.update({p: v for p, v in table.items() if p.set == "endpoint_port" and p.key in gone})
     return found
+
+
+def _sticky(surrogate: Address) -> bytes:
+    """The mark of a new flow to a sticky service."""
+    return mark(NEW | STICKY | int(surrogate) & ID_MASK)
 
 
 def service_key(vip: Address, port: int) -> bytes:

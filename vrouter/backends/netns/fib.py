@@ -96,6 +96,10 @@ class Fib:
             self._led.pop(group, None)
         return group
 
+    def addresses_of(self, hop: int) -> list[Address]:
+        """VIPs and surrogates of which that is a member."""
+        return [self._led[group] for group in self._groups_with.get(hop, ()) if group in self._led]
+
     def delete_hop(self, hop: int) -> list[int]:
         """As the kernel does with a link that goes: its hop leaves the groups, an empty group goes, its route, too.
         Returns the ids that are free now."""
@@ -144,8 +148,9 @@ def put_route(address: Address, group: int) -> Message:
 
 
 def put_link_route(address: Address, link: int) -> Message:
-    """`address dev link`."""
-    body = _to(address, RT_SCOPE_LINK) + attribute(RTA_OIF, _U32.pack(link))
+    """`address via address dev link onlink`: `rt nexthop` is the pod, whatever the destination has become since."""
+    body = _to(address, RT_SCOPE_UNIVERSE, RTNH_F_ONLINK) + attribute(RTA_OIF, _U32.pack(link))
+    body += attribute(RTA_GATEWAY, address.packed)
     return Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body)
 
 
@@ -220,7 +225,7 @@ def read_link_routes(socket: Socket) -> set[tuple[Address, int]]:
     return {
         (ip_address(found[RTA_DST]), _U32.unpack(found[RTA_OIF])[0])
         for found in _routes(socket)
-        if RTA_DST in found and RTA_OIF in found and RTA_NH_ID not in found and RTA_GATEWAY not in found
+        if RTA_DST in found and RTA_OIF in found and RTA_GATEWAY in found
     }
 
 
@@ -236,9 +241,9 @@ def _routes(socket: Socket, *, ours: bool = True) -> Iterator[dict[int, bytes]]:
             yield dict(attributes(body, _RTMSG.size))
 
 
-def _to(address: Address, scope: int) -> bytes:
+def _to(address: Address, scope: int, flags: int = 0) -> bytes:
     """The header of a route to that address alone, and the address."""
-    return _route(address.version, BITS[address.version], scope) + attribute(RTA_DST, address.packed)
+    return _route(address.version, BITS[address.version], scope, flags) + attribute(RTA_DST, address.packed)
 
 
 def _route(family: Family, length: int, scope: int, flags: int = 0) -> bytes:

@@ -72,7 +72,8 @@ class _Walk:
             refused = self._lookup(self._match(header.destination), vip=True, refused="NoFipPortMap")
             return self._answer(vip=True) or refused
         split = self._find("split", header.destination.packed) is not None
-        match = self._match(ip_address(service.data) if split else header.destination)
+        asked = ip_address(service.data) if split else header.destination
+        match = self._match(self._remembered(asked) or asked)
         return self._known(match) or self._new(match)
 
     # --- the cases
@@ -131,6 +132,14 @@ class _Walk:
         if refused:
             return self._lookup(match, vip=True, refused=refused)
         return self._leaves(match, translated, vip=True)
+
+    def _remembered(self, surrogate: Address) -> Address | None:
+        """The pod that a sticky service's client goes to again."""
+        sticky = self._find("sticky", surrogate.packed)
+        last = self._find("affinity", self._header.source.packed + surrogate.packed) if sticky else None
+        if sticky is None or last is None or self._find("sticky_member", sticky.data + last.data) is None:
+            return None
+        return ip_address(last.data)
 
     def _refused(self, translated: Header) -> str:
         """Why the pair of entries of a new flow could not be made."""

@@ -19,6 +19,12 @@ direction touches the two entries a known number of times (`TOUCHES`), from whic
 A flow is counted if it can be. Its counter is memory of each CPU, of which the kernel keeps little at hand for the
 path of a packet: some thousand new flows at once use it up. The flow is then recorded without a counter, not refused.
 
+*Affinity.* A client of a sticky service stays with its member: `affinity` has the pod it was given last, for
+`vrouter.state.AFFINITY` seconds from its last new connection. Before routing the destination becomes that pod, if it is
+still one that takes new connections to the service (`sticky_member`); meanwhile the mark says which service it is. What
+an element has is never changed by an `update`, and what is deleted stays in its bucket until it is collected, where few
+have a place: so only an entry of another pod is deleted.
+
 *Counters.* What has gone through each member of each listener is counted in sets that nothing expires from, keyed by
 VIP, port, pod and port: `opened` (the first packet of each flow), `inward` and `outward` (all others). A rule that ends
 with the comment `count SET` is given that last step when the table is loaded (`counting.py`); if a set is full, it is
@@ -42,13 +48,14 @@ dynamic maps with keys of more than 16 bytes; `rt nexthop` exists only after rou
 import re
 from typing import Literal
 
-from vrouter.state import Family
+from vrouter.state import AFFINITY, Family
 
 TABLE = "vaportrail"
 
 # Flows of one protocol in one VRF: vRouter's default, VR_DEF_FLOW_ENTRIES. 154 bytes each and direction, when used.
 FLOW_LIMIT = 512 * 1024
 PING_LIMIT = 64 * 1024
+AFFINITY_LIMIT = 256 * 1024  # pairs of client and sticky service; the clients beyond are balanced as others
 
 # Seconds without a packet. vRouter's agent ages flows after 180 s; what is unanswered or has ended goes sooner.
 IDLE = 180
@@ -58,7 +65,8 @@ MARGIN = 1  # `reverse` outlives `forward` by this
 
 # The mark of a packet in the VRF: the id of an endpoint, and flags.
 ID_MASK = 0x00FF_FFFF
-DONE, AGAIN, NEW, CLOSED, HAIRPIN = 0x0800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000, 0x8000_0000
+STICKY, DONE, AGAIN = 0x0400_0000, 0x0800_0000, 0x1000_0000
+NEW, CLOSED, HAIRPIN = 0x2000_0000, 0x4000_0000, 0x8000_0000
 
 # Direction of a packet -> how often it counts in (forward, reverse) of its flow.
 TOUCHES: dict[Literal["forward", "reverse"], tuple[int, int]] = {"forward": (2, 1), "reverse": (1, 3)}
@@ -78,7 +86,14 @@ counter no_reverse_flow {{}}
 counter flow_limit {{}}
 
 set vip {{ typeof ip daddr; }}
-set split {{ typeof ip daddr; }}
+map split {{ typeof ip daddr : meta mark; }}
+map sticky {{ typeof ip daddr : meta mark; }}
+map sticky_service {{ typeof meta mark : ip daddr; }}
+set sticky_member {{ typeof meta mark . ip daddr; }}
+map affinity {{
+    typeof ip saddr . ip daddr : ip daddr
+    flags dynamic,timeout; timeout {AFFINITY}s; size {AFFINITY_LIMIT};
+}}
 map service_vip {{ typeof ip daddr : ip daddr; }}
 map service_port {{ typeof ip daddr : th sport; }}
 map endpoint {{ typeof ip daddr . meta mark : meta mark; }}
@@ -109,7 +124,22 @@ chain forwarding {{
     tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
     meta mark & {NEW} != 0 meta l4proto vmap {{ tcp : goto admit_tcp, udp : goto admit_udp, icmp : goto admit_icmp }}
 }}
+chain remember {{
+    meta mark set {NEW}
+    meta mark set ip daddr map @sticky goto remembered
+}}
+chain remembered {{
+    ip daddr set ip saddr . ip daddr map @affinity
+    meta mark . ip daddr @sticky_member meta mark set meta mark | {AGAIN} accept
+    ip daddr set meta mark map @sticky_service
+}}
+chain stick {{
+    ip daddr set meta mark & {~AGAIN & 0xFFFF_FFFF} map @sticky_service
+    meta mark & {AGAIN} == 0 delete @affinity {{ ip saddr . ip daddr : rt ip nexthop }}
+    update @affinity {{ ip saddr . ip daddr : rt ip nexthop }}
+}}
 chain unrouted {{
+    meta mark & {STICKY} != 0 ip daddr set meta mark & {~AGAIN & 0xFFFF_FFFF} map @sticky_service
     meta mark & {NEW} != 0 ip daddr set ip daddr map @service_vip
     counter name no_dst_route
     meta mark & {NEW} != 0 meta l4proto tcp reject with tcp reset
@@ -192,12 +222,14 @@ chain sent_PROTO {
     TOUCH reverse PEER ip daddr
 }
 chain new_PROTO {
-    ip daddr @split ip daddr set ip daddr . PROTO dport map @service_PROTO
     meta mark set @NEW@
+    meta mark set ip daddr map @split ip daddr set ip daddr . PROTO dport map @service_PROTO
+    meta mark & @STICKY@ != 0 goto remember
 }
 
 # After routing: the chosen endpoint, the flow, the translation.
 chain admit_PROTO {
+    meta mark & @STICKY@ != 0 jump stick
     ip daddr set ip daddr map @service_vip
     meta mark set ip daddr . PROTO dport map @target_PROTO
     meta mark set ip daddr . PROTO dport . rt ip nexthop map @exception_PROTO
@@ -306,6 +338,7 @@ _NUMBERS = {
     "CLOSING": CLOSING,
     "LIMIT": FLOW_LIMIT,
     "ID": ID_MASK,
+    "STICKY": STICKY,
     "DONE": DONE,
     "AGAIN": AGAIN,
     "NEW": NEW,

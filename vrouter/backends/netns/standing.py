@@ -10,7 +10,7 @@ from vrouter.backends.netns.fib import Fib, Members
 from vrouter.backends.netns.netlink import NetlinkError, Socket
 from vrouter.backends.netns.nftables import Elements
 from vrouter.backends.protocol import BackendError
-from vrouter.state import FAMILIES, Address, Family, HostAddress, Interface, Key, Listener, Member, Vip, Vrf
+from vrouter.state import AFFINITY, FAMILIES, Address, Family, HostAddress, Interface, Key, Listener, Member, Vip, Vrf
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +200,8 @@ def vip_unit(found: Standing, vrf: int, address: Address) -> Vip:
             if uuid is not None and service in table.targets:
                 pod = found.fib.hops[hop].gateway
                 members.append(Member(uuid, pod, table.port(service, pod), weight))
-        listeners.append(Listener(*service, tuple(sorted(members))))
+        affinity = AFFINITY if service in table.sticky else 0
+        listeners.append(Listener(*service, tuple(sorted(members)), affinity))
     unit = Vip(vrf, address, table.name, tuple(listeners))
     own = found.fib.groups.get(found.fib.routes.get(address, 0), ())
     weights = {uuid: weight for hop, weight in own if (uuid := found.interface_of(hop)) is not None}

@@ -25,7 +25,7 @@ from vrouter.backends.netns.nftables import Elements
 from vrouter.backends.netns.numbers import LIMIT, Numbers
 from vrouter.backends.netns.standing import Attachment
 from vrouter.backends.protocol import BackendError, Operation, Put
-from vrouter.state import Address, Family, Interface, Key, Listener, Member, Vip, Vrf
+from vrouter.state import AFFINITY, Address, Family, Interface, Key, Listener, Member, Vip, Vrf
 
 CARRIER_PATIENCE = 2.0  # seconds; the kernel acts on a carrier within one
 
@@ -158,6 +158,7 @@ class VrfNamespace:
             self._send([links.delete(link)])
             self.refresh()
             return workload
+        self._unstick(before)
         self._change(self.standing.of_interface(before.unit), {})
         for one in before.unit.addresses:
             self._endpoints.give_back(self.standing.endpoints.pop(one.address, {}).values())
@@ -171,6 +172,7 @@ class VrfNamespace:
 
     def darken(self, attachment: Attachment) -> None:
         """A next hop of it is gone: the kernel has taken it out of all groups, and so do we."""
+        self._unstick(attachment)
         self.standing.darken(attachment.unit.uuid)
         for hop in attachment.hops.values():
             self._nexthops.give_back(self.standing.fib.delete_hop(hop))
@@ -326,6 +328,8 @@ class VrfNamespace:
             raise BackendError(f"VIP {unit.address} is the address of {other.unit.name} in this VRF")
         family = unit.address.version
         self._serve(family)
+        if unknown := {listener.affinity for listener in unit.listeners} - {0, AFFINITY}:
+            raise BackendError(f"VIP {unit.address}: affinity is {AFFINITY} s or none, not {unknown}", permanent=True)
         self._want(unit.address, unit)
         before = self.standing.vips.get(unit.address)
         missing: set[str] = set()
@@ -341,6 +345,8 @@ class VrfNamespace:
             if target is not None:
                 table.targets[service] = target
             table.exceptions.update({(service, pod): port for pod, port in others.items()})
+            if listener.affinity:
+                table.sticky[service] = set(ports)
             weights = {hop.id: member.weight for hop, member in chosen}
             groups[table.surrogates[service]] = weights
             for hop, weight in weights.items():
@@ -473,6 +479,17 @@ class VrfNamespace:
         if family not in self.standing.families:
             namespace.inside(self.network, probe.begin_ipv6)
             self.standing.families.add(family)
+
+    def _unstick(self, attachment: Attachment) -> None:
+        """No client is led there by its affinity any more."""
+        pods = {one.address for one in attachment.unit.addresses}
+        for hop in attachment.hops.values():
+            for vip in self.standing.fib.addresses_of(hop):
+                table = self.standing.vips.get(vip)
+                if table is not None and table.sticky:
+                    before = table.elements(vip)
+                    table.sticky = {service: members - pods for service, members in table.sticky.items()}
+                    self._change(before, table.elements(vip))
 
     def _endpoint_ids(self) -> set[int]:
         return {number for ports in self.standing.endpoints.values() for number in ports.values()}

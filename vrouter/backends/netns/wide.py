@@ -31,6 +31,7 @@ _LOADS = {
     "meta mark": expressions.meta(MARK, _DATA),
     "ip6 saddr": expressions.payload(NETWORK, 8, 16, _DATA),
     "ip6 daddr": expressions.payload(NETWORK, 24, 16, _DATA),
+    "rt ip6 nexthop": expressions.nexthop(6, _DATA),
 }
 
 

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field, replace
 from vrouter.backends.lookup import Group as Looked
 from vrouter.backends.lookup import Header, Lookup, Match, Share
 from vrouter.backends.protocol import BackendError, Drop, Flow, Nexthop, Route, Stat, Vif, by_family, host_prefix
+from vrouter.backends.simulator.affinity import Affinity
 from vrouter.backends.simulator.flow_table import Entry, FlowTable
 from vrouter.backends.simulator.group import Group, hash_of
 from vrouter.backends.simulator.packet import Delivered, Dropped, FiveTuple, Packet, Refused, TcpFlag, Verdict
 from vrouter.backends.simulator.traffic import Traffic
-from vrouter.state import Address, Family, Interface, Member, Protocol, Vip, Vrf
+from vrouter.state import AFFINITY, Address, Family, Interface, Member, Protocol, Vip, Vrf
 
 # Contrail's words (`flow_get_drop_reason` in tf-vrouter's utils/flow.c).
 NO_PORT_MAP = "NoFipPortMap"
@@ -55,6 +56,10 @@ class Service:
     group: Group
     listeners: dict[tuple[Protocol, int], Group]
 
+    def is_sticky(self, flow: FiveTuple) -> bool:
+        port = (flow.protocol, flow.destination_port)
+        return any(one.affinity for one in self.unit.listeners if (one.protocol, one.port) == port)
+
 
 class VrfTable:
     """The forwarding state of one VRF. seed: of its hash. flows: its flow table, which no other VRF sees."""
@@ -63,6 +68,7 @@ class VrfTable:
         self.unit = unit
         self.flows = FlowTable(flow_limit, clock)
         self._traffic = Traffic()
+        self._affinity = Affinity(clock)
         self._seed = seed
         self._clock = clock
         self._ports: dict[str, Port] = {}  # interface uuid -> port
@@ -114,6 +120,8 @@ class VrfTable:
     def put_vip(self, unit: Vip) -> list[str]:
         """Make the VIP stand with those of its members whose interface does; groups keep their ids. Returns the uuids
         of missing interfaces."""
+        if unknown := {listener.affinity for listener in unit.listeners} - {0, AFFINITY}:
+            raise BackendError(f"VIP {unit.address}: affinity is {AFFINITY} s or none, not {unknown}", permanent=True)
         old = self._services.get(unit.address)
         ids = {key: group.id for key, group in old.listeners.items() if group is not old.group} if old else {}
         whole = Group(old.group.id if old else self._new_id(), self._usable(unit.backends.values()))
@@ -161,6 +169,8 @@ class VrfTable:
         self.flows.add(entry)
         self.flows.count(entry, "forward", packet)
         self._traffic.count(entry, "forward", packet, opened=True)
+        if service.is_sticky(entry.forward):
+            self._affinity.remember(entry.forward, entry.member)
         return self._deliver(self._ports[entry.member.interface], packet.with_header(entry.translated))
 
     def _new_entry(self, service: Service, flow: FiveTuple) -> Entry | str:
@@ -168,7 +178,8 @@ class VrfTable:
         group = self._group(service, flow)
         if group is None:
             return NO_PORT_MAP
-        member = group.choose(hash_of(flow, self._seed))
+        member = self._affinity.find(flow, group.members) if service.is_sticky(flow) else None
+        member = member or group.choose(hash_of(flow, self._seed))
         if member is None:
             return NO_ROUTE
         # A member that talks to itself must not see its own address as the sender: it would answer inside.
