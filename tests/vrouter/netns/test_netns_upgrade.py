@@ -16,6 +16,7 @@ OLDER = (  # what this version has -> what an older one had
     ("chain unrouted {", "chain forgotten {\n counter name no_dst_route drop\n}\nchain unrouted {\njump forgotten_too"),
     ("set self {", "set gone { typeof ip saddr; }\nchain forgotten_too { meta mark 77 drop; }\nset self {"),
     ("size 65536;", "size 4096;"),
+    ("set half_closed {", "set half_closed {\ncounter;"),  # what each element has, too, is part of a set
 )
 
 

@@ -26,7 +26,8 @@ log = structlog.get_logger(__name__)
 _GETCHAIN, _GETSET, _GETSETELEM = 4, 10, 13  # NFT_MSG_*
 _TABLE = 1  # NFTA_CHAIN_TABLE, NFTA_SET_TABLE
 _CHAIN_NAME, _CHAIN_HOOK, _CHAIN_POLICY = 3, 4, 5  # NFTA_CHAIN_*
-_SET_NAME, _SET_FLAGS, _SET_SHAPE = 2, 3, (3, 5, 7, 9, 11)  # NFTA_SET_*: flags, lengths, size and fields, timeout
+# NFTA_SET_*: flags, lengths, size and fields, timeout, what its elements have (a counter, say; one, or several)
+_SET_NAME, _SET_FLAGS, _SET_SHAPE = 2, 3, (3, 5, 7, 9, 11, 17, 18)
 _ANONYMOUS, _MAP = 1, 8  # NFT_SET_ANONYMOUS, NFT_SET_MAP
 _RULE_CHAIN, _RULE_EXPRESSIONS, _RULE_USERDATA = 2, 4, 7  # NFTA_RULE_*
 
