@@ -27,7 +27,7 @@ HEARTBEAT = 30.0  # seconds: a third of the silence after which the server does 
 CATCH_UP = 10.0  # seconds until the server knows of a revision that changed nothing that is said here
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0  # seconds between two tries
 BATCH = 500  # rows of one report: at most half a megabyte
-SLICE = 100  # services looked at between two chances to do something else
+SLICE = 10  # services looked at between two chances to do something else: a few milliseconds
 
 
 class Reporter:
