@@ -88,7 +88,7 @@ class SimulatorLab:
 
     def react(self, at: Delivered) -> tuple[Answer | None, Packet | None]:
         """What a workload says to a packet: an answer of its server, or a refusal by its TCP. To a datagram for nobody
-        it says "port unreachable", which does not find the way back through a translation."""
+        it says "port unreachable", which takes the way of an answer."""
         packet, header = at.packet, at.packet.five_tuple
         connection = (at.interface, header)
         listening = (at.interface, header.protocol, header.destination_port) in self._listening
@@ -100,7 +100,7 @@ class SimulatorLab:
             if packet.flags & (FIN | RST):
                 self.accepted.discard(connection)
         elif not listening:
-            return None, None
+            return None, packet.reply()
         answer = Answer(
             at.interface, (header.source, header.source_port), (header.destination, header.destination_port)
         )

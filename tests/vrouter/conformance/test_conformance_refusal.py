@@ -50,6 +50,12 @@ def test_a_vip_that_never_had_a_member(lab: Lab, network: Network) -> None:
     assert drops(lab, NO_ROUTE) == 2
 
 
+def test_a_datagram_to_a_port_that_is_closed_in_the_pod(lab: Lab, network: Network) -> None:
+    client, web = network.pods(2)
+    network.service(listener(53, member(web, 5353), protocol="udp"))
+    assert ask(lab, client, lab.vip, 53, "udp") == Refused("reset")
+
+
 def test_a_vip_without_listener(lab: Lab, network: Network) -> None:
     client = network.pod()
     network.service()

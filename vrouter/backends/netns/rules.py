@@ -79,6 +79,8 @@ DROP_COUNTERS = {
     "FlowLim": "flow_limit",
 }
 
+ICMP_ERRORS = "{ destination-unreachable, time-exceeded, parameter-problem }"
+
 _SHARED = f"""
 counter no_fip_port_map {{}}
 counter no_dst_route {{}}
@@ -149,6 +151,7 @@ chain unrouted {{
 chain to_vip_icmp {{
     icmp type echo-request goto ask_icmp
     icmp type echo-reply goto home_icmp
+    icmp type {ICMP_ERRORS} goto error_to_pod
     drop
 }}
 chain ask_icmp {{
@@ -174,7 +177,18 @@ chain home_icmp {{
     drop
 }}
 chain answer_icmp {{
+    icmp type {ICMP_ERRORS} goto error_to_client
     icmp type echo-reply ip saddr set ip saddr . ip daddr . icmp id map @ping
+}}
+
+# About a translated packet; those of this namespace itself, too. Their rules are put in by `icmp_errors.py`.
+chain error_to_client {{
+}}
+chain error_to_pod {{
+}}
+chain complaining {{
+    type filter hook output priority filter; policy accept;
+    icmp type {ICMP_ERRORS} jump error_to_client
 }}
 """  # noqa: S608  no SQL
 
@@ -351,6 +365,7 @@ _NUMBERS = {
 _IPV6 = (
     (re.compile(r"\bip (?=saddr|daddr|nexthop)"), "ip6 "),
     (re.compile(r"\bicmp\b"), "icmpv6"),
+    (re.compile(r"\btime-exceeded\b"), "packet-too-big, time-exceeded"),
     (re.compile(r"\bhost-unreachable\b"), "addr-unreachable"),
     (re.compile(r"\bprot-unreachable\b"), "admin-prohibited"),
 )
