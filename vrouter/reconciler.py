@@ -148,9 +148,10 @@ class Reconciler:
         await self._apply(list(self._delete_interfaces(leaving)))
         await self._apply(list(self._delete_vrfs(keys)))
         bases = [*self._puts(keys, "vrf"), *self._puts(keys, "interface")]
+        remade = self._users_of(operation.unit.key for operation in bases if operation.unit.key in self.applied)
         await self._apply(bases)
         vips |= self._users_of(operation.unit.key for operation in bases)
-        await self._apply(list(self._put_vips(vips)))
+        await self._apply(list(self._put_vips(vips, remade)))
 
     # --- what to do
 
@@ -201,7 +202,9 @@ class Reconciler:
             else:
                 self._set(key, "done")
 
-    def _put_vips(self, vips: Iterable[Key]) -> Iterator[Operation]:
+    def _put_vips(self, vips: Iterable[Key], remade: set[Key]) -> Iterator[Operation]:
+        """remade: those with an interface that was made anew. They may have lost it with its old self, also where their
+        unit is the same as before; a backend that has just started does not know of them."""
         for key in sorted(vips, key=str):
             wanted = self._desired.get(key)
             if not isinstance(wanted, Vip):
@@ -209,7 +212,7 @@ class Reconciler:
                     self._clear(key)
                 continue
             standing = self._narrow(wanted)
-            if self.applied.get(key) != standing or key in self._uncertain:
+            if self.applied.get(key) != standing or key in self._uncertain or key in remade:
                 yield Put(standing)
             else:
                 self._set(key, "done")

@@ -132,6 +132,12 @@ async def test_an_interface_that_moves_to_another_vrf(desk: Desk) -> None:
     assert desk.standing == desk.desired
 
 
+async def test_an_interface_that_is_made_anew_gets_its_place_in_vips_again(desk: Desk) -> None:
+    await desk.want(VRF, interface(1), vip(1))
+    other = replace(interface(1), mac="02:00:00:00:00:99")
+    assert await desk.want(VRF, other, vip(1)) == [Put(other), Put(vip(1))]
+
+
 async def test_an_interface_that_cannot_be_made_does_not_take_its_service_away(desk: Desk) -> None:
     desk.backend.fails = lambda call: BackendError("no namespace pod2") if call.unit == interface(2) else None
     await desk.want(VRF, interface(1), interface(2), vip(1, 2))
