@@ -10,9 +10,9 @@ from object_graph import Graph, pass_rule, refs, subnet
 NODE = "n1"
 PODS = {"a": "blue", "b": "blue", "c": "blue", "d": "red"}
 CLIENTS = {"x": "blue", "y": "red"}
-NETWORKS = {"blue": (5, "10.0.0"), "red": (6, "10.0.1")}
+NETWORKS = {"blue": (5, "10.0.0.", "fd00::"), "red": (6, "10.0.1.", "fd01::")}
 SERVICES = {"one": "blue", "two": "red"}
-VIPS = {"one": "10.0.0.100", "two": "10.0.1.100"}
+VIPS = {"one": ("10.0.0.100", "fd00::100"), "two": ("10.0.1.100", "fd01::100")}
 SLOTS = ["p", "q", "r"]  # of listeners
 PORTS = [("TCP", 80), ("TCP", 81), ("UDP", 53), ("UDP", 54)]
 TARGETS = [8080, 8081]
@@ -44,6 +44,8 @@ CHANGES = st.one_of(
     _of("linked", _service, st.sets(_pod).map(sorted) | st.just(sorted(PODS))),
     _of("pod", _pod, st.booleans()),
     _of("address", _pod, st.integers(0, 1)),
+    _of("dual", st.sampled_from(sorted(PODS)), st.booleans()),
+    _of("dual_service", _service, st.booleans()),
     _of("policy", st.booleans()),
     _of("health", _service, _slot, _pod, st.booleans()),
 )
@@ -60,18 +62,24 @@ class Scene:
     present: set[str] = field(default_factory=lambda: {*PODS, *CLIENTS})
 
     def __post_init__(self) -> None:
-        for number, (name, (index, prefix)) in enumerate(NETWORKS.items()):
-            self.graph.network(name, index, subnet(f"{prefix}.0/24", f"{prefix}.254", f"sub-{number}"), policies=["np"])
+        for name, (index, four, six) in NETWORKS.items():
+            subnets = (
+                subnet(f"{four}0/24", f"{four}254", f"four-{name}"),
+                subnet(f"{six}/64", f"{six}fe", f"six-{name}"),
+            )
+            self.graph.network(name, index, *subnets, policies=["np"])
         self.policy(True)
         for name, network in {**PODS, **CLIENTS}.items():
             self.graph.put("virtual-machine", f"vm-{name}", fq_name=[f"{self.prefix}-{name}"])
             self.graph.interface(f"if-{name}", network, self._address(name, 0), machine=f"vm-{name}")
+            self.dual(name, name != "c")
         self.pod("a", True)
         monitor = {"monitor_type": "TCP", "delay": 5, "timeout": 5, "max_retries": 3}
         self.graph.put("loadbalancer-healthmonitor", "hm", loadbalancer_healthmonitor_properties=monitor)
         for service, slot, port, members in STANDING:
             if service not in self.graph.objects:
                 self.service(service, True)
+                self.dual_service(service, True)
             self.listener(service, slot, port, True)
             for pod, target in zip(members, TARGETS * 2, strict=False):
                 self.member(service, slot, pod, 1, target, True)
@@ -90,30 +98,49 @@ class Scene:
     def address(self, pod: str, which: int) -> None:
         self.graph.change(f"ip-if-{pod}", instance_ip_address=self._address(pod, which))
 
+    def dual(self, pod: str, on: bool) -> None:
+        """Whether it has an address of IPv6 as well."""
+        network = {**PODS, **CLIENTS}[pod]
+        if on:
+            number = 1 + sorted({**PODS, **CLIENTS}).index(pod)
+            self._six(f"if-{pod}", network, f"{NETWORKS[network][2]}{number}")
+        else:
+            self._delete(f"ip6-if-{pod}")
+
     def policy(self, joins: bool) -> None:
         anything = {"virtual_network": "any" if joins else "d:p:nobody"}
         self.graph.policy("np", pass_rule(anything, anything))
 
     def service(self, service: str, up: bool) -> None:
         if service in self.graph.objects:
-            properties = {"vip_address": VIPS[service], "admin_state": up}
+            properties = {"vip_address": VIPS[service][0], "admin_state": up}
             self.graph.change(service, loadbalancer_properties=properties)
             return
-        self.graph.service(service, SERVICES[service], VIPS[service])
+        self.graph.service(service, SERVICES[service], VIPS[service][0])
         self.linked(service, sorted(PODS))
-        for slot in SLOTS:
-            if self._listener(service, slot) in self.graph.objects:
-                self.graph.change(self._listener(service, slot))
 
     def no_service(self, service: str) -> None:
         """Its listeners stay, as orphans."""
-        parts = (service, f"vip-{service}", f"ip-vip-{service}", f"fip-{service}")
-        self.graph.delete(*(uuid for uuid in parts if uuid in self.graph.objects))
+        self.dual_service(service, False)
+        self._delete(service, f"vip-{service}", f"ip-vip-{service}", f"fip-{service}")
 
     def linked(self, service: str, pods: list[str]) -> None:
         """Whom the floating-ip lets answer; an agent must not rely on its being right."""
-        if f"ip-vip-{service}" in self.graph.objects:
-            self.graph.link(service, *(f"if-{pod}" for pod in pods))
+        for holding, floating in ((f"ip-vip-{service}", f"fip-{service}"), (f"ip6-vip-{service}", f"fip6-{service}")):
+            if holding in self.graph.objects:
+                self.graph.put(
+                    "floating-ip", floating, fq_name=[holding, "fip"], parent_type="instance-ip", parent_uuid=holding,
+                    floating_ip_address=self.graph.objects[holding][1]["instance_ip_address"],
+                    virtual_machine_interface_refs=refs(*(f"if-{pod}" for pod in pods)),
+                )  # fmt: skip
+
+    def dual_service(self, service: str, on: bool) -> None:
+        """Whether it has a VIP of IPv6 as well."""
+        if on and f"vip-{service}" in self.graph.objects:
+            self._six(f"vip-{service}", SERVICES[service], VIPS[service][1])
+            self.linked(service, sorted(PODS))
+        else:
+            self._delete(f"ip6-vip-{service}", f"fip6-{service}")
 
     def listener(self, service: str, slot: str, port: tuple[str, int], up: bool) -> None:
         uuid, pool = self._listener(service, slot), self._pool(service, slot)
@@ -127,8 +154,7 @@ class Scene:
 
     def no_listener(self, service: str, slot: str) -> None:
         """Its pool stays, as an orphan."""
-        if (uuid := self._listener(service, slot)) in self.graph.objects:
-            self.graph.delete(uuid)
+        self._delete(self._listener(service, slot))
 
     def pool(self, service: str, slot: str, up: bool) -> None:
         pool = self._pool(service, slot)
@@ -146,17 +172,25 @@ class Scene:
         )  # fmt: skip
 
     def no_member(self, service: str, slot: str, pod: str) -> None:
-        if (uuid := self._member(service, slot, pod)) in self.graph.objects:
-            self.graph.delete(uuid)
+        self._delete(self._member(service, slot, pod))
 
     def health(self, service: str, slot: str, pod: str, well: bool) -> None:
         (self.sick.discard if well else self.sick.add)(self._member(service, slot, pod))
+
+    def _six(self, interface: str, network: str, address: str) -> None:
+        self.graph.put(
+            "instance-ip", f"ip6-{interface}", instance_ip_address=address, virtual_network_refs=refs(network),
+            virtual_machine_interface_refs=refs(interface),
+        )  # fmt: skip
+
+    def _delete(self, *uuids: str) -> None:
+        self.graph.delete(*(uuid for uuid in uuids if uuid in self.graph.objects))
 
     # --- names
 
     def _address(self, name: str, which: int) -> str:
         number = 1 + sorted({**PODS, **CLIENTS}).index(name)
-        return f"{NETWORKS[{**PODS, **CLIENTS}[name]][1]}.{number + 10 * which}"
+        return f"{NETWORKS[{**PODS, **CLIENTS}[name]][1]}{number + 10 * which}"
 
     def _listener(self, service: str, slot: str) -> str:
         return f"ls-{service}-{slot}"

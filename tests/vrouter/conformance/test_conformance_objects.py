@@ -2,7 +2,7 @@
 kernel as the simulator. Packets are sent to prove it. FUZZ_EXAMPLES says for how many histories."""
 
 import os
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from typing import Any
 from uuid import uuid4
 
@@ -17,7 +17,7 @@ from simulator_lab import SimulatorLab
 
 ASKED = Asked(
     clients=("if-a", *(f"if-{name}" for name in CLIENTS)),
-    addresses=tuple(IPv4Address(vip) for vip in VIPS.values()),
+    addresses=tuple(ip_address(vip) for vips in VIPS.values() for vip in vips),
     ports=tuple((protocol.lower(), port) for protocol, port in PORTS),  # type: ignore[misc]  # tcp or udp
 )
 
