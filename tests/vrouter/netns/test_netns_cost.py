@@ -1,6 +1,7 @@
 """What a change says to the kernel: a number of messages that is the same however much stands beside it, and no
 question for everything."""
 
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -62,6 +63,20 @@ def test_a_service_that_cannot_be_made_keeps_none_of_its_batch_from_standing(nod
     assert [str(answer)[:3] if answer else None for answer in answers] == [None, "VIP", None, "VIP", None]
     standing = {unit.address: unit for unit in node.backend.observe() if isinstance(unit, Vip)}
     assert standing == {unit.address: unit for unit in (*good, service(80, pods=pods, vip=VIP + 3))}
+
+
+def test_a_batch_that_the_kernel_refuses_is_done_one_by_one(node: Node, said: Conversation) -> None:
+    pods = node.pods(2)
+    old = [service(80, pods=pods, vip=VIP + number) for number in range(2)]
+    node.apply(*old)
+    network = f"vt-{node.settings.node}-{old[0].vrf}"
+    flush = ["nft", "delete", "element", "ip", "vaportrail", "vip", f"{{ {old[0].address} }}"]
+    subprocess.run(["ip", "netns", "exec", network, *flush], check=True)
+    new = service(80, pods=pods, vip=VIP + 2)
+    said.forget()
+    assert node.backend.apply([Delete(old[0]), Put(new), Delete(old[1])]) == [None] * 3
+    assert said.dumps > 0  # what stands was read anew
+    assert [unit for unit in node.backend.observe() if isinstance(unit, Vip)] == [new]
 
 
 def weighted(unit: Vip) -> Vip:
