@@ -101,20 +101,30 @@ def test_a_comparison_of_sets_can_be_inverted() -> None:
     assert int.from_bytes(inverted.attributes[5], "big") == INVERTED
 
 
-def test_the_table_of_ipv6_is_that_of_ipv4_in_other_words(root: None) -> None:
+# Their keys are made of fields of a packet within a packet; nft 1.0.6 aborts when it should show such a key.
+UNSHOWN = {"error_to_client", "error_to_pod"}
+
+
+def test_the_rules_of_ipv6_are_those_of_ipv4_in_other_words(root: None) -> None:
     """Also the rules that `nft` cannot write, but can show."""
 
-    def listed(family: Family) -> list[str]:
+    def listed(family: Family) -> dict[str, list[str]]:
         probe.load_table(family)
-        name = "ip" if family == 4 else "ip6"
-        return [line.strip() for line in _nft("list", "table", name, rules.TABLE).splitlines()]
+        socket = Socket(NETLINK_NETFILTER, None)
+        try:
+            chains = {rule.chain for rule in expressions.read(socket, family)} - UNSHOWN
+        finally:
+            socket.close()
+        table = ("ip" if family == 4 else "ip6", rules.TABLE)
+        return {
+            chain: [_plain(line.strip()) for line in _nft("list", "chain", *table, chain).splitlines()]
+            for chain in chains
+        }
 
     found = namespace.scratch(lambda: listed(6))
-    expected = namespace.scratch(lambda: listed(4))
-    silent = found.index("chain silent {")
-    del found[silent - 1 : found.index("}", silent) + 1]
-    found = [line for line in found if '"complete"' not in line]
-    assert [_plain(line) for line in found] == [_plain(line) for line in expected]
+    assert "silent" in found
+    del found["silent"]
+    assert found == namespace.scratch(lambda: listed(4))
 
 
 def test_only_changes_of_maps_become_look_ups() -> None:
@@ -129,6 +139,7 @@ def _plain(line: str) -> str:
     for word_, meaning in (("ip6 ", "ip "), ("ipv6-icmp", "icmp"), ("icmpv6", "icmp"), ("addr-unr", "host-unr")):
         line = line.replace(word_, meaning)
     line = line.replace("admin-prohibited", "prot-unreachable")
+    line = re.sub(r"icmp type \{[^}]*\}", "icmp type {}", line)  # which types are errors is each family's own
     # the elements of a map are in no order
     return re.sub(r"vmap \{(.*)\}", lambda found: f"vmap {sorted(found[1].replace(' ', '').split(','))}", line)
 
