@@ -145,7 +145,11 @@ def restore(name: str, handle: int) -> None:
 
 def inside(name: str, action: Callable[[], T]) -> T:
     """What `action` returns (or raises) when it runs in that namespace, in a thread of its own."""
-    handle = open_handle(name)
+    return inside_handle(open_handle(name), action)
+
+
+def inside_handle(handle: int, action: Callable[[], T]) -> T:
+    """The same for the namespace of a file descriptor, which is closed."""
 
     def enter_and_act() -> T:
         _check(_libc.setns(handle, CLONE_NEWNET))

@@ -4,11 +4,15 @@ Groups are of the type mpath, never resilient: a resilient group starves a membe
 flows stick without it (`rules.py`). The gateway of every next hop is the member's own address.
 """
 
+import errno
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import ip_address
+from pathlib import Path
 
+from vrouter import namespace
 from vrouter.backends.netns.netlink import (
     NLM_F_CREATE,
     NLM_F_REPLACE,
@@ -40,6 +44,7 @@ _MEMBER = struct.Struct("=IBBH")  # id, weight - 1, its high byte (Linux 6.12), 
 _U32 = struct.Struct("=I")
 
 SINK = LIMIT  # the id of a next hop, beyond those of `Numbers`
+_COMPATIBLE = Path("/proc/sys/net/ipv4/nexthop_compat_mode")
 MAX_WEIGHT = 256  # what every kernel takes
 
 Members = tuple[tuple[int, int], ...]
@@ -236,7 +241,16 @@ def read_strange_routes(socket: Socket) -> set[Address]:
 
 def _routes(socket: Socket, *, ours: bool = True) -> Iterator[dict[int, bytes]]:
     """Those to a single address that are ours, or others'."""
-    for body in socket.dump(Message(RTM_GETROUTE, 0, _RTMSG.pack(AF_UNSPEC, 0, 0, 0, 0, 0, 0, 0, 0))):
+    everything = Message(RTM_GETROUTE, 0, _RTMSG.pack(AF_UNSPEC, 0, 0, 0, 0, 0, 0, 0, 0))
+    try:
+        found = socket.dump(everything)
+    except NetlinkError as error:
+        if error.errno != errno.EMSGSIZE:
+            raise
+        # Routes are told with the members of their group, and two thousand of them are more than a message takes.
+        namespace.inside_handle(socket.open_namespace(), partial(_COMPATIBLE.write_text, "0"))
+        found = socket.dump(everything)
+    for body in found:
         if body[1] in BITS.values() and body[4] == RT_TABLE_MAIN and (body[5] == RTPROT_VAPORTRAIL) is ours:
             yield dict(attributes(body, _RTMSG.size))
 

@@ -20,7 +20,6 @@ OLDEST_KERNEL = (5, 15)
 
 SYSCTLS = {
     "ipv4/ip_forward": "1",
-    "ipv4/nexthop_compat_mode": "0",  # with 1 a dump of routes fails at a group of some two thousand members
     # Addresses, protocol and ports, read from the packet. Policy 1 has the same fields, but takes the number that the
     # pod's own kernel drew for the socket where it finds one: nobody could tell beforehand whom a connection reaches,
     # and a repeated SYN may reach another.
