@@ -74,6 +74,16 @@ def test_bulk_passes_a_smaller_mtu_behind_the_vrf(pair: "Pair") -> None:
                 transfer(one, other, total)
 
 
+def test_a_client_hears_of_a_port_that_nobody_serves(pair: "Pair") -> None:
+    """The pod's error is about an address and a port that the client has never seen: it has to be translated."""
+    pair.serve_nothing("udp")
+    with pair.ask(socket.SOCK_DGRAM) as asking:
+        asking.connect((str(VIP), 8888))
+        asking.send(b"anybody?")
+        with pytest.raises(ConnectionRefusedError):
+            asking.recv(64)
+
+
 def test_every_vrf_hashes_otherwise_and_by_ports(node: Node) -> None:
     """Two levels of one hash would send everything one way; a hash of addresses would send a client to one member."""
     node.apply(replace(VRF, index=8), replace(VRF, index=9))
