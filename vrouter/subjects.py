@@ -17,10 +17,22 @@ class Subjects:
     def called(self, text: str) -> list[Object]:
         """All that may be meant: by uuid, fq_name, its last part, workload, address, or `address:port` of a VIP; each
         once."""
-        found = [*self._cache.find(text), *self._by_display(text), *self._by_address(text), *self._listeners(text)]
+        found = list(self._meant(text))
         for machine in [one for one in found if one.type == "virtual-machine"]:
             found += self._interfaces_of(machine)
         return list({one.uuid: one for one in found}.values())
+
+    def _meant(self, text: str) -> Iterator[Object]:
+        """An address is looked up; a name is looked for among all objects."""
+        host, port = split(text)
+        if port is None and _is_address(host):
+            yield from self._by_address(host)
+            return
+        if not _is_address(host):
+            yield from self._cache.find(text)
+            yield from self._by_display(text)
+        if port is not None:
+            yield from self._listeners(host, port)
 
     def pods(self, text: str) -> list[Object]:
         """The interfaces among them that are no VIP's."""
@@ -48,11 +60,8 @@ class Subjects:
                 owners = self._view.referrers(uuid, "loadbalancer")
                 yield from (one for one in map(self._cache.get, owners or [uuid]) if one is not None)
 
-    def _listeners(self, text: str) -> Iterator[Object]:
+    def _listeners(self, host: str, port: int) -> Iterator[Object]:
         """Of `VIP:PORT` or `SERVICE:PORT`."""
-        host, port = split(text)
-        if port is None:
-            return
         for service in (one for one in self.called(host) if one.type == "loadbalancer"):
             for uuid in self._view.referrers(service.uuid, "loadbalancer-listener"):
                 found = self._cache.get(uuid)
