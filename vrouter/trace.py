@@ -73,6 +73,10 @@ class _Teller:
         if self._found.match.asked == header.destination:
             return Step("service", text, values=values)
         asked = self._found.match.asked
+        pod = self._interface(self._found.match.interface)
+        if pod is not None and pod.address_of(header.source.version) == asked:
+            return Step("service", f"{text}; the client's address goes to the member it had before, {asked} (affinity)",
+                        values={**values, "affinity": asked})  # fmt: skip
         return Step("service", f"{text}; its listener has a group of its own, routed as {asked}",
                     values={**values, "surrogate": asked})  # fmt: skip
 

@@ -6,6 +6,7 @@ import pytest
 from lab import Lab
 from scenery import Network, answer, assert_reaches, connect, listener, member, spread, who
 
+from vrouter.backends.lookup import Header, Lookup
 from vrouter.backends.protocol import BackendError, Delete
 from vrouter.state import AFFINITY, Interface, Listener, Member, Protocol, Vip
 
@@ -31,6 +32,23 @@ def test_a_client_stays_and_clients_differ(lab: Lab, network: Network, protocol:
     assert set(found.values()) == {web.uuid for web in webs}
     for client in clients:
         assert the_one(lab, client, protocol=protocol) == found[client.uuid]
+
+
+def test_it_is_foretold(lab: Lab, network: Network) -> None:
+    webs = network.pods(4, 80)
+    network.service(sticky(8888, *(member(web, 80) for web in webs)))
+    client = network.pod()
+
+    def look(source_port: int) -> Lookup:
+        return lab.backend.lookup(client.uuid, Header("tcp", client.address, source_port, lab.vip, 8888))
+
+    assert not any(look(source_port).refused for source_port in range(40_000, 40_060))
+    found = the_one(lab, client)
+    address = next(web.address for web in webs if web.uuid == found)
+    for source_port in range(40_000, 40_060):
+        said = look(source_port)
+        assert (said.target, said.match.asked, said.refused) == (found, address, "")
+        assert said.translated == Header("tcp", client.address, source_port, address, 80)
 
 
 def test_a_listener_beside_a_sticky_one_is_not(lab: Lab, network: Network) -> None:

@@ -156,21 +156,21 @@ class _Walk:
     # --- the FIB
 
     def _match(self, asked: Address) -> Match:
-        if asked.version == 6:
-            return self._group_match(asked)
+        group = _group_of(self._vrf, asked) if asked.version == 6 else None
+        if group is not None:
+            return self._group_match(asked, group)
         way = asking.way(self._vrf.route_socket, self._sender.link, self._header._replace(destination=asked))
         return self._read(asked, way)
 
-    def _group_match(self, asked: Address) -> Match:
+    def _group_match(self, asked: Address, number: int) -> Match:
         """Of IPv6: the kernel hashes a question otherwise than a packet (policy 3), so it does not foretell whom a
         group of several takes."""
-        number = _group_of(self._vrf, asked)
         members = shares(self._vrf, number)
         only = members[0] if len(members) == 1 else None
         chosen = self._vrf.standing.attachments.get(only.interface or "") if only else None
         return Match(
             asked,
-            host_prefix(asked) if number is not None else "",
+            host_prefix(asked),
             number,
             members,
             only.id if only else None,

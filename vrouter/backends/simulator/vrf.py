@@ -178,8 +178,7 @@ class VrfTable:
         group = self._group(service, flow)
         if group is None:
             return NO_PORT_MAP
-        member = self._affinity.find(flow, group.members) if service.is_sticky(flow) else None
-        member = member or group.choose(hash_of(flow, self._seed))
+        member = self._remembered(service, group, flow) or group.choose(hash_of(flow, self._seed))
         if member is None:
             return NO_ROUTE
         # A member that talks to itself must not see its own address as the sender: it would answer inside.
@@ -193,6 +192,10 @@ class VrfTable:
         if taken is not None and not taken[0].closing:  # the member's answers are another flow's already
             return NO_REVERSE_FLOW
         return FLOW_LIMIT if taken is None and self.flows.full else entry
+
+    def _remembered(self, service: Service, group: Group, flow: FiveTuple) -> Member | None:
+        """Where a sticky service's client goes again."""
+        return self._affinity.find(flow, group.members) if service.is_sticky(flow) else None
 
     @staticmethod
     def _group(service: Service, flow: FiveTuple) -> Group | None:
@@ -258,13 +261,16 @@ class VrfTable:
         )  # fmt: skip
 
     def _match(self, service: Service | None, flow: FiveTuple) -> Match:
-        address = flow.destination
+        address, group = flow.destination, None
         if service is None:
-            port, group = self._routes.get(address), None
+            port = self._routes.get(address)
         else:
             group = self._group(service, flow) or service.group
-            member = group.choose(hash_of(flow, self._seed))
+            again = self._remembered(service, group, flow)
+            member = again or group.choose(hash_of(flow, self._seed))
             port = self._ports[member.interface] if member else None
+            if again is not None:
+                address, group = again.address, None
         if port is None:
             return Match(address, "")
         members = self._shares(group) if group else ()
