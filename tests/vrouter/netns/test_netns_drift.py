@@ -10,7 +10,7 @@ import pytest
 from netns_node import VIP, VRF, Node, service
 
 from vrouter import namespace
-from vrouter.backends.netns import NetnsBackend, comparison, repair
+from vrouter.backends.netns import NetnsBackend, comparison, elements, nftables, repair, tables
 from vrouter.backends.netns.events import Suspect
 from vrouter.backends.netns.vrf import VrfNamespace
 from vrouter.backends.netns.watching import watched as watched_vrf
@@ -78,8 +78,14 @@ class Watched:
             "nexthop", "route show table main", "-6 route show table main", "-br addr", "neigh show nud permanent",
             "-br link",
         )]  # fmt: skip
-        rules = ask("ip", "netns", "exec", network, "nft", "-s", "list", "ruleset")
-        return [sorted(text.split("\n")) for text in (*listed, rules)]
+        socket = self.vrf.nft_socket
+        # `nft list` of Debian 12 aborts at rules that it could not have written
+        shown = [
+            (tables.read(socket, family), [nftables.read(socket, family, name) for name in elements.STATIC_SETS])
+            for family in sorted(self.vrf.standing.families)
+            if tables.read(socket, family) is not None
+        ]
+        return [sorted(text.split("\n")) for text in listed], shown
 
 
 @pytest.fixture
