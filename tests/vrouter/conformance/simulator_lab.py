@@ -88,7 +88,7 @@ class SimulatorLab:
 
     def react(self, at: Delivered) -> tuple[Answer | None, Packet | None]:
         """What a workload says to a packet: an answer of its server, or a refusal by its TCP. To a datagram for nobody
-        it says "port unreachable", which takes the way of an answer."""
+        it says "port unreachable": an answer, too, for whoever sent it."""
         packet, header = at.packet, at.packet.five_tuple
         connection = (at.interface, header)
         listening = (at.interface, header.protocol, header.destination_port) in self._listening

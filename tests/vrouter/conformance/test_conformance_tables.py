@@ -189,17 +189,6 @@ def test_flows_count_every_packet(lab: Lab, network: Network) -> None:
     assert (flow.packets, flow.reverse_packets) == (10, 10)
 
 
-def test_what_nobody_answers_is_remembered_for_less_time(lab: Lab, network: Network) -> None:
-    client, dns = network.pod(), network.pod()
-    network.service(listener(53, member(dns, 53), protocol="udp"))
-    connection = connect(lab, client, lab.vip, 53, "udp")
-    connection.exchange()  # the pod has no server there
-    flow = flow_of(lab, client, connection)
-    assert flow is not None
-    assert (flow.packets, flow.reverse_packets) == (1, 0)
-    assert 0 < flow.expires <= 30
-
-
 def test_the_flow_of_a_member_that_talks_to_itself(lab: Lab, network: Network) -> None:
     web = network.pod(80)
     network.service(listener(8888, member(web, 80)))

@@ -13,6 +13,7 @@ import pytest
 from netns_node import VIP, VRF, Node
 
 from vrouter import namespace
+from vrouter.backends.netns.rules import UNANSWERED
 from vrouter.state import FAMILIES, Address, Family, HostAddress, Interface, Listener, Member, Vip
 
 VIPS: dict[Family, Address] = {4: VIP, 6: IPv6Address("fd97::1")}
@@ -106,3 +107,29 @@ def test_an_error_about_something_else_passes_as_it_is(scene: Scene) -> None:
     asking.send(b"?")
     with pytest.raises(ConnectionRefusedError):
         asking.recv(100)
+
+
+def test_an_error_counts_as_an_answer_and_keeps_no_flow_alive(scene: Scene) -> None:
+    asking = scene.asking()
+    asking.send(b"?")
+    with pytest.raises(ConnectionRefusedError):
+        asking.recv(100)
+    (flow,) = scene.node.backend.flows()
+    assert (flow.packets, flow.reverse_packets) == (1, 1)
+    assert flow.expires <= UNANSWERED
+
+
+def test_what_nobody_answers_is_remembered_for_less_time(scene: Scene) -> None:
+    server = scene.open(scene.pod, TARGET)
+    scene.asking().send(b"?")
+    server.recv(100)
+    (flow,) = scene.node.backend.flows()
+    assert (flow.packets, flow.reverse_packets) == (1, 0)
+    assert flow.expires <= UNANSWERED
+
+
+def test_nft_can_list_the_table(scene: Scene) -> None:
+    network = f"vt-{scene.node.settings.node}-{VRF.index}"
+    for words in (["nft", "list", "ruleset"], ["nft", "-a", "list", "ruleset"]):
+        listed = subprocess.run(["ip", "netns", "exec", network, *words], capture_output=True, text=True, check=True)
+        assert "chain error_to_client" in listed.stdout

@@ -7,6 +7,8 @@ they are looked up and translated back; an address of the head is written togeth
 leaves the sum of the ICMP message as it was.
 
 nft cannot name the fields of a packet within a packet. Options in the inner header (RFC 791) are not looked behind.
+What a map gives goes through the packet or its mark before it is looked up in another: `nft list` of Debian 12 aborts
+at a look-up of what was looked up.
 """
 
 import sys
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 
 from vrouter.backends.netns import expressions
 from vrouter.backends.netns.expressions import (
+    MARK,
     NETWORK,
     TRANSPORT,
     Expression,
@@ -21,7 +24,9 @@ from vrouter.backends.netns.expressions import (
     bitwise,
     compare,
     lookup,
+    meta,
     payload,
+    set_meta,
     set_payload,
     word,
 )
@@ -69,9 +74,7 @@ def messages(family: Family) -> list[Message]:
 
 
 def _inner(layout: _Layout, protocol: Protocol) -> list[Expression]:
-    """Go on for an error about a packet of that protocol, with the key of the packet that answers it in the first
-    words: destination, its port, source, its port."""
-    size = layout.length // 4
+    """Go on for an error about a packet of that protocol, with the key of the packet that answers it."""
     expected, mask = layout.version
     return [
         payload(TRANSPORT, 8, 1, word(0)),
@@ -79,10 +82,19 @@ def _inner(layout: _Layout, protocol: Protocol) -> list[Expression]:
         compare(word(0), expected),
         payload(TRANSPORT, layout.protocol, 1, word(0)),
         compare(word(0), bytes((_NUMBERS[protocol],))),
-        payload(TRANSPORT, layout.destination, layout.length, word(0)),
-        payload(TRANSPORT, layout.port + 2, 2, word(size)),
-        payload(TRANSPORT, layout.source, layout.length, word(size + 1)),
-        payload(TRANSPORT, layout.port, 2, word(2 * size + 1)),
+        *_flow(layout, source=layout.destination, destination=layout.source, port=layout.port + 2),
+    ]
+
+
+def _flow(layout: _Layout, *, source: int, destination: int, port: int) -> list[Expression]:
+    """Load the key of a flow table into the first words. port: offset of the source's."""
+    size = layout.length // 4
+    other = 2 * layout.port + 2 - port
+    return [
+        payload(TRANSPORT, source, layout.length, word(0)),
+        payload(TRANSPORT, port, 2, word(size)),
+        payload(TRANSPORT, destination, layout.length, word(size + 1)),
+        payload(TRANSPORT, other, 2, word(2 * size + 1)),
     ]
 
 
@@ -90,49 +102,65 @@ def _from_pod(family: Family, protocol: Protocol) -> list[Expression]:
     """If the pod itself says it, the VIP does: the client knows no other. (`self` has each pod twice.)"""
     layout = _LAYOUTS[family]
     size, (source, checksum) = layout.length // 4, layout.outer
-    vip = word(2 * size + 2)
+    found = word(2 * size + 2)
+    outer = set_payload(NETWORK, source, layout.length, found, checksum, pseudo=True)
     return [
-        *_inner(layout, protocol),
-        lookup(f"reverse_{protocol}", word(0), vip),
-        lookup("service_vip", vip, vip),
         payload(NETWORK, source, layout.length, word(0)),
         payload(TRANSPORT, layout.destination, layout.length, word(size)),
         lookup("self", word(0)),
-        set_payload(NETWORK, source, layout.length, vip, checksum, pseudo=True),
+        *_inner(layout, protocol),
+        lookup(f"reverse_{protocol}", word(0), found),
+        outer,
+        payload(NETWORK, source, layout.length, found),
+        lookup("service_vip", found, found),
+        outer,
     ]
 
 
 def _to_client(family: Family, protocol: Protocol) -> list[Expression]:
+    """Looked up as often as makes of an error one packet of the answers (`rules.TOUCHES`)."""
     layout = _LAYOUTS[family]
-    vip = word(2 * (layout.length // 4) + 2)
+    found = word(2 * (layout.length // 4) + 2)
+    inner = set_payload(TRANSPORT, layout.destination, layout.length, found, _checksum(layout))
+    again = payload(TRANSPORT, layout.destination, layout.length, found)
     return [
         *_inner(layout, protocol),
-        lookup(f"reverse_{protocol}", word(0), vip),
-        lookup("service_port", vip, word(0)),
+        lookup(f"reverse_{protocol}", word(0)),
+        lookup(f"reverse_{protocol}", word(0), found),
+        inner,
+        again,
+        lookup("service_port", found, word(0)),
         set_payload(TRANSPORT, layout.port + 2, 2, word(0), _ICMP_CHECKSUM),
-        lookup("service_vip", vip, vip),
-        _set_inner(layout, layout.destination, vip),
+        again,
+        lookup("service_vip", found, found),
+        inner,
+        *_flow(layout, source=layout.source, destination=layout.destination, port=layout.port),
+        lookup(f"forward_{protocol}", word(0)),
     ]
 
 
 def _to_pod(family: Family, protocol: Protocol) -> list[Expression]:
     layout = _LAYOUTS[family]
-    size, (source, checksum) = layout.length // 4, layout.outer
-    endpoint, pod = word(2 * size + 2), word(0)
+    source, checksum = layout.outer
+    found = word(2 * (layout.length // 4) + 2)
+    endpoint = [meta(MARK, found), bitwise(found, found, ID_MASK.to_bytes(4, sys.byteorder), bytes(4))]
     return [
         *_inner(layout, protocol),
-        lookup(f"forward_{protocol}", word(0), endpoint),
-        bitwise(endpoint, endpoint, ID_MASK.to_bytes(4, sys.byteorder), bytes(4)),
-        lookup("endpoint_port", endpoint, pod),
-        set_payload(TRANSPORT, layout.port, 2, pod, _ICMP_CHECKSUM),
-        lookup("endpoint_address", endpoint, pod),
-        _set_inner(layout, layout.source, pod),
-        set_payload(NETWORK, source + layout.length, layout.length, pod, checksum, pseudo=True),
+        lookup(f"forward_{protocol}", word(0), found),
+        set_meta(MARK, found),
+        *endpoint,
+        lookup("endpoint_port", found, word(0)),
+        set_payload(TRANSPORT, layout.port, 2, word(0), _ICMP_CHECKSUM),
+        *endpoint,
+        lookup("endpoint_address", found, word(0)),
+        set_payload(TRANSPORT, layout.source, layout.length, word(0), _checksum(layout)),
+        *endpoint,
+        lookup("endpoint_address", found, word(0)),
+        set_payload(NETWORK, source + layout.length, layout.length, word(0), checksum, pseudo=True),
         expressions.verdict(expressions.ACCEPT),
     ]
 
 
-def _set_inner(layout: _Layout, offset: int, register: int) -> Expression:
-    """An inner IPv6 header has no checksum; there the ICMP one is mended."""
-    checksum = _ICMP_CHECKSUM if layout.checksum is None else layout.checksum
-    return set_payload(TRANSPORT, offset, layout.length, register, checksum)
+def _checksum(layout: _Layout) -> int:
+    """What is mended when an inner address is written. An inner IPv6 header has none; there it is that of ICMP."""
+    return _ICMP_CHECKSUM if layout.checksum is None else layout.checksum
