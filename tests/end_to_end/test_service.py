@@ -192,10 +192,8 @@ class Service:
             if self.name not in name or name.startswith(f"{self.name}-"):
                 continue
             for route in json.loads(kernel("ip", "-n", name, "-j", "route", "show", f"{self.vip}/32")):
-                nexthops = {one["id"]: one for one in json.loads(kernel("ip", "-n", name, "-j", "nexthop", "show"))}
-                chosen = nexthops[route["nhid"]]
-                members = [nexthops[one["id"]] for one in chosen.get("group", [chosen])]
-                return {member["gateway"] for member in members if "gateway" in member}
+                members = route.get("nexthops", [route])
+                return {member["gateway"] for member in members}
         return set()
 
     def close(self) -> None:
