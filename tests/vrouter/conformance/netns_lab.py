@@ -12,9 +12,11 @@ import shutil
 import socket
 import struct
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
+from pathlib import Path
 from uuid import uuid4
 
 from lab import VIPS, Answer, Echo, Endpoint, Outcome, Refused, Silence
@@ -184,6 +186,14 @@ def endpoint(pair: list) -> Endpoint:
     return ip_address(pair[0]), pair[1]
 
 
+def complain_always() -> None:
+    """A pod's own kernel sends an ICMP error once in a second, or so, unless told otherwise."""
+    settings = {"ipv4/icmp_ratelimit": "0", "ipv6/icmp/ratelimit": "0", "ipv4/icmp_msgs_burst": "10000"}
+    for name, value in settings.items():
+        with suppress(FileNotFoundError):  # the last is each namespace's own on newer kernels only
+            Path("/proc/sys/net", name).write_text(value)
+
+
 class NetnsLab:
     name = "netns"
     survives_restart = True
@@ -222,6 +232,7 @@ class NetnsLab:
         self.backend = self._start()
 
     def listen(self, interface: Interface, protocol: Transport, port: int) -> None:
+        namespace.inside(interface.workload, complain_always)
         self._servers.listen(interface, protocol, port)
 
     def silence(self, interface: str) -> None:

@@ -30,6 +30,8 @@ SYSCTLS = {
     "ipv4/conf/all/send_redirects": "0",
     "ipv4/conf/default/send_redirects": "0",
     "ipv4/icmp_ratelimit": "0",  # a refusal must come at once, also the tenth in a second
+    "ipv4/icmp_msgs_per_sec": "1000000",  # of both families together; 1000 and bursts of 50, the default, silence some
+    "ipv4/icmp_msgs_burst": "10000",
     "ipv6/conf/all/disable_ipv6": "1",  # `SYSCTLS_OF_IPV6` begin where an address needs them
     "ipv6/conf/default/disable_ipv6": "1",
 }
@@ -50,6 +52,8 @@ SEED = "ipv4/fib_multipath_hash_seed"  # Linux 6.11
 OPTIONAL = {
     SEED: "all VRFs hash alike, so a second level of ECMP on the same packets would not spread",
     "ipv4/icmp_ratelimit": "refusals by ICMP are limited to one a second for each client",
+    "ipv4/icmp_msgs_per_sec": "refusals by ICMP are limited to a thousand a second on this machine",
+    "ipv4/icmp_msgs_burst": "refusals by ICMP are limited to fifty at once on this machine",
     "ipv6/conf/all/disable_ipv6": "VRFs see the IPv6 multicast of their pods",
     "ipv6/conf/default/disable_ipv6": "VRFs see the IPv6 multicast of their pods",
 }
