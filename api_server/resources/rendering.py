@@ -191,3 +191,18 @@ class Item:
             item = splice(head, record.properties, only or None) if self.detail or only else orjson.dumps(head)
             items.append(wrapped % item if self.detail else item)
         return items
+
+
+def excerpts(kind: ResourceType, records: Iterable[Record], fields: Collection[str]) -> bytes:
+    """Objects with their names and these fields, as items of a JSON array: those of a watcher that wants no more."""
+    items = []
+    for record in records:
+        head: dict[str, Any] = {"uuid": record.uuid, "fq_name": split(record.type, record.fq_name)}
+        if record.parent_uuid:
+            head["parent_type"] = record.parent_type
+            head["parent_uuid"] = record.parent_uuid
+        add_links(head, record, None)
+        stored = orjson.loads(record.properties)
+        head.update({name: stored[name] for name in fields if name in stored})
+        items.append({kind.name: head})
+    return orjson.dumps(items)[1:-1]

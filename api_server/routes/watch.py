@@ -1,11 +1,11 @@
 """`GET /watch`: changes as server-sent events, with Contrail's frames (contract 4.21) and what its users lack: ids
 and resume.
 
-A watch begins with one `init` frame per type, all from one snapshot; only the last carries `id:`, the snapshot's
-revision. Then come the events, as the feed has them: those of one revision follow each other, and the last of them
-carries the id. With `Last-Event-ID` (or `?last_event_id=`, `?since=`) the watch goes on after that revision instead,
-without `init`; 410 and the oldest id if the log no longer reaches back so far. A slow watcher is told to `stop`, and
-resumes. With `?status=1` statuses come in between (`status_frames`).
+A watch begins with one `init` frame per type, all from one snapshot (`beginning`); only the last carries `id:`, the
+snapshot's revision. Then come the events, as the feed has them: those of one revision follow each other, and the last
+of them carries the id. With `Last-Event-ID` (or `?last_event_id=`, `?since=`) the watch goes on after that revision
+instead, without `init`; 410 and the oldest id if the log no longer reaches back so far. A slow watcher is told to
+`stop`, and resumes. With `?status=1` statuses come in between (`status_frames`).
 """
 
 import asyncio
@@ -20,21 +20,19 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from api_server.errors import BadRequest, NotFound, Unavailable
-from api_server.resources.rendering import Item
+from api_server.routes.beginning import Fields, beginning, init
 from api_server.routes.plans import flag
 from api_server.routes.service import Service, named, service
 from api_server.routes.status_frames import status_frames
 from api_server.store.events import Chunk
 from api_server.store.feed import Subscription
-from api_server.store.reader import Reader
+from api_server.store.snapshot import Snapshot
 from schema.model import ObjectModel, ResourceType
 from schema.quoting import quote
 
 router = APIRouter()
 
 NAMING = ("uuid", "fq_name", "parent_type", "parent_uuid")
-
-Fields = Mapping[str, frozenset[str]]  # type -> the fields wanted of its objects; a type that is not there: all
 
 
 def watched_types(model: ObjectModel, text: str | None) -> list[ResourceType]:
@@ -90,34 +88,31 @@ def frames(chunk: Chunk, fields: Fields) -> bytes:
     return b"".join(framed)
 
 
-def init(reader: Reader, types: Iterable[ResourceType], fields: Fields) -> list[bytes]:
-    """One frame per type; all are read in one snapshot, whose revision the last one carries."""
-    with reader.snapshot() as revision:
-        listed = [reader.records(kind.name, references=True) for kind in types]
-    framed = []
-    for kind, records in zip(types, listed, strict=True):
-        items = Item(kind, detail=True, hrefs=False).render(records, "")
-        if kind.name in fields:
-            items = [only(item, kind.name, fields[kind.name]) for item in items]
-        framed.append(b'data: {"%b":[%b]}\n\n' % (kind.plural.encode(), b",".join(items)))
-    last = len(framed) - 1
-    return [
-        b"event: init\n%b%b" % (b"id: %d\n" % revision if number == last else b"", frame)
-        for number, frame in enumerate(framed)
-    ]
-
-
-async def stream(subscription: Subscription, beginning: Iterable[bytes], fields: Fields) -> AsyncIterator[bytes]:
-    """The frames of one watch, until it is told to stop."""
-    for frame in beginning:
+async def begun(snapshot: Snapshot, content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The objects, and then what goes on."""
+    try:
+        async for frame in beginning(snapshot):
+            yield frame
+    except Unavailable as error:
+        yield stop(error.text)
+        return
+    async for frame in content:
         yield frame
+
+
+async def stream(subscription: Subscription, fields: Fields) -> AsyncIterator[bytes]:
+    """The frames of one watch, until it is told to stop."""
     try:
         async for chunk in subscription:
             yield frames(chunk, fields)
         reason = subscription.reason
     except Unavailable as error:
         reason = error.text
-    yield b"event: stop\ndata: %b\n\n" % " ".join(reason.split()).encode()
+    yield stop(reason)
+
+
+def stop(reason: str) -> bytes:
+    return b"event: stop\ndata: %b\n\n" % " ".join(reason.split()).encode()
 
 
 async def both(watch: AsyncIterator[bytes], beside: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -148,12 +143,19 @@ HEADERS = {"content-type": "text/event-stream", "cache-control": "no-cache", "x-
 
 
 class EventStream(StreamingResponse):
-    """The answer to a watch. Counts as a watcher while it is open, and closes its subscription however it ends."""
+    """The answer to a watch. Counts as a watcher while it is open, and closes what it reads from however it ends."""
 
-    def __init__(self, server: Service, subscription: Subscription, content: AsyncIterator[bytes]) -> None:
+    def __init__(
+        self,
+        server: Service,
+        subscription: Subscription,
+        snapshot: Snapshot | None,
+        content: AsyncIterator[bytes],
+    ) -> None:
         super().__init__(content, headers=HEADERS)
         self.server = server
         self.subscription = subscription
+        self.snapshot = snapshot
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.server.watching += 1
@@ -164,6 +166,8 @@ class EventStream(StreamingResponse):
             self.server.watching -= 1
             self.server.metrics.watchers.dec()
             self.subscription.close()
+            if self.snapshot is not None:
+                self.snapshot.close()
 
 
 @router.get("/watch")
@@ -171,16 +175,18 @@ async def watch(request: Request) -> Response:
     current, server = named(request, "watch"), service(request)
     types = watched_types(server.model, request.query_params.get("resource_type"))
     after, fields = last_event_id(request), wanted_fields(types, request.query_params)
-    statuses, beginning = flag(request.query_params, "status"), list[bytes]()
+    statuses, snapshot = flag(request.query_params, "status"), None
     if current.method == "HEAD":
         return Response(headers=HEADERS)
     if server.watching >= server.settings.max_watchers:
         raise Unavailable(f"There are {server.settings.max_watchers} watchers already, which is the limit")
     if after is None:
-        beginning = await server.read(current, lambda reader: init(reader, types, fields))
-        after = current.revision
+        snapshot = await server.store.snapshot(lambda reader: init(reader, types, fields))
+        after = current.revision = snapshot.revision
     subscription = await server.store.feed.subscribe([kind.name for kind in types], after)
-    content = stream(subscription, beginning, fields)
+    content = stream(subscription, fields)
     if statuses:
         content = both(content, status_frames(server, frozenset(kind.name for kind in types)))
-    return EventStream(server, subscription, content)
+    if snapshot is not None:
+        content = begun(snapshot, content)
+    return EventStream(server, subscription, snapshot, content)

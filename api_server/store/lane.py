@@ -106,14 +106,15 @@ class Lane(Generic[Call]):
 
 async def aside(name: str, call: Callable[[], Result]) -> Result:
     """A long call in a thread of its own, which keeps neither the loop nor the process from ending."""
-    lane: Lane[Callable[[], Result]] = Lane(name, lambda: _each, threads=1, most=1)
+    lane: Lane[Callable[[], Result]] = Lane(name, lambda: each, threads=1, most=1)
     answer = lane(call)
     lane.end()
     found: Result = await answer
     return found
 
 
-def _each(calls: Sequence[Callable[[], Any]]) -> Answers:
+def each(calls: Sequence[Callable[[], Any]]) -> Answers:
+    """Run them one by one: a `Run` of calls that need nothing."""
     answers: list[Any] = []
     for call in calls:
         try:

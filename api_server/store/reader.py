@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import islice
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -112,7 +113,7 @@ def _links_of_many(kind: str, mode: str) -> Statement:
 
 
 @cache
-def _listing(anchors: frozenset[str], shape: str, *, limited: bool) -> Statement:
+def _listing(anchors: frozenset[str], shape: str, *, limited: bool, ordered: bool = True) -> Statement:
     """Objects of a type. anchors: those given (parents, back_refs, uuids), all must hold.
     shape: names, properties, or count."""
     match shape:
@@ -132,7 +133,7 @@ def _listing(anchors: frozenset[str], shape: str, *, limited: bool) -> Statement
         found = found.where(_r.uuid.in_(referrers))
     if "uuids" in anchors:
         found = found.where(any_of(_r.uuid, "uuids"))
-    if shape == "count":
+    if shape == "count" or not ordered:
         return Statement(found)
     place: ColumnElement[Any] = _r.fq_name + ":" + _r.uuid
     if "parents" in anchors:
@@ -283,7 +284,7 @@ class Reader:
         statement = _listing(keys, "properties" if properties else "names", limited=limit is not None)
         with self.snapshot():
             rows = self._session.all(statement, type=type, **given)
-            found = {row[0]: Record(row[0], row[1], row[2], row[3], row[4], row[5] or "{}", row[6]) for row in rows}
+            found = {row[0]: _record(row) for row in rows}
             if found:
                 self._link(found, "references", references, possible=True)
                 self._link(found, "back_references", back_references, possible=names.has_back_references(type))
@@ -291,6 +292,16 @@ class Reader:
         if keys == {"uuids"}:
             return [found[uuid] for uuid in dict.fromkeys(uuids or ()) if uuid in found]
         return list(found.values())
+
+    def slices(
+        self, type: str, *, properties: bool = True, references: Links = False, size: int = 500
+    ) -> Iterator[list[Record]]:
+        """All objects of a type, `size` of them at a time and in no order; inside a `snapshot`."""
+        statement = _listing(frozenset(), "properties" if properties else "names", ordered=False, limited=False)
+        rows = self._session.stream(statement, type=type)
+        while found := {row[0]: _record(row) for row in islice(rows, size)}:
+            self._link(found, "references", references, possible=True)
+            yield list(found.values())
 
     def count(
         self,
@@ -351,6 +362,11 @@ class Reader:
         rows.sort(key=_by_creation if kind == "children" else _by_target)
         for owner, *link, _ in rows:
             getattr(found[owner], kind).append(Link(*link))
+
+
+def _record(row: Row) -> Record:
+    """Of a listing."""
+    return Record(row[0], row[1], row[2], row[3], row[4], row[5] or "{}", row[6])
 
 
 def _by_target(row: Row) -> tuple[str, str]:

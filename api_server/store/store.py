@@ -13,11 +13,12 @@ from api_server.store import changes, statuses
 from api_server.store.engine import Database
 from api_server.store.events import Event
 from api_server.store.feed import Feed, Pace
-from api_server.store.lane import Lane
+from api_server.store.lane import Lane, each
 from api_server.store.migration import migrate
 from api_server.store.notices import listen
 from api_server.store.reader import Reader
 from api_server.store.session import Lost, Session
+from api_server.store.snapshot import Call, Snapshot
 from api_server.store.stamps import Stamps
 from api_server.store.transaction import Transaction
 from api_server.store.writer import CHANNEL, Counts, Write, Writer
@@ -25,6 +26,7 @@ from api_server.store.writer import CHANNEL, Counts, Write, Writer
 Result = TypeVar("Result")
 
 READERS = 2  # threads on PostgreSQL: more wait for the interpreter, not for the database
+SNAPSHOTS = 4  # read at a time: those who come later wait, and then see what is new by then
 SLICE = 1000  # revisions forgotten per transaction: about 10 ms of the writer's time
 COMPACT_SECONDS = 60.0
 SWEEP_SECONDS = 15.0
@@ -63,6 +65,11 @@ class Store:
         self._read: Lane[Callable[[Session], Any]] | None = None
         if not database.sqlite:
             self._read = Lane("reader", self._start_reader, threads=threads[1], most=8)
+        self._long: Lane[Callable[[], Any]] = Lane(
+            "snapshot", lambda: each, threads=0 if database.sqlite else 1, most=1
+        )
+        self._room = asyncio.Semaphore(SNAPSHOTS)
+        self._snapshots: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._held: tuple[str, int] | None = None
 
@@ -122,6 +129,20 @@ class Store:
         """Run a request that only reads. Raises what `call` raises; Unavailable if the database is away."""
         return await self._with_session(lambda session: call(Reader(session)))
 
+    async def snapshot(self, call: Call) -> Snapshot:
+        """Begin to read much, of one state, while others go on with their work. Unavailable if the database is away."""
+        await self._room.acquire()
+        found = Snapshot(self._database, self._long, call)
+        try:
+            await found.begin()
+        except BaseException:
+            self._room.release()
+            raise
+        self.counts.reads += 1
+        self._snapshots.add(found.reading)
+        found.reading.add_done_callback(self._has_read)
+        return found
+
     async def entries(self, position: changes.Position) -> changes.Entries:
         """The log after a position. Unavailable if the database is away."""
         return await self._with_session(lambda session: changes.entries(session, position))
@@ -144,12 +165,14 @@ class Store:
 
     async def close(self) -> None:
         """End the feed, finish what is queued, let go of the database."""
-        for task in self._tasks:
+        ending = [*self._tasks, *self._snapshots]
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*ending, return_exceptions=True)
         self.feed.close()
         self.stamps.close("the server is stopping")
         await self._write.close()
+        await self._long.close()
         if self._read is not None:
             await self._read.close()
         self._writer.close()
@@ -160,6 +183,10 @@ class Store:
             self._claim = None
 
     # --- inside
+
+    def _has_read(self, reading: asyncio.Task[None]) -> None:
+        self._snapshots.discard(reading)
+        self._room.release()
 
     def _session(self) -> Session:
         session = Session(self._database)

@@ -150,6 +150,25 @@ async def test_fields_and_underscores(remote: httpx.AsyncClient) -> None:
         assert (await anext(frames)).document == {"loadbalancer-members": [{"loadbalancer-member": shown}]}
 
 
+async def test_no_more_references_come_than_are_wanted(remote: httpx.AsyncClient) -> None:
+    await create(remote, "virtual-network", "vn")
+    network = [*PROJECT, "vn"]
+    refs = {"virtual_network_refs": [{"to": network}]}
+    pod = await create(remote, "virtual-machine-interface", "pod", parent_type="project", **refs)
+    for query, wanted in (
+        ({}, {"virtual_network_refs", "routing_instance_refs"}),
+        ({"virtual_machine_interface_fields": "virtual_network_refs"}, {"virtual_network_refs"}),
+        ({"virtual_machine_interface_fields": "display_name"}, set()),
+    ):
+        async with watching(remote, resource_type="virtual-machine-interface", **query) as frames:
+            (found,) = (await anext(frames)).document["virtual-machine-interfaces"]
+        body = found["virtual-machine-interface"]
+        assert body["uuid"] == pod["uuid"]
+        assert {name for name in body if name.endswith("_refs")} == wanted
+        for reference in body.get("virtual_network_refs", ()):
+            assert (reference["to"], reference["attr"]) == (network, None)
+
+
 @pytest.mark.parametrize(
     ("query", "status", "text"),
     [

@@ -1,0 +1,48 @@
+"""How a watch begins: one `init` frame per type, all of one revision, which the last one carries.
+
+The objects are read and written a slice at a time, so that a watcher of everything keeps nobody else waiting; a frame
+goes out when it is whole.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+
+from api_server.resources.rendering import Item, excerpts, types_of
+from api_server.store.reader import Reader
+from api_server.store.snapshot import Snapshot
+from schema.model import ResourceType
+
+Fields = Mapping[str, frozenset[str]]
+"""Type -> the fields wanted of its objects; a type that is not there: all."""
+
+END = b"]}\n\n"
+
+
+def init(reader: Reader, types: Sequence[ResourceType], fields: Fields) -> Iterator[bytes]:
+    """The frames in parts, inside a snapshot."""
+    for kind in types:
+        number = b"id: %d\n" % reader.revision if kind is types[-1] else b""
+        yield b'event: init\n%bdata: {"%b":[' % (number, kind.plural.encode())
+        for count, items in enumerate(_items(reader, kind, fields.get(kind.name))):
+            yield b"," + items if count else items
+        yield END
+
+
+async def beginning(snapshot: Snapshot) -> AsyncIterator[bytes]:
+    """Whole frames. Raises Unavailable if the database goes away."""
+    parts: list[bytes] = []
+    async for part in snapshot.parts():
+        parts.append(part)
+        if part is END:
+            yield b"".join(parts)
+            parts.clear()
+
+
+def _items(reader: Reader, kind: ResourceType, fields: frozenset[str] | None) -> Iterator[bytes]:
+    if fields is None:
+        item = Item(kind, detail=True, hrefs=False)
+        for records in reader.slices(kind.name, references=True):
+            yield b",".join(item.render(records, ""))
+        return
+    properties, references = fields - kind.references.keys(), types_of(fields, kind.references)
+    for records in reader.slices(kind.name, properties=bool(properties), references=references):
+        yield excerpts(kind, records, properties)

@@ -1,0 +1,75 @@
+"""Long reads: one state, part by part, while others write."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from store_objects import create, make
+
+from api_server.errors import Unavailable
+from api_server.store import Store
+from api_server.store.reader import Reader
+from api_server.store.snapshot import Snapshot
+from api_server.store.store import SNAPSHOTS
+
+DOMAINS = 5
+
+
+def names(reader: Reader) -> Iterator[bytes]:
+    """A part for each domain."""
+    for records in reader.slices("domain", size=1):
+        assert len(records) == 1
+        yield records[0].fq_name.encode()
+
+
+async def all_parts(snapshot: Snapshot) -> list[bytes]:
+    return [part async for part in snapshot.parts()]
+
+
+async def test_what_is_written_meanwhile_is_not_in_it(store: Store) -> None:
+    before = [make("domain", f"d{number}") for number in range(DOMAINS)]
+    await create(store, *before)
+    snapshot = await store.snapshot(names)
+    await create(store, make("domain", "later"))  # is done while the other reads
+    assert snapshot.revision == 1
+    assert sorted(await all_parts(snapshot)) == sorted(one.fq_name[-1].encode() for one in before)
+    assert b"later" in await all_parts(await store.snapshot(names))
+
+
+async def test_slices_have_what_a_list_has(store: Store) -> None:
+    domain = make("domain", "d")
+    await create(store, domain, *(make("project", f"p{number}", domain) for number in range(7)))
+
+    def sliced(reader: Reader) -> Iterator[bytes]:
+        listed = {one.uuid: one for one in reader.records("project", references=True)}
+        slices = list(reader.slices("project", references=True, size=3))
+        assert [len(one) for one in slices] == [3, 3, 1]
+        assert {one.uuid: one for found in slices for one in found} == listed
+        yield b"compared"
+
+    assert await all_parts(await store.snapshot(sliced)) == [b"compared"]
+
+
+async def test_an_error_comes_after_the_parts_before_it(store: Store) -> None:
+    def broken(reader: Reader) -> Iterator[bytes]:
+        yield b"one"
+        raise Unavailable("no more")
+
+    parts = (await store.snapshot(broken)).parts()
+    assert await anext(parts) == b"one"
+    with pytest.raises(Unavailable, match="no more"):
+        await anext(parts)
+
+
+async def test_who_is_left_in_the_middle_makes_room_for_others(store: Store) -> None:
+    def endless(reader: Reader) -> Iterator[bytes]:
+        while True:
+            yield b""
+
+    left = [await store.snapshot(endless) for _ in range(SNAPSHOTS)]
+    waiting = asyncio.ensure_future(store.snapshot(names))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    left[0].close()
+    assert await all_parts(await waiting) == []
+    # the others end with the store
