@@ -73,6 +73,7 @@ class Compiler:
         self._checks: MutableMapping[Node, Mapping[str, Check]] = {}  # whose result asks for which
         self._askers: _Multimap[str, Node] = _Multimap()  # member -> who asks for it
         self._results: MutableMapping[Node, Result] = {}
+        self._reasoned: set[Node] = set()  # whose result has a reason
         self._reads: MutableMapping[Node, set[Fact]] = {}  # what a result was made from
         self._readers: _Multimap[Fact, Node] = _Multimap()  # fact or node -> nodes made from it
         self._dirty: MutableMapping[Rule, set[str]] = {rule: set() for rule in _RULES}
@@ -145,7 +146,7 @@ class Compiler:
 
     def reasons(self) -> Iterator[Reason]:
         """Why something that was asked for is not done, without what a backend has to say."""
-        yield from self.reasons_of(self._results, self._claims.contested())
+        yield from self.reasons_of(self._reasoned, self._claims.contested())
 
     def reasons_of(self, nodes: Iterable[Node], places: Iterable[Key]) -> Iterator[Reason]:
         """Those of a few results, and of who did not get one of these places."""
@@ -188,6 +189,7 @@ class Compiler:
         result = _RULES[rule](view, uuid)
         before = self._results.get(node, _EMPTY)
         self._results[node] = result
+        (self._reasoned.add if result.reasons else self._reasoned.discard)(node)
         self._remember(node, view.reads)
         self._check(node, view.checks)
         if result.value != before.value:
@@ -217,6 +219,7 @@ class Compiler:
         if rooted and self.cache.get(node[1]) is not None:
             return  # it says nothing now, but must notice when it should
         del self._results[node]
+        self._reasoned.discard(node)
         self._dirty[node[0]].discard(node[1])
         for fact in self._reads.pop(node):
             self._unread(fact, node)
