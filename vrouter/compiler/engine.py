@@ -10,11 +10,11 @@ interface goes before a VIP, and the loser gets a reason; it takes over when the
 that loses one of its two addresses stands with the other.
 """
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping
 from copy import copy
 from dataclasses import replace
 from itertools import chain
-from typing import Generic, Self, TypeVar
+from typing import Self
 
 from vrouter.cache import Cache, Fact
 from vrouter.compiler.interfaces import compile_interface
@@ -22,6 +22,7 @@ from vrouter.compiler.networks import compile_network, compile_reach
 from vrouter.compiler.services import compile_floating_ip, compile_listener, compile_loadbalancer, compile_pool
 from vrouter.compiler.view import Local, Node, Result, Rule, Value, View
 from vrouter.layer import Layer, layered
+from vrouter.multimap import Multimap
 from vrouter.state import Address, Check, Health, Interface, Key, Reason, Unit, Vip, Vrf
 
 # In the order of what reads what: a rule reads results of those before it only.
@@ -46,9 +47,6 @@ _ROOTS: Mapping[str, Rule] = {
 
 _EMPTY = Result()
 
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V", bound=Hashable)
-
 
 def unprobed(check: Check) -> Health:
     """Where nobody probes."""
@@ -71,14 +69,14 @@ class Compiler:
         self._examined: set[str] = set()
         self._changed_checks: set[str] = set()
         self._checks: MutableMapping[Node, Mapping[str, Check]] = {}  # whose result asks for which
-        self._askers: _Multimap[str, Node] = _Multimap()  # member -> who asks for it
+        self._askers: Multimap[str, Node] = Multimap()  # member -> who asks for it
         self._results: MutableMapping[Node, Result] = {}
         self._reasoned: set[Node] = set()  # whose result has a reason
         self._reads: MutableMapping[Node, set[Fact]] = {}  # what a result was made from
-        self._readers: _Multimap[Fact, Node] = _Multimap()  # fact or node -> nodes made from it
+        self._readers: Multimap[Fact, Node] = Multimap()  # fact or node -> nodes made from it
         self._dirty: MutableMapping[Rule, set[str]] = {rule: set() for rule in _RULES}
         self._locals: MutableMapping[str, set[str]] = {}  # network -> uuids of its interfaces on this node
-        self._claims: _Multimap[Key, Node] = _Multimap()  # (vrf, address) or (vrf) -> who wants it
+        self._claims: Multimap[Key, Node] = Multimap()  # (vrf, address) or (vrf) -> who wants it
         self._held: MutableMapping[Key, tuple[Node, Key]] = {}  # the same -> whose unit has it
 
     @property
@@ -343,48 +341,3 @@ def _places(unit: Unit) -> tuple[Key, ...]:
 
 def _address_place(vrf: int, address: Address) -> Key:
     return ("address", vrf, str(address))
-
-
-class _Multimap(Generic[K, V]):
-    """A key to several values, mostly one: a set for each of a million keys would be a quarter of a gigabyte."""
-
-    def __init__(self) -> None:
-        self._one: MutableMapping[K, V] = {}
-        self._many: MutableMapping[K, set[V]] = {}
-
-    def fork(self) -> Self:
-        fork = copy(self)
-        fork._one, fork._many = layered(self._one), layered(self._many)
-        return fork
-
-    def get(self, key: K) -> Collection[V]:
-        """A copy: the map may change while the caller goes through it."""
-        if key in self._one:
-            return (self._one[key],)
-        return tuple(self._many.get(key, ()))
-
-    def has(self, key: K, value: V) -> bool:
-        return self._one.get(key) == value or value in self._many.get(key, ())
-
-    def __len__(self) -> int:
-        return len(self._one) + len(self._many)
-
-    def add(self, key: K, value: V) -> None:
-        if key in self._many:
-            self._many[key].add(value)
-        elif key not in self._one or self._one[key] == value:
-            self._one[key] = value
-        else:
-            self._many[key] = {self._one.pop(key), value}
-
-    def discard(self, key: K, value: V) -> None:
-        if self._one.get(key) == value:
-            del self._one[key]
-        elif key in self._many:
-            self._many[key].discard(value)
-            if len(self._many[key]) == 1:
-                (self._one[key],) = self._many.pop(key)
-
-    def contested(self) -> Iterator[K]:
-        """Keys with several values."""
-        yield from tuple(self._many)
