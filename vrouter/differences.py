@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from vrouter.compiler import Compiler
 from vrouter.rehearsal import Difference, Rehearsal
-from vrouter.state import Interface, Key, Listener, Member, Unit, Vip, socket_address
+from vrouter.state import Interface, Key, Listener, Member, Remote, Unit, Vip, socket_address
 
 Sign = Literal["+", "-", "~", " "]  # comes, goes, changes, neither
 Change = Literal["comes", "goes", "changes"]
@@ -39,8 +39,8 @@ class Told:
 
 
 def tell(compiler: Compiler, rehearsal: Rehearsal) -> list[Told]:
-    """VRFs first, then interfaces, then VIPs, each by title."""
-    order = ("vrf", "interface", "vip")
+    """VRFs first, then interfaces, then those of other nodes, then VIPs, each by title."""
+    order = ("vrf", "interface", "remote", "vip")
     words = _Words(compiler, rehearsal)
     told = [words.told(each) for each in rehearsal.differences]
     return sorted(told, key=lambda each: (order.index(str(each.key[0])), each.title))
@@ -53,13 +53,16 @@ class _Words:
         self._ending = {
             each.before.uuid
             for each in rehearsal.differences
-            if isinstance(each.before, Interface) and (each.after is None or _but_name(each.before, each.after))
+            if (isinstance(each.before, Interface) and (each.after is None or _but_name(each.before, each.after)))
+            or (isinstance(each.before, Remote) and each.after is None)
         }
 
     def told(self, each: Difference) -> Told:
         match each.after or each.before:
             case Interface(name=name):
                 title, lines = f"interface {name}", self._interface(each)
+            case Remote(name=name, vrf=vrf):
+                title, lines = f"remote interface {name} in VRF {self._vrf(vrf)}", self._remote(each)
             case Vip() as vip:
                 title, lines = f"VIP {vip.address} in VRF {self._vrf(vip.vrf)}, service {vip.name}", self._vip(each)
             case unit:
@@ -78,6 +81,14 @@ class _Words:
             yield Line(0, "+", f"{unit.address_text} in VRF {self._vrf(unit.vrf)}, workload {unit.workload}")
         else:
             yield Line(0, "-", f"{unit.address_text}: connections open through it end", cuts=True)
+
+    def _remote(self, each: Difference) -> Iterator[Line]:
+        if each.before is not None and each.after is not None:
+            yield from _fields(0, each.before, each.after)
+        elif isinstance(each.after, Remote):
+            yield Line(0, "+", f"{each.after.address_text} by {each.after.via}")
+        elif isinstance(each.before, Remote):
+            yield Line(0, "-", f"{each.before.address_text}: connections open to it end", cuts=True)
 
     def _vip(self, each: Difference) -> Iterator[Line]:
         before, after = each.before, each.after
@@ -135,7 +146,8 @@ class _Words:
             yield Line(1, "~", f"{self._target(after)} instead of {old}: {rest}", cuts)
 
     def _target(self, member: Member) -> str:
-        name = self._name(("interface", member.interface), member.interface)
+        found = (compiler.cache.get(member.interface) for compiler in self._compilers)
+        name = next((":".join(one.fq_name) for one in found if one is not None), member.interface)
         return f"{socket_address(member.address, member.port)} ({name})"
 
     def _vrf(self, index: int) -> str:

@@ -10,9 +10,9 @@ from vrouter.backends.protocol import Backend
 from vrouter.compiler import Compiler
 from vrouter.compiler.members import target
 from vrouter.compiler.numerals import integer
-from vrouter.compiler.view import Local, View
+from vrouter.compiler.view import Located, View
 from vrouter.reconciler import Reconciler
-from vrouter.state import Address
+from vrouter.state import Address, addresses_of
 from vrouter.status import Statuses
 
 Place = tuple[int, Address, int]
@@ -56,9 +56,9 @@ def _places(compiler: Compiler, uuid: str) -> list[Place]:
     member = view.get(uuid)
     pool = view.get(member.parent) if member else None
     means = target(view, pool, member) if pool and member else None
-    local = view.interface(means) if isinstance(means, str) else None
-    if member is None or not isinstance(local, Local):
+    located = view.interface(means) if isinstance(means, str) else None
+    if member is None or not isinstance(located, Located):
         return []
     port = integer((member.properties.get("loadbalancer_member_properties") or {}).get("protocol_port"))
-    interface = local.interface
-    return [(interface.vrf, one.address, port) for one in interface.addresses] if port is not None else []
+    interface = located.interface
+    return [(interface.vrf, one, port) for one in addresses_of(interface)] if port is not None else []

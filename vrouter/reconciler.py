@@ -4,9 +4,9 @@ Level-triggered: a key says that something about a unit may have changed, never 
 between what is desired and what was applied. So keys may come twice, late, or together, and a restart is a reconcile of
 everything against what the backend observes: what is right already is not touched.
 
-Order: VIPs let go of interfaces that leave, then interfaces and VRFs go; then VRFs, interfaces and VIPs come, each on
-what it stands on. A VIP is made with those of its members whose interface stands, so that one pod that cannot be made
-does not take its service away; it gets the member as soon as that interface stands.
+Order: VIPs let go of interfaces that leave, here or on other nodes, then those and VRFs go; then VRFs, interfaces,
+remote ones and VIPs come, each on what it stands on. A VIP is made with those of its members whose interface stands, so
+that one pod that cannot be made does not take its service away; it gets the member as soon as that interface stands.
 
 Backend calls block, so they run one at a time in a thread of their own; the event loop never waits for the kernel.
 """
@@ -14,7 +14,7 @@ Backend calls block, so they run one at a time in a thread of their own; the eve
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,11 +24,13 @@ import structlog
 
 from vrouter.backends.protocol import Backend, BackendError, Delete, Drift, Operation, Put
 from vrouter.drift import Repairs
-from vrouter.state import Check, Key, Unit, Vip, Vrf
+from vrouter.state import Check, Interface, Key, Unit, Vip, Vrf, base_of
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+
+BASES = ("interface", "remote")  # what VIPs stand on
 
 FIRST_RETRY = 0.1  # seconds; doubles with each failure
 LONGEST_RETRY = 30.0
@@ -142,12 +144,13 @@ class Reconciler:
             self._mention(key)
             if key in self._desired and self.applied.get(key) != self._desired[key]:
                 self._set(key, "pending")
-        leaving = {key for key in keys if key[0] == "interface" and self._leaves(key)}
+        leaving = {key for key in keys if key[0] in BASES and self._leaves(key)}
+        keys |= {_other_self(self.applied[key]) for key in leaving}  # which waits for that
         vips = {key for key in keys if key[0] == "vip"} | self._users_of(leaving)
         await self._apply(list(self._shrink(vips, leaving)))
-        await self._apply(list(self._delete_interfaces(leaving)))
+        await self._apply(list(self._delete_bases(leaving)))
         await self._apply(list(self._delete_vrfs(keys)))
-        bases = [*self._puts(keys, "vrf"), *self._puts(keys, "interface")]
+        bases = [*self._puts(keys, "vrf"), *self._puts(keys, "interface"), *self._puts(keys, "remote")]
         remade = self._users_of(operation.unit.key for operation in bases if operation.unit.key in self.applied)
         await self._apply(bases)
         vips |= self._users_of(operation.unit.key for operation in bases)
@@ -160,6 +163,14 @@ class Reconciler:
         stands, wanted = self.applied.get(key), self._desired.get(key)
         return stands is not None and (wanted is None or _vrf(stands) != _vrf(wanted))
 
+    def _blocked(self, key: Key) -> bool:
+        """Whether an old self of it stands where it should, and could not be removed; that error is tried again."""
+        if key[0] not in BASES:
+            return False
+        wanted = self._desired[key]
+        other = self.applied.get(_other_self(wanted))
+        return self._leaves(key) or (other is not None and _vrf(other) == _vrf(wanted))
+
     def _shrink(self, vips: Iterable[Key], leaving: set[Key]) -> Iterator[Operation]:
         for key in sorted(vips, key=str):
             stands, wanted = self.applied.get(key), self._desired.get(key)
@@ -167,12 +178,12 @@ class Reconciler:
                 continue
             if wanted is None:
                 yield Delete(stands)
-            elif isinstance(wanted, Vip) and any(("interface", uuid) in leaving for uuid in stands.backends):
+            elif isinstance(wanted, Vip) and any(leaving & _bases(stands, uuid) for uuid in stands.backends):
                 smaller = self._narrow(wanted, leaving)
                 if smaller != stands:
                     yield Put(smaller)
 
-    def _delete_interfaces(self, leaving: Iterable[Key]) -> Iterator[Operation]:
+    def _delete_bases(self, leaving: Iterable[Key]) -> Iterator[Operation]:
         for key in sorted(leaving, key=str):
             if self._users_of([key]) & self._uncertain:
                 self._fail(key, BackendError("a VIP could not let go of it yet"))
@@ -195,8 +206,8 @@ class Reconciler:
             if wanted is None:
                 if key not in self.applied:
                     self._clear(key)
-            elif self._leaves(key):
-                continue  # its old self could not be removed; that error stands and is tried again
+            elif self._blocked(key):
+                continue
             elif self.applied.get(key) != wanted or key in self._uncertain:
                 yield Put(wanted)
             else:
@@ -217,9 +228,9 @@ class Reconciler:
             else:
                 self._set(key, "done")
 
-    def _narrow(self, vip: Vip, leaving: Iterable[Key] = ()) -> Vip:
+    def _narrow(self, vip: Vip, leaving: Container[Key] = ()) -> Vip:
         """The VIP with those members whose interface stands as desired and does not leave."""
-        away = {uuid for uuid in vip.backends if not self._available(uuid) or ("interface", uuid) in leaving}
+        away = {uuid for uuid in vip.backends if not self._available(vip, uuid, leaving)}
         if not away:
             return vip
         listeners = tuple(
@@ -228,9 +239,11 @@ class Reconciler:
         )
         return replace(vip, listeners=listeners)
 
-    def _available(self, uuid: str) -> bool:
-        key: Key = ("interface", uuid)
-        return key in self.applied and key not in self._uncertain and self.applied[key] == self._desired.get(key)
+    def _available(self, vip: Vip, uuid: str, leaving: Container[Key]) -> bool:
+        unit = base_of(self._desired, vip.vrf, uuid)
+        if unit is None or unit.key in leaving or unit.key in self._uncertain:
+            return False
+        return self.applied.get(unit.key) == unit
 
     # --- doing it
 
@@ -291,7 +304,14 @@ class Reconciler:
             self._users.setdefault(uuid, set()).add(key)
 
     def _users_of(self, keys: Iterable[Key]) -> set[Key]:
-        return {vip for key in keys if key[0] == "interface" for vip in self._users.get(str(key[1]), ())}
+        """VIPs with these interfaces, a remote one in its own VRF."""
+        found: set[Key] = set()
+        for key in keys:
+            if key[0] == "interface":
+                found |= self._users.get(str(key[1]), set())
+            elif key[0] == "remote":
+                found |= {vip for vip in self._users.get(str(key[2]), ()) if vip[1] == key[1]}
+        return found
 
     # --- statuses
 
@@ -327,6 +347,16 @@ class Reconciler:
         self._moved.add(key)
         self._retries.pop(key, None)
         self._uncertain.discard(key)
+
+
+def _bases(vip: Vip, uuid: str) -> set[Key]:
+    """What a member of the VIP may be reached by."""
+    return {("interface", uuid), ("remote", vip.vrf, uuid)}
+
+
+def _other_self(unit: Unit) -> Key:
+    """What an interface of this node would be in its VRF if it were on another, or the other way."""
+    return ("remote", unit.vrf, unit.uuid) if isinstance(unit, Interface) else ("interface", unit.key[-1])
 
 
 def _vrf(unit: Unit) -> int:

@@ -4,11 +4,12 @@ The compiler makes these from the objects, the reconciler compares them, a backe
 what an operator names (a VRF, an interface's uuid, a VIP), never by a kernel id: numbers of nexthops, groups and marks
 are the backend's own affair, found again in the kernel after a restart.
 
-A *unit* is the smallest thing that is compiled, compared and applied by itself: a `Vrf`, an `Interface` or a `Vip`.
+A *unit* is the smallest thing that is compiled, compared and applied by itself: a `Vrf`, an `Interface`, a `Remote` or
+a `Vip`.
 Each has a `key`; two units with one key are two versions of the same thing.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
@@ -25,15 +26,28 @@ AFFINITY = 10_800
 
 
 @dataclass(frozen=True, slots=True)
+class Vtep:
+    """A VRF's own end of its VXLAN (RFC 7348). address: this node's, in the underlay. vni: 1..2**24-1, of the network,
+    the same on all nodes."""
+
+    address: Address
+    vni: int
+
+    def __str__(self) -> str:
+        return f"{self.address} VNI {self.vni}"
+
+
+@dataclass(frozen=True, slots=True)
 class Vrf:
     """A routing instance that has an interface on this node.
 
     index: the virtual network's `virtual_network_network_id`, Contrail's own number for it, unique in the cluster.
-    name: the routing instance's fq_name, joined by colons.
+    name: the routing instance's fq_name, joined by colons. vtep: None: it has no way to other nodes.
     """
 
     index: int
     name: str
+    vtep: Vtep | None = None
 
     @property
     def key(self) -> Key:
@@ -86,9 +100,67 @@ class Interface:
         return next((one.address for one in self.addresses if one.address.version == family), None)
 
 
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """The way to another node. router: the address of its VTEP, of the family of the VRF's own."""
+
+    router: Address
+
+    def __str__(self) -> str:
+        return f"VXLAN to {self.router}"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The way through another VRF of this node, by its index."""
+
+    vrf: int
+
+    def __str__(self) -> str:
+        return f"VRF {self.vrf}"
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """An interface that a VRF reaches though it does not stand in it here.
+
+    uuid: of the virtual-machine-interface. name: its fq_name, joined by colons, for people. vrf: index of the VRF that
+    reaches it. addresses: one or two, at most one of each family, IPv4 first.
+    """
+
+    uuid: str
+    name: str
+    vrf: int
+    addresses: tuple[Address, ...]
+    via: Tunnel | Link
+
+    @property
+    def key(self) -> Key:
+        return ("remote", self.vrf, self.uuid)
+
+    @property
+    def address(self) -> Address:
+        """Its first one, by which it is shown."""
+        return self.addresses[0]
+
+    @property
+    def address_text(self) -> str:
+        """All of them, for people."""
+        return " and ".join(map(str, self.addresses))
+
+    def address_of(self, family: Family) -> Address | None:
+        """Its address of that family, if it has one."""
+        return next((one for one in self.addresses if one.version == family), None)
+
+
+def addresses_of(unit: Interface | Remote) -> tuple[Address, ...]:
+    """Its own, without gateways."""
+    return unit.addresses if isinstance(unit, Remote) else tuple(one.address for one in unit.addresses)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Member:
-    """A back-end of one listener. interface: uuid of its `Interface`, in the VIP's VRF. weight: 1..256.
+    """A back-end of one listener. interface: uuid of its `Interface` or `Remote`, in the VIP's VRF. weight: 1..256.
     port: where it listens, 1..65535."""
 
     interface: str
@@ -154,7 +226,17 @@ def strongest(members: Iterable[Member]) -> dict[str, Member]:
     return chosen
 
 
-Unit = Vrf | Interface | Vip
+Unit = Vrf | Interface | Remote | Vip
+
+
+def base_of(units: Mapping[Key, Unit], vrf: int, uuid: str) -> Interface | Remote | None:
+    """What a VIP in that VRF reaches an interface by, among these units."""
+    found = units.get(("interface", uuid))
+    if isinstance(found, Interface) and found.vrf == vrf:
+        return found
+    found = units.get(("remote", vrf, uuid))
+    return found if isinstance(found, Remote) else None
+
 
 MonitorKind = Literal["ping", "tcp", "http", "https"]
 
@@ -183,7 +265,8 @@ class Monitor:
 class Check:
     """A member that is probed: it takes connections only while all its monitors are content.
 
-    member: uuid of the loadbalancer-member. interface: of its `Interface`, in the VRF from which it is probed.
+    member: uuid of the loadbalancer-member. interface: of its `Interface` or `Remote`, in the VRF from which it is
+    probed.
     """
 
     member: str

@@ -154,7 +154,7 @@ class Statuses:
     def _members(
         self, view: View, found: Object, examined: Examined, texts: Mapping[str, list[tuple[str, str]]]
     ) -> Iterator[tuple[str, tuple[str, str | None, _Found]]]:
-        used = {one.subject[1]: one.local.interface.key for service in examined.services for one in service.backends}
+        used = {one.subject[1]: one.located.interface.key for service in examined.services for one in service.backends}
         for listener in view.referrers(found.uuid, "loadbalancer-listener"):
             for pool in self._objects(view.referrers(listener, "loadbalancer-pool")):
                 for member in self._objects(view.children(pool.uuid, "loadbalancer-member")):

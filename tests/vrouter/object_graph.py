@@ -78,8 +78,11 @@ class Graph:
             "network-policy", uuid, fq_name=["d", "p", uuid], network_policy_entries={"policy_rule": [*rules]}
         )
 
-    def node(self, name: str, *machines: str) -> str:
-        return self.put("virtual-router", f"router-{name}", fq_name=["g", name], virtual_machine_refs=refs(*machines))
+    def node(self, name: str, *machines: str, address: str | None = None) -> str:
+        return self.put(
+            "virtual-router", f"router-{name}", fq_name=["g", name], virtual_machine_refs=refs(*machines),
+            virtual_router_ip_address=address,
+        )  # fmt: skip
 
     def interface(self, uuid: str, network: str, address: str, *, machine: str | None = None, **fields: Any) -> str:
         """A virtual-machine-interface and its instance-ip `ip-<uuid>`."""

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from object_graph import Graph, pass_rule, refs
 
 ADDRESSES = st.sampled_from(["10.0.0.1", "10.0.0.2", "10.0.0.7", "10.0.1.1", None, "fd00::1"])
+ROUTERS = st.sampled_from(["192.0.2.1", "192.0.2.2", "fd00::9", None])
 SOME = {
     "network": st.sampled_from(["n1", "n2"]), "policy": st.sampled_from(["p1", "p2"]),
     "machine": st.sampled_from(["m1", "m2"]),
@@ -23,11 +24,18 @@ def an_object(draw: Any) -> tuple[str, str, dict[str, Any]]:
     kind = draw(st.sampled_from(["vr", "vn", "np", "vmi", "iip", "fip", "lb", "ls", "pool", "member", "hm"]))
     created = {"id_perms": {"created": draw(st.sampled_from(["1", "2"]))}}
     if kind == "vr":
-        return "virtual-router", draw(st.sampled_from(["r1", "r2"])), {"virtual_machine_refs": some("machine")}
+        uuid, name = draw(st.sampled_from([("r1", "n1"), ("r2", "n2"), ("r3", "n3")]))
+        return "virtual-router", uuid, {
+            "fq_name": ["g", name], "virtual_machine_refs": some("machine"), "virtual_router_ip_address": draw(ROUTERS),
+        }  # fmt: skip
     if kind == "vn":
         uuid = draw(SOME["network"])
         index = draw(st.sampled_from([{"n1": 1, "n2": 2}[uuid], None]))
-        fields = {"virtual_network_network_id": index, "network_policy_refs": some("policy")}
+        number = draw(st.sampled_from([None, 7, 1 << 24]))
+        fields = {
+            "virtual_network_network_id": index, "network_policy_refs": some("policy"),
+            "virtual_network_properties": {"vxlan_network_identifier": number},
+        }  # fmt: skip
         return "virtual-network", uuid, fields
     if kind == "np":
         names = st.sampled_from([{"virtual_network": "n1"}, {"virtual_network": "any"}, {"network_policy": "p2"}])
@@ -107,7 +115,8 @@ def wired() -> Graph:
         graph.delete(f"ip-{interface}")
         graph.put("instance-ip", holding, instance_ip_address=address, virtual_network_refs=refs(network),
                   virtual_machine_interface_refs=refs(interface))  # fmt: skip
-    graph.put("virtual-router", "r1", fq_name=["g", "n1"], virtual_machine_refs=refs("m1", "m2"))
+    graph.put("virtual-router", "r1", fq_name=["g", "n1"], virtual_machine_refs=refs("m1", "m2"),
+              virtual_router_ip_address="192.0.2.1")  # fmt: skip
     for service in ("l1", "l2"):  # both want one address
         graph.service(service, "n2", "10.0.1.1", 80)
     graph.member("e1", "pool-l1-80", vmi="i1")

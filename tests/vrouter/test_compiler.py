@@ -40,13 +40,14 @@ def test_the_lab(world: World) -> None:
 # --- interfaces
 
 
-def test_an_interface_of_another_node_is_not_made_and_gives_no_noise(world: World) -> None:
+def test_an_interface_of_a_node_without_address_is_not_made_and_gives_no_noise(world: World) -> None:
     world.graph.node("n2", "vm-b")
     world.graph.node("n1", "vm-a")
     world.follow()
     assert world.unit("interface", "if-b") is None
     assert world.backends() == ["if-a"]
-    assert world.reasons == {"mb": "member mb: interface if-b is on node n2"}
+    text = "is on node n2, whose virtual-router has no virtual_router_ip_address"
+    assert world.reasons == {"mb": f"member mb: interface if-b {text}"}
 
 
 def test_an_interface_whose_machine_is_nowhere(world: World) -> None:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from vrouter.backends.protocol import BackendError, BackendSettings, Delete, Operation, Put
 from vrouter.backends.simulator import SimulatorBackend
 from vrouter.reconciler import LONGEST_RETRY, Reconciler
-from vrouter.state import HostAddress, Interface, Key, Listener, Member, Unit, Vip, Vrf
+from vrouter.state import HostAddress, Interface, Key, Listener, Member, Remote, Tunnel, Unit, Vip, Vrf, Vtep, base_of
 
-VRF = Vrf(5, "d:p:vn:vn")
+VRF = Vrf(5, "d:p:vn:vn", Vtep(IPv4Address("192.0.2.1"), 5))
 OTHER = Vrf(6, "d:p:other:other")
 
 
@@ -20,6 +20,11 @@ def interface(number: int, vrf: int = 5) -> Interface:
     address = IPv4Address(f"10.0.0.{number}")
     return Interface(f"if{number}", f"d:p:if{number}", vrf, f"pod{number}", f"02:00:00:00:00:0{number}",
                      (HostAddress(address, IPv4Address("10.0.0.254")),))  # fmt: skip
+
+
+def remote(number: int) -> Remote:
+    address = IPv4Address(f"10.0.0.{number}")
+    return Remote(f"if{number}", f"d:p:if{number}", 5, (address,), Tunnel(IPv4Address("192.0.2.2")))
 
 
 def vip(*numbers: int, last: int = 100, vrf: int = 5) -> Vip:
@@ -52,11 +57,15 @@ class Backend(SimulatorBackend):
         standing = {unit.key: unit for unit in self.observe()}
         match operation:
             case Put(Vip() as unit):
-                missing = [uuid for uuid in unit.backends if ("interface", uuid) not in standing]
+                missing = [uuid for uuid in unit.backends if base_of(standing, unit.vrf, uuid) is None]
                 self.faults += [f"{unit.key} comes before its interface {uuid}" for uuid in missing]
-            case Delete(Interface(uuid=uuid)):
-                users = [unit for unit in standing.values() if isinstance(unit, Vip) and uuid in unit.backends]
-                self.faults += [f"{uuid} leaves while {unit.key} uses it" for unit in users]
+            case Put(Interface() | Remote() as unit):
+                other = ("remote", unit.vrf, unit.uuid) if isinstance(unit, Interface) else ("interface", unit.uuid)
+                if getattr(standing.get(other), "vrf", None) == unit.vrf:
+                    self.faults.append(f"{unit.key} comes while {other} stands")
+            case Delete(Interface(uuid=uuid) | Remote(uuid=uuid) as unit):
+                users = [one for one in standing.values() if isinstance(one, Vip) and one.vrf == unit.vrf]
+                self.faults += [f"{uuid} leaves while {one.key} uses it" for one in users if uuid in one.backends]
             case Delete(Vrf(index=index)):
                 left = [unit for unit in standing.values() if not isinstance(unit, Vrf) and unit.vrf == index]
                 self.faults += [f"VRF {index} leaves before {unit.key}" for unit in left]
@@ -130,6 +139,23 @@ async def test_an_interface_that_moves_to_another_vrf(desk: Desk) -> None:
     calls = await desk.want(VRF, OTHER, interface(1), moved, vip(1), vip(2, vrf=6))
     assert calls.index(Put(vip(1))) < calls.index(Delete(interface(2))) < calls.index(Put(moved))
     assert desk.standing == desk.desired
+
+
+async def test_an_interface_that_moves_to_another_node_and_back(desk: Desk) -> None:
+    await desk.want(VRF, interface(1), interface(2), vip(1, 2), vip(2, last=101))
+    calls = await desk.want(VRF, interface(1), remote(2), vip(1, 2), vip(2, last=101))
+    gone = [Put(vip(1)), Put(replace(vip(last=101)))]
+    assert calls[:2] == gone
+    assert calls[2:] == [Delete(interface(2)), Put(remote(2)), Put(vip(1, 2)), Put(vip(2, last=101))]
+    calls = await desk.want(VRF, interface(1), interface(2), vip(1, 2), vip(2, last=101))
+    assert calls == [*gone, Delete(remote(2)), Put(interface(2)), Put(vip(1, 2)), Put(vip(2, last=101))]
+    assert desk.standing == desk.desired
+
+
+async def test_a_remote_interface_that_changes_is_one_operation_for_it_and_one_for_its_vips(desk: Desk) -> None:
+    await desk.want(VRF, remote(1), vip(1))
+    elsewhere = replace(remote(1), via=Tunnel(IPv4Address("192.0.2.9")))
+    assert await desk.want(VRF, elsewhere, vip(1)) == [Put(elsewhere), Put(vip(1))]
 
 
 async def test_an_interface_that_is_made_anew_gets_its_place_in_vips_again(desk: Desk) -> None:
@@ -225,7 +251,8 @@ async def test_a_restart_finds_what_stands_and_touches_only_what_differs(desk: D
 
 
 NUMBERS = st.lists(st.integers(1, 3), unique=True, max_size=3)
-WANTS = st.tuples(NUMBERS, st.sets(st.integers(1, 3)), NUMBERS, NUMBERS, st.sampled_from(["none", "some", "all"]))
+SOME = st.sets(st.integers(1, 3))
+WANTS = st.tuples(NUMBERS, SOME, SOME, NUMBERS, NUMBERS, st.sampled_from(["none", "some", "all"]))
 
 
 @settings(max_examples=150, deadline=None)
@@ -239,14 +266,15 @@ async def test_whatever_fails_on_the_way_it_gets_there(wants: list[Any], chance:
         return BackendError("chance") if broken else None
 
     desk.backend.fails = fails
-    for numbers, elsewhere, first, second, trouble in wants:  # noqa: B007  read by `fails`
-        interfaces = [interface(number, 6 if number in elsewhere else 5) for number in numbers]
+    for numbers, away, elsewhere, first, second, trouble in wants:  # noqa: B007  read by `fails`
+        bases = [interface(number, 6) if number in elsewhere else remote(number) if number in away
+                 else interface(number) for number in numbers]  # fmt: skip
         here = [one for one in first if one in numbers and one not in elsewhere]
         there = [one for one in second if one in numbers and one in elsewhere]
-        vrfs = [vrf for vrf in (VRF, OTHER) if any(one.vrf == vrf.index for one in interfaces)]
+        vrfs = [vrf for vrf in (VRF, OTHER) if any(one.vrf == vrf.index for one in bases)]
         vips = ([vip(*here)] if VRF in vrfs else []) + ([vip(*there, vrf=6)] if OTHER in vrfs else [])
         desk.now += chance.random()
-        await desk.want(*vrfs, *interfaces, *vips)
+        await desk.want(*vrfs, *bases, *vips)
     trouble = "none"
     for _ in range(5):
         desk.now += LONGEST_RETRY

@@ -147,4 +147,4 @@ async def test_a_pod_of_another_node(node: Node) -> None:
     node.graph.node("n2", node.graph.pod("e", "vn", "10.0.0.5"))
     await node.publish()
     answer = await node.get("/trace", status=400, pod="e", to="lb:80")
-    assert answer["error"] == "pod: interface if-e is on node n2"
+    assert answer["error"] == "pod: interface if-e is on node n2, whose virtual-router has no virtual_router_ip_address"

@@ -214,7 +214,7 @@ CAUSES: dict[str, tuple[Callable[[Scene], None], str]] = {
             "routes between VRFs come later"
         ),
     ),
-    "another node": (other_node, "interface if-c is on node n2"),
+    "another node": (other_node, "interface if-c is on node n2, whose virtual-router has no virtual_router_ip_address"),
     "no node": (
         lambda scene: scene.graph.node("n1", "vm-a", "vm-b") and None,
         "interface if-c belongs to virtual-machine c, which no virtual-router references",

@@ -53,17 +53,20 @@ Operation = Put | Delete
 
 @dataclass(frozen=True, slots=True)
 class Nexthop:
-    """A next hop or group as it stands. kind: encap (one interface) or composite (ECMP).
+    """A next hop or group as it stands. kind: encap (one interface), tunnel (one on another node) or composite (ECMP).
 
-    id: unique in its VRF. members: (id, weight) of a composite. interface: uuid of an encap's."""
+    id: unique in its VRF. members: (id, weight) of a composite. interface: uuid of an encap's or tunnel's. router, vni:
+    of a tunnel, as in `Tunnel` and `Vtep`."""
 
     vrf: int
     id: int
-    kind: Literal["encap", "composite"]
+    kind: Literal["encap", "tunnel", "composite"]
     interface: str | None = None
     device: str | None = None
     address: Address | None = None
     members: tuple[tuple[int, int], ...] = ()
+    router: Address | None = None
+    vni: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,8 +198,9 @@ class Backend(Protocol):
         """Get ready. BackendError (permanent) if this machine cannot serve, with the reason and what to do."""
 
     def observe(self) -> list[Unit]:
-        """The units that stand, made by this node's agent before. One of which a part is missing or different is given
-        as it is, or as one that nobody wants (without name): a later Put mends it, a Delete removes the rest of it."""
+        """The units that stand, made by this node's agent before: VRFs, then interfaces, remote ones, VIPs. One of
+        which a part is missing or different is given as it is, or as one that nobody wants (without name): a later Put
+        mends it, a Delete removes the rest of it."""
 
     def apply(self, operations: Sequence[Operation]) -> list[BackendError | None]:
         """Do these in order; one answer each. One that fails leaves the others alone and nothing half done of its own

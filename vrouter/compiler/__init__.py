@@ -1,7 +1,8 @@
 """Objects in, data plane out: `Compiler` keeps the units this node should have up to date with the cache.
 
+    routers.py      where nodes are in the underlay
     networks.py     a virtual-network's VRF, its subnets, the networks that policies join to it
-    interfaces.py   which interfaces stand here, and how
+    interfaces.py   which interfaces stand here, and how; which are on other nodes
     members.py      which back-ends answer for a listener, and why the others do not
     services.py     which VIPs stand in which VRF
     view.py         what these functions see

@@ -1,12 +1,16 @@
-"""Which virtual-machine-interfaces stand on this node, and how."""
+"""Which virtual-machine-interfaces stand on this node, and how, and which are reached on another.
+
+An interface is where the virtual-router is that references its virtual-machine. While it moves, two may for a moment:
+then it is on the first of them by name, as every node sees it, and says so.
+"""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from vrouter.cache import Object
-from vrouter.compiler.view import Absent, Local, Network, Result, Unusable, View
-from vrouter.state import FAMILIES, Address, Family, HostAddress, Interface, Reason
+from vrouter.compiler.view import Absent, Located, Network, Result, Router, Unusable, View
+from vrouter.state import FAMILIES, Address, Family, HostAddress, Interface, Reason, Remote, Tunnel, Vrf
 
 # A workload without a gateway in its own subnet uses this one: link-local (RFC 3927, RFC 4291), so it is on nobody's
 # network and cannot collide; the workload's default route is on-link and needs no gateway of its own subnet.
@@ -17,32 +21,42 @@ _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
 def compile_interface(view: View, uuid: str) -> Result:
-    """Local if its virtual-machine is referenced by this node's virtual-router, else Absent, with why."""
+    """Located if a virtual-router references its virtual-machine and it is whole, else Absent, with why."""
     found = view.get(uuid)
     if found is None:
         return Result()
-    elsewhere = _elsewhere(view, found)
-    if elsewhere is not None:
-        return Result(elsewhere)
-    try:
-        local = _local(view, found)
-    except Unusable as unusable:
-        text = f"interface {found.name} {unusable.text}"
-        reason = Reason((found.type, uuid), unusable.code, text)
-        return Result(Absent(unusable.code, unusable.text, here=True), reasons=(reason,))
-    return Result(local, (local.vrf, local.interface), age=found.created)
-
-
-def _elsewhere(view: View, found: Object) -> Absent | None:
     machines = _machines(found)
     if not machines:
-        return Absent("no-machine", "has no virtual-machine")
-    routers = [view.name(router) for machine in machines for router in view.referrers(machine, "virtual-router")]
-    if view.node in routers:
-        return None
-    if routers:
-        return Absent("other-node", f"is on node {', '.join(sorted(routers))}")
-    return Absent("no-node", f"belongs to virtual-machine {view.name(machines[0])}, which no virtual-router references")
+        return Result(Absent("no-machine", "has no virtual-machine"))
+    routers = _routers(view, machines)
+    if not routers:
+        text = f"belongs to virtual-machine {view.name(machines[0])}, which no virtual-router references"
+        return Result(Absent("no-node", text))
+    reasons = []
+    if len(routers) > 1:
+        names = ", ".join(router.name for router in routers)
+        text = f"interface {found.name} is on several nodes: {names}; it counts as on {routers[0].name}"
+        reasons.append(Reason((found.type, uuid), "several-nodes", text))
+    here = routers[0].name == view.node
+    try:
+        located = _local(view, found) if here else _remote(view, found, routers[0])
+    except Unusable as unusable:
+        absent = Absent(unusable.code, unusable.text, "here" if here else "elsewhere")
+        if here:
+            reasons.append(Reason((found.type, uuid), unusable.code, f"interface {found.name} {unusable.text}"))
+        return Result(absent, reasons=tuple(reasons))
+    if here:
+        return Result(located, (located.vrf, located.interface), tuple(reasons), found.created)
+    units = (located.interface,) if view.has_local(located.network) else ()
+    return Result(located, units, tuple(reasons), found.created)
+
+
+def _routers(view: View, machines: Sequence[str]) -> list[Router]:
+    """The nodes that reference any of these, each once, by name."""
+    uuids = {uuid for machine in machines for uuid in view.referrers(machine, "virtual-router")}
+    found = [router for uuid in sorted(uuids) if (router := view.router(uuid)) is not None]
+    named = {router.name: router for router in reversed(found)}
+    return [named[name] for name in sorted(named)]
 
 
 def _machines(found: Object) -> list[str]:
@@ -52,20 +66,42 @@ def _machines(found: Object) -> list[str]:
     return machines
 
 
-def _local(view: View, found: Object) -> Local:
+def _local(view: View, found: Object) -> Located:
     workload = view.name(_machines(found)[0])
     if not _WORKLOAD.fullmatch(workload) or workload in (".", ".."):
         raise Unusable("workload-name", f"belongs to virtual-machine {workload!r}, whose name cannot be a namespace's "
                        "([A-Za-z0-9_.-], at most 64)")  # fmt: skip
+    network, vrf = _network(view, found)
+    addresses = tuple(
+        HostAddress(address, _gateway(network, address, subnet)) for address, subnet in _addresses(view, found)
+    )
+    interface = Interface(found.uuid, ":".join(found.fq_name), vrf.index, workload, _mac(found), addresses)
+    return Located(interface, vrf, network.uuid, view.node)
+
+
+def _remote(view: View, found: Object, router: Router) -> Located:
+    network, vrf = _network(view, found)
+    away = f"is on node {router.name}"
+    if router.address is None:
+        raise Unusable("other-node", f"{away}, whose virtual-router has no virtual_router_ip_address")
+    if vrf.vtep is None:
+        raise Unusable("other-node", f"{away}, and this node's virtual-router has no virtual_router_ip_address")
+    own = vrf.vtep.address
+    if router.address.version != own.version:
+        raise Unusable("other-node", f"{away}, whose address {router.address} is not of the family of this node's")
+    if router.address == own:
+        raise Unusable("other-node", f"{away}, whose virtual-router has this node's address {own}")
+    addresses = tuple(address for address, _ in _addresses(view, found))
+    remote = Remote(found.uuid, ":".join(found.fq_name), vrf.index, addresses, Tunnel(router.address))
+    return Located(remote, vrf, network.uuid, router.name)
+
+
+def _network(view: View, found: Object) -> tuple[Network, Vrf]:
     networks = found.targets("virtual-network")
     network = view.network(networks[0]) if networks else None
     if network is None or network.vrf is None:
         raise Unusable("no-network", "is in no virtual-network with a network id")
-    addresses = tuple(
-        HostAddress(address, _gateway(network, address, subnet)) for address, subnet in _addresses(view, found)
-    )
-    interface = Interface(found.uuid, ":".join(found.fq_name), network.vrf.index, workload, _mac(found), addresses)
-    return Local(interface, network.vrf, network.uuid)
+    return network, network.vrf
 
 
 def _addresses(view: View, found: Object) -> list[tuple[Address, str | None]]:

@@ -12,8 +12,8 @@ from typing import Any, Literal
 from vrouter.cache import Object
 from vrouter.compiler.monitors import monitors
 from vrouter.compiler.numerals import integer
-from vrouter.compiler.view import Absent, Local, Unusable, View
-from vrouter.state import Check, Family, Monitor, Reason
+from vrouter.compiler.view import Absent, Located, Unusable, View
+from vrouter.state import Check, Family, Monitor, Reason, addresses_of
 
 Linked = Mapping[Family, frozenset[str]]  # family of a VIP -> uuids of the interfaces that may answer for it
 
@@ -26,7 +26,7 @@ class Backend:
 
     subject: tuple[str, str]
     label: str
-    local: Local
+    located: Located
     port: int
     weight: int
 
@@ -64,7 +64,7 @@ def backends(
                 continue
             try:
                 backend = _backend(view, pool, member, linked, down, reasons)
-                interface = backend.local.interface
+                interface = backend.located.interface
                 if interface.uuid in taken:
                     raise Unusable("duplicate", f"is the same back-end as member {taken[interface.uuid]}: "
                                    f"interface {interface.name}")  # fmt: skip
@@ -110,9 +110,9 @@ def _backend(
 
 def _require_health(view: View, member: Object, backend: Backend, linked: Linked, probes: tuple[Monitor, ...]) -> None:
     """It is probed at the address that it names, if clients come to that, else at the first to which they do."""
-    interface = backend.local.interface
+    interface = backend.located.interface
     named = canonical((member.properties.get("loadbalancer_member_properties") or {}).get("address"))
-    addresses = [one.address for one in interface.addresses if interface.uuid in linked.get(one.address.version, ())]
+    addresses = [one for one in addresses_of(interface) if interface.uuid in linked.get(one.version, ())]
     if not addresses:
         return  # it answers for none of the VIPs
     address = next((one for one in addresses if str(one) == named), addresses[0])
@@ -170,9 +170,9 @@ def whereabouts(view: View, pool: Object, member: Object) -> tuple[Literal["here
     if isinstance(uuid, Unusable):
         return "nowhere", None
     found = view.interface(uuid)
-    if not isinstance(found, Absent) or found.here:
-        return "here", uuid
-    return ("elsewhere" if found.code == "other-node" else "nowhere"), uuid
+    if isinstance(found, Absent):
+        return found.where, uuid
+    return ("here" if found.here else "elsewhere"), uuid
 
 
 def _targets(view: View, holding: str) -> list[str]:

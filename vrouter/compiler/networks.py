@@ -5,8 +5,12 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from vrouter.cache import Object
+from vrouter.compiler.numerals import integer
+from vrouter.compiler.routers import own_address
 from vrouter.compiler.view import Network, Result, Subnet, View
-from vrouter.state import Vrf
+from vrouter.state import Vrf, Vtep
+
+VNIS = range(1, 1 << 24)
 
 
 def compile_network(view: View, uuid: str) -> Result:
@@ -15,7 +19,9 @@ def compile_network(view: View, uuid: str) -> Result:
         return Result()
     index = found.properties.get("virtual_network_network_id")
     # the default routing-instance is named as its network, twice
-    vrf = Vrf(index, ":".join((*found.fq_name, found.name))) if isinstance(index, int) else None
+    vrf = None
+    if isinstance(index, int):
+        vrf = Vrf(index, ":".join((*found.fq_name, found.name)), _vtep(view, found, index))
     policies = tuple(sorted(set(found.targets("network-policy"))))
     return Result(Network(uuid, ":".join(found.fq_name), vrf, tuple(_subnets(view, found)), policies))
 
@@ -37,6 +43,13 @@ def compile_reach(view: View, uuid: str) -> Result:
             if there is not None and other != uuid and any(_joins(view, rule, there, here) for rule in rules):
                 joined.add(other)
     return Result((uuid, *sorted(joined)))
+
+
+def _vtep(view: View, network: Object, index: int) -> Vtep | None:
+    """Its VNI is its own number, unless it names another: then nodes of other makes know it by that."""
+    named = (network.properties.get("virtual_network_properties") or {}).get("vxlan_network_identifier")
+    vni, address = integer(named) or index, own_address(view)
+    return Vtep(address, vni) if address is not None and vni in VNIS else None
 
 
 def _subnets(view: View, network: Object) -> Iterator[Subnet]:

@@ -12,14 +12,13 @@ to time out.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
-from itertools import chain
 from typing import Any
 
 from vrouter.cache import Object
 from vrouter.compiler.balancing import affinity, tell_limit
 from vrouter.compiler.members import Backend, backends, canonical, is_up, port_of
 from vrouter.compiler.view import Absent, Result, Unusable, View
-from vrouter.state import Address, Interface, Listener, Member, Protocol, Reason, Vip
+from vrouter.state import Address, Listener, Member, Protocol, Reason, Vip
 
 # What is balanced is connections; that they carry HTTP or TLS makes no difference to a router.
 _PROTOCOLS: Mapping[str, Protocol] = {
@@ -303,9 +302,9 @@ def _apart(
     view: View, place: Place, services: Sequence[Service], vrfs: Sequence[str], reach: Sequence[str]
 ) -> Iterator[Reason]:
     """Why a back-end does not answer clients of another VRF than its own."""
-    for backend in _each_backend(services):
-        here = f"{backend.label}: interface {backend.local.interface.name} is in VRF {backend.local.vrf.name}"
-        if backend.local.network not in reach:
+    for backend in dict.fromkeys(backend for service in services for backend in service.backends):
+        here = f"{backend.label}: interface {backend.located.interface.name} is in VRF {backend.located.vrf.name}"
+        if backend.located.network not in reach:
             network = view.network(place.network)
             service = network.name if network else place.network
             text = f"{here}, to which no network-policy joins the VIP's network {service}"
@@ -313,38 +312,28 @@ def _apart(
             continue
         for other in vrfs:
             network = view.network(other)
-            if other != backend.local.network and network is not None and network.vrf is not None:
+            if other != backend.located.network and network is not None and network.vrf is not None:
                 text = f"{here}; clients in VRF {network.vrf.name} do not reach it: routes between VRFs come later"
                 yield Reason(backend.subject, "other-vrf", text)
 
 
 def _without(place: Place, services: Sequence[Service]) -> Iterator[Reason]:
     """Why a back-end that answers for a VIP of one family does not for that of the other."""
-    for backend in _each_backend(services):
-        interface = backend.local.interface
+    for backend in dict.fromkeys(backend for service in services for backend in service.backends):
+        interface = backend.located.interface
+        short = interface.name.rpartition(":")[2]
         if interface.address_of(place.address.version) is None:
-            text = f"{backend.label}: interface {_short(interface)} has no IPv{place.address.version} address"
+            text = f"{backend.label}: interface {short} has no IPv{place.address.version} address"
             yield Reason(backend.subject, "no-family", f"{text}, so it does not answer for VIP {place.address}")
         elif interface.uuid not in place.linked:
-            text = (
-                f"{backend.label}: interface {_short(interface)} is referenced by no floating-ip of VIP {place.address}"
-            )
+            text = f"{backend.label}: interface {short} is referenced by no floating-ip of VIP {place.address}"
             yield Reason(backend.subject, "not-linked", text)
-
-
-def _each_backend(services: Sequence[Service]) -> Iterator[Backend]:
-    """Those of a pool of several listeners come once for each."""
-    return chain.from_iterable(service.backends for service in services)
-
-
-def _short(interface: Interface) -> str:
-    return interface.name.rpartition(":")[2]
 
 
 def _members(place: Place, service: Service, network: str) -> Iterator[Member]:
     """Those of the VIP's family, in the VRF of that network."""
     for backend in service.backends:
-        interface = backend.local.interface
+        interface = backend.located.interface
         address = interface.address_of(place.address.version)
-        if address is not None and backend.local.network == network and interface.uuid in place.linked:
+        if address is not None and backend.located.network == network and interface.uuid in place.linked:
             yield Member(interface.uuid, address, backend.port, backend.weight)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal, Protocol
 
-from vrouter.cache import Cache, Fact, Object, children_of, health_of, holders_of, name_of, referrers_of
-from vrouter.state import Address, Check, Health, Interface, Reason, Unit, Vrf
+from vrouter.cache import Cache, Fact, Object, children_of, health_of, holders_of, name_of, referrers_of, router_of
+from vrouter.state import Address, Check, Health, Interface, Reason, Remote, Unit, Vrf
 
-Rule = Literal["network", "reach", "interface", "listener", "pool", "loadbalancer", "floating-ip"]
+Rule = Literal["router", "network", "reach", "interface", "listener", "pool", "loadbalancer", "floating-ip"]
 Node = tuple[Rule, str]  # what is computed, and for which uuid
 
 
@@ -38,21 +38,36 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True)
-class Local:
-    """A virtual-machine-interface that stands on this node. network: uuid of its virtual-network."""
+class Router:
+    """A virtual-router. name: of the node. address: of its VTEP in the underlay, None if it has none."""
 
-    interface: Interface
+    name: str
+    address: Address | None
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A virtual-machine-interface that can be reached in the VRF of its network (a uuid): one of this node, or what
+    that VRF has of one of another node, whether the VRF stands here or not. node: its name."""
+
+    interface: Interface | Remote
     vrf: Vrf
     network: str
+    node: str
+
+    @property
+    def here(self) -> bool:
+        return isinstance(self.interface, Interface)
 
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """A virtual-machine-interface that does not. text: a clause with the interface as its subject. here: it should."""
+    """A virtual-machine-interface that can not. text: a clause with the interface as its subject. where: whose it is
+    to make it stand."""
 
     code: str
     text: str
-    here: bool = False
+    where: Literal["here", "elsewhere", "nowhere"] = "nowhere"
 
 
 class Unusable(Exception):
@@ -64,7 +79,7 @@ class Unusable(Exception):
         self.text = text
 
 
-Value = Network | tuple[str, ...] | Local | Absent | None
+Value = Router | Network | tuple[str, ...] | Located | Absent | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +140,14 @@ class View:
         """uuids of the instance-ips with this address, in any network."""
         return self._linked(holders_of(address))
 
+    def routers(self, node: str) -> Sequence[str]:
+        """uuids of the virtual-routers of that name."""
+        return self._linked(router_of(node))
+
+    def router(self, uuid: str) -> Router | None:
+        value = self._value(("router", uuid))
+        return value if isinstance(value, Router) else None
+
     def network(self, uuid: str) -> Network | None:
         value = self._value(("network", uuid))
         return value if isinstance(value, Network) else None
@@ -134,9 +157,9 @@ class View:
         value = self._value(("reach", network))
         return value if isinstance(value, tuple) else ()
 
-    def interface(self, uuid: str) -> Local | Absent:
+    def interface(self, uuid: str) -> Located | Absent:
         value = self._value(("interface", uuid))
-        return value if isinstance(value, Local | Absent) else Absent("gone", "does not exist")
+        return value if isinstance(value, Located | Absent) else Absent("gone", "does not exist")
 
     def health(self, check: Check) -> Health:
         """What the probes of a member say; asking is what has it probed."""

@@ -8,11 +8,11 @@ from starlette.requests import Request
 from vrouter.backends.protocol import Drift
 from vrouter.drift import Repairs
 from vrouter.introspect.questions import number
-from vrouter.introspect.sources import Sources
+from vrouter.introspect.sources import Sources, describe
 from vrouter.progress import Mark
-from vrouter.summary import describe
 
 LONGEST_WAIT = 300.0  # seconds that `/wait` holds a request
+KINDS = ("vrf", "interface", "remote", "vip")  # of units
 
 
 async def status(sources: Sources, request: Request) -> Any:
@@ -29,7 +29,7 @@ async def status(sources: Sources, request: Request) -> Any:
         "reports": sources.reporter.error,
         "revision": {"seen": _mark(sources.progress.seen), "applied": _mark(sources.progress.applied)},
         "objects": sources.cache.counts(),
-        "units": {kind: sum(key[0] == kind for key in compiler.desired) for kind in ("vrf", "interface", "vip")},
+        "units": {kind: sum(key[0] == kind for key in compiler.desired) for kind in KINDS},
         "states": {state: states.count(state) for state in ("done", "pending", "error")},
         "errors": [
             {"unit": describe(key), "text": status.text, "attempts": status.attempts, "since": status.since}

@@ -10,13 +10,11 @@ from vrouter.draining import drains
 from vrouter.introspect.questions import BadQuestion
 from vrouter.introspect.sources import Sources
 from vrouter.state import Reason
-from vrouter.summary import failures
 from vrouter.why import explain
 
 
 async def reasons(sources: Sources, request: Request) -> Any:
-    cache, compiler = sources.cache, sources.compiler
-    return rows({*compiler.reasons(), *failures(cache, compiler, sources.reconciler)}, cache)
+    return rows({*sources.compiler.reasons(), *sources.backend_reasons()}, sources.cache)
 
 
 def rows(found: Iterable[Reason], cache: Cache) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """What the pages are made from: the agent's parts, and names for what they have."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +17,7 @@ from vrouter.progress import Progress
 from vrouter.reconciler import Reconciler
 from vrouter.report import Reporter
 from vrouter.settings import AgentSettings
-from vrouter.state import Interface, Key, Unit, Vrf
+from vrouter.state import Key, Reason, Unit, Vrf
 
 
 @dataclass
@@ -51,8 +52,9 @@ class Sources:
         return unit.name if isinstance(unit, Vrf) else None
 
     def interface_name(self, uuid: str | None) -> str | None:
-        unit = self.compiler.desired.get(("interface", uuid)) if uuid else None
-        return unit.name if isinstance(unit, Interface) else None
+        """Of this node's or another's."""
+        found = self.cache.get(uuid) if uuid else None
+        return ":".join(found.fq_name) if found else None
 
     def vrf(self, request: Request) -> int | None:
         """`vrf=` by index, by name, or by the name's last part."""
@@ -65,6 +67,29 @@ class Sources:
         if len(found) != 1:
             raise BadQuestion(f"{'no' if not found else 'more than one'} VRF is called {text!r}")
         return int(found[0])
+
+    def backend_reasons(self) -> Iterator[Reason]:
+        """What the backend has to say of units it could not make."""
+        for key in sorted(self.reconciler.failed, key=str):
+            owner = self.compiler.owner(key)
+            if owner is not None:
+                found = self.cache.get(owner[1])
+                subject = (found.type if found else owner[0], owner[1])
+                text = self.reconciler.status[key].text
+                yield Reason(subject, "backend", f"{describe(key)} could not be made: {text}")
+
+
+def describe(key: Key) -> str:
+    """A unit for people: `VIP 10.97.10.10 in VRF 5`."""
+    match key:
+        case ("vip", vrf, address):
+            return f"VIP {address} in VRF {vrf}"
+        case ("remote", vrf, uuid):
+            return f"remote interface {uuid} in VRF {vrf}"
+        case (kind, name):
+            return f"{'VRF' if kind == 'vrf' else kind} {name}"
+        case _:
+            return ":".join(map(str, key))
 
 
 def plain(value: Any) -> dict[str, Any]:

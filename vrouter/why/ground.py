@@ -10,7 +10,7 @@ from vrouter.compiler import Compiler
 from vrouter.compiler.view import View
 from vrouter.draining import Drain
 from vrouter.reconciler import Reconciler
-from vrouter.state import Key, Reason, Vip
+from vrouter.state import Key, Reason, Remote, Vip, base_of
 from vrouter.subjects import INTERFACE
 from vrouter.why.evidence import Evidence
 from vrouter.why.lines import Line, count, line
@@ -98,8 +98,9 @@ class Ground:
             f", {listener[0]} port {listener[1]}" if len(vip.listeners) > 1 else ""
         )
         if group is None or share is None:
-            carrier = self.evidence.carriers.get(uuid, True)
-            trouble = self.trouble(("interface", uuid)) or ("" if carrier else LINK[carrier])
+            base = base_of(self.compiler.desired, vip.vrf, uuid)
+            carrier = isinstance(base, Remote) or self.evidence.carriers.get(uuid, True)
+            trouble = self.trouble(base.key if base else ("interface", uuid)) or ("" if carrier else LINK[carrier])
             why = f": {trouble}" if trouble else ""
             return line(depth, False, f"it is in no ECMP group of {where}{why}")
         total = sum(one.weight for one in group.members)

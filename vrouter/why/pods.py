@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from vrouter.cache import Object
 from vrouter.compiler.members import target
 from vrouter.compiler.services import examine
-from vrouter.compiler.view import Absent, Local, Unusable
-from vrouter.state import Vip
+from vrouter.compiler.view import Absent, Located, Unusable
+from vrouter.state import Remote, Vip
 from vrouter.why.ground import LINK, Ground
 from vrouter.why.lines import Line, line
 
@@ -37,8 +37,11 @@ def interface(ground: Ground, found: Object) -> Iterator[Line]:
     yield line(1, None, f"it answers for no VIP{nobody}")
 
 
-def _pod(ground: Ground, found: Object, value: Local) -> Iterator[Line]:
+def _pod(ground: Ground, found: Object, value: Located) -> Iterator[Line]:
     unit = value.interface
+    if isinstance(unit, Remote):
+        yield from _remote(ground, found, value, unit)
+        return
     trouble = ground.trouble(unit.key)
     carrier = ground.evidence.carriers.get(found.uuid, True)
     stands = "does not stand" if trouble else "stands"
@@ -51,8 +54,21 @@ def _pod(ground: Ground, found: Object, value: Local) -> Iterator[Line]:
         yield line(1, False, LINK[carrier])
 
 
-def _addresses(ground: Ground, value: Absent | Local) -> str:
-    return f" or its address {value.interface.address_text}" if isinstance(value, Local) else ""
+def _remote(ground: Ground, found: Object, value: Located, unit: Remote) -> Iterator[Line]:
+    text = f"interface {found.name} is on node {value.node}; {unit.address_text} in VRF {value.vrf.name}"
+    if not ground.view.has_local(value.network):
+        yield line(0, None, f"{text}, which has no interface here")
+        yield from ground.said(1, found)
+        return
+    trouble = ground.trouble(unit.key)
+    yield line(0, not trouble, f"{text}, reached by {unit.via}")
+    yield from ground.said(1, found)
+    if trouble:
+        yield line(1, False, trouble)
+
+
+def _addresses(ground: Ground, value: Absent | Located) -> str:
+    return f" or its address {value.interface.address_text}" if isinstance(value, Located) else ""
 
 
 def _unused(ground: Ground, owner: Object | None, member: Object, uuid: str, used: Sequence[Vip]) -> Iterator[Line]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from vrouter.cache import Object
 from vrouter.compiler.services import Examined, Service, examine
-from vrouter.state import Vip, socket_address
+from vrouter.state import Remote, Vip, addresses_of, socket_address
 from vrouter.why.ground import Ground
 from vrouter.why.lines import Line, count, line
 
@@ -69,11 +69,12 @@ def _member(
         yield from ground.said(depth + 1, member, owner, about=f"member {member.name}: ")
         yield from ground.draining(depth + 1, member)
         return
-    interface = usable.local.interface
+    interface = usable.located.interface
     families = {vip.address.version for vip in vips}
-    addresses = [one.address for one in interface.addresses if one.address.version in families]
+    addresses = [one for one in addresses_of(interface) if one.version in families]
     sockets = " and ".join(socket_address(address, usable.port) for address in addresses or [interface.address])
-    text = f"{sockets}, weight {usable.weight}, interface {interface.name}"
+    node = f" of node {usable.located.node}, {interface.via}" if isinstance(interface, Remote) else ""
+    text = f"{sockets}, weight {usable.weight}, interface {interface.name}{node}"
     yield line(depth, bool(vips), f"member {member.name} is {'used' if vips else 'usable'}: {text}")
     yield from ground.said(depth + 1, member, owner, about=f"member {member.name}: ")
     if not vips:

@@ -34,7 +34,7 @@ from vrouter.backends.protocol import (
     by_family,
     host_prefix,
 )
-from vrouter.state import Address, Check, Interface, Monitor, Unit, Vip, Vrf
+from vrouter.state import Address, Check, Interface, Monitor, Remote, Unit, Vip, Vrf
 
 _PLAIN_NODE = re.compile(r"[A-Za-z0-9_.-]{1,48}")
 
@@ -194,6 +194,8 @@ class NetnsBackend:
             self._put_vrf(unit)
         elif isinstance(unit, Interface):
             self._put_interface(unit)
+        elif isinstance(unit, Remote):
+            raise BackendError(f"Remote interface {unit.name}: there is no way by {unit.via} yet", permanent=True)
         else:
             self._standing(unit.vrf, f"VIP {unit.address}")
 

@@ -26,7 +26,7 @@ from vrouter.backends.protocol import (
 from vrouter.backends.simulator.connection import Connection, connect
 from vrouter.backends.simulator.packet import FiveTuple, Packet, Refused, Verdict
 from vrouter.backends.simulator.vrf import VrfTable
-from vrouter.state import Address, Check, Interface, Key, Monitor, Unit, Vip, Vrf
+from vrouter.state import Address, Check, Interface, Key, Monitor, Remote, Tunnel, Unit, Vip, Vrf
 
 FLOW_LIMIT = 65_536  # flows in one VRF; about 1 kB each
 EPHEMERAL_PORTS = range(32_768, 61_000)  # Linux's ip_local_port_range
@@ -34,6 +34,9 @@ EPHEMERAL_PORTS = range(32_768, 61_000)  # Linux's ip_local_port_range
 
 class SimulatorBackend:
     """A `Backend` (`vrouter/backends/protocol.py`) to which one can send packets.
+
+    There is no other node: a remote interface counts as reached where its tunnel begins, and what it sends (`send`)
+    has come out of the tunnel.
 
     clock: seconds for the idle times of flows, never going back. flow_limit: flows in one VRF; when it is full new ones
     are refused and counted as `FlowLim`.
@@ -53,6 +56,7 @@ class SimulatorBackend:
         self._flow_limit = flow_limit
         self._vrfs: dict[int, VrfTable] = {}  # index -> VRF
         self._home: dict[str, VrfTable] = {}  # interface uuid -> its VRF
+        self._away: dict[str, VrfTable] = {}  # the same of interfaces of other nodes
         self._ports = cycle(EPHEMERAL_PORTS)
         self._disturbed: Callable[[], None] = lambda: None
         self._lost: list[Drift] = []
@@ -62,10 +66,12 @@ class SimulatorBackend:
         """Always possible."""
 
     def observe(self) -> list[Unit]:
-        """What was applied and not deleted: VRFs, then interfaces, then VIPs."""
+        """What was applied and not deleted."""
         vrfs = self._vrfs.values()
-        interfaces = [unit for vrf in vrfs for unit in vrf.interfaces]
-        return [*(vrf.unit for vrf in vrfs), *interfaces, *(unit for vrf in vrfs for unit in vrf.vips)]
+        found: list[Unit] = [vrf.unit for vrf in vrfs]
+        found += [unit for vrf in vrfs for unit in vrf.interfaces]
+        found += [unit for vrf in vrfs for unit in vrf.remotes]
+        return found + [unit for vrf in vrfs for unit in vrf.vips]
 
     def apply(self, operations: Sequence[Operation]) -> list[BackendError | None]:
         """A VIP of which a member's interface does not stand is made to stand with the others, and answered with an
@@ -147,6 +153,7 @@ class SimulatorBackend:
         removed = [f"VRF {vrf.unit.index} ({vrf.unit.name})" for vrf in self._vrfs.values()]
         self._vrfs.clear()
         self._home.clear()
+        self._away.clear()
         return removed
 
     def close(self) -> None:
@@ -176,10 +183,10 @@ class SimulatorBackend:
     def _put(self, unit: Unit) -> None:
         if isinstance(unit, Vrf):
             self._put_vrf(unit)
-        elif isinstance(unit, Interface):
-            self._put_interface(unit)
-        else:
+        elif isinstance(unit, Vip):
             self._put_vip(unit)
+        else:
+            self._put_base(unit)
 
     def _put_vrf(self, unit: Vrf) -> None:
         if unit.index in self._vrfs:
@@ -189,13 +196,22 @@ class SimulatorBackend:
         seed = f"{self._settings.node}/{unit.index}".encode()[-64:]
         self._vrfs[unit.index] = VrfTable(unit, seed, self._flow_limit, self._clock)
 
-    def _put_interface(self, unit: Interface) -> None:
+    def _put_base(self, unit: Interface | Remote) -> None:
         vrf = self._standing(unit.vrf, f"interface {unit.name}")
-        home = self._home.get(unit.uuid)
+        if isinstance(unit, Remote):
+            if not isinstance(unit.via, Tunnel):
+                raise BackendError(f"Remote interface {unit.name}: there is no way through {unit.via}", permanent=True)
+            if vrf.unit.vtep is None:
+                raise BackendError(f"Remote interface {unit.name}: VRF {unit.vrf} has no VTEP")
+        homes = self._homes(unit)
+        home = homes.get(unit.uuid)
         if home is not None and home is not vrf:
             home.delete_interface(unit.uuid)
         vrf.put_interface(unit)
-        self._home[unit.uuid] = vrf
+        homes[unit.uuid] = vrf
+
+    def _homes(self, unit: Interface | Remote) -> dict[str, VrfTable]:
+        return self._home if isinstance(unit, Interface) else self._away
 
     def _put_vip(self, unit: Vip) -> None:
         missing = self._standing(unit.vrf, f"VIP {unit.address}").put_vip(unit)
@@ -206,11 +222,12 @@ class SimulatorBackend:
         if isinstance(unit, Vrf):
             vrf = self._vrfs.pop(unit.index, None)
             self._home = {uuid: home for uuid, home in self._home.items() if home is not vrf}
-        elif isinstance(unit, Interface):
-            if home := self._home.pop(unit.uuid, None):
-                home.delete_interface(unit.uuid)
-        elif vrf := self._vrfs.get(unit.vrf):
-            vrf.delete_vip(unit.address)
+            self._away = {uuid: home for uuid, home in self._away.items() if home is not vrf}
+        elif isinstance(unit, Vip):
+            if vrf := self._vrfs.get(unit.vrf):
+                vrf.delete_vip(unit.address)
+        elif home := self._homes(unit).pop(unit.uuid, None):
+            home.delete_interface(unit.uuid)
 
     def _standing(self, vrf: int, what: str) -> VrfTable:
         if vrf not in self._vrfs:
@@ -218,9 +235,10 @@ class SimulatorBackend:
         return self._vrfs[vrf]
 
     def _home_of(self, interface: str) -> VrfTable:
-        if interface not in self._home:
+        home = self._home.get(interface) or self._away.get(interface)
+        if home is None:
             raise BackendError(f"There is no interface {interface}")
-        return self._home[interface]
+        return home
 
     def _chosen(self, vrf: int | None) -> list[VrfTable]:
         return [table for index, table in self._vrfs.items() if vrf in (None, index)]

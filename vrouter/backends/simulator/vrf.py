@@ -18,7 +18,7 @@ from vrouter.backends.simulator.flow_table import Entry, FlowTable
 from vrouter.backends.simulator.group import Group, hash_of
 from vrouter.backends.simulator.packet import Delivered, Dropped, FiveTuple, Packet, Refused, TcpFlag, Verdict
 from vrouter.backends.simulator.traffic import Traffic
-from vrouter.state import AFFINITY, Address, Family, Interface, Member, Protocol, Vip, Vrf
+from vrouter.state import AFFINITY, Address, Family, Interface, Member, Protocol, Remote, Tunnel, Vip, Vrf, addresses_of
 
 # Contrail's words (`flow_get_drop_reason` in tf-vrouter's utils/flow.c).
 NO_PORT_MAP = "NoFipPortMap"
@@ -30,15 +30,16 @@ SAME_FLOW = "SameFlowRflowKey"
 
 @dataclass(slots=True)
 class Port:
-    """An interface as it stands. ids: of its nexthops. Counters are the workload's, as in `Vif`."""
+    """An interface as it stands, or one of another node. ids: of its nexthops. Counters are the workload's, as in
+    `Vif`."""
 
-    unit: Interface
+    unit: Interface | Remote
     ids: dict[Family, int]
     traffic: Counter[str] = field(default_factory=Counter)
 
     @property
     def device(self) -> str:
-        return f"tap{self.unit.uuid[:11]}"  # as Contrail names it
+        return "vxlan" if isinstance(self.unit, Remote) else f"tap{self.unit.uuid[:11]}"  # as Contrail names it
 
     def sent(self, packet: Packet) -> None:
         self.traffic.update(tx_packets=1, tx_bytes=packet.size)
@@ -82,7 +83,11 @@ class VrfTable:
 
     @property
     def interfaces(self) -> list[Interface]:
-        return [port.unit for port in self._ports.values()]
+        return [port.unit for port in self._ports.values() if isinstance(port.unit, Interface)]
+
+    @property
+    def remotes(self) -> list[Remote]:
+        return [port.unit for port in self._ports.values() if isinstance(port.unit, Remote)]
 
     @property
     def vips(self) -> list[Vip]:
@@ -95,19 +100,19 @@ class VrfTable:
             raise BackendError(f"Interface {unit.name} has no IPv{family} address")
         return address
 
-    def put_interface(self, unit: Interface) -> None:
+    def put_interface(self, unit: Interface | Remote) -> None:
         """Plug in, or change what differs; nexthops keep their ids. Of two with one address the later is reached."""
         port = self._ports.get(unit.uuid)
         if port is None:
             port = self._ports[unit.uuid] = Port(unit, {})
-        elif port.unit.addresses != unit.addresses:
+        elif addresses_of(port.unit) != addresses_of(unit):
             self._unroute(port)
             self._forget_member(unit.uuid)
         port.unit = unit
-        families = [one.address.version for one in unit.addresses]
+        families = [one.version for one in addresses_of(unit)]
         port.ids = {family: port.ids.get(family) or self._new_id() for family in families}
-        for one in unit.addresses:
-            self._routes[one.address] = port
+        for one in addresses_of(unit):
+            self._routes[one] = port
         self._regroup(unit.uuid)
 
     def delete_interface(self, uuid: str) -> None:
@@ -292,20 +297,27 @@ class VrfTable:
                 **port.traffic,
             )
             for port in self._ports.values()
+            if isinstance(port.unit, Interface)
         ]
 
     def nexthops(self) -> list[Nexthop]:
-        index = self.unit.index
         found = {
-            number: Nexthop(index, number, "encap", port.unit.uuid, port.device, port.unit.address_of(family))
+            number: self._nexthop(port, family, number)
             for port in self._ports.values()
             for family, number in port.ids.items()
         }
         for service in self._services.values():
             for group in (service.group, *service.listeners.values()):
                 members = tuple((self._hop(member), member.weight) for member in group.members)
-                found.setdefault(group.id, Nexthop(index, group.id, "composite", members=members))
+                found.setdefault(group.id, Nexthop(self.unit.index, group.id, "composite", members=members))
         return [found[number] for number in sorted(found)]
+
+    def _nexthop(self, port: Port, family: Family, number: int) -> Nexthop:
+        unit = port.unit
+        found = Nexthop(self.unit.index, number, "encap", unit.uuid, port.device, unit.address_of(family))
+        if isinstance(unit, Remote) and isinstance(unit.via, Tunnel) and self.unit.vtep is not None:
+            return replace(found, kind="tunnel", router=unit.via.router, vni=self.unit.vtep.vni)
+        return found
 
     def routes(self) -> list[Route]:
         """In the order of the addresses. A VIP hides an interface of the same address."""
@@ -373,13 +385,13 @@ class VrfTable:
 
     def _unroute(self, port: Port) -> None:
         """Another interface of the same address, if there is one, takes the place."""
-        for one in port.unit.addresses:
-            if self._routes.get(one.address) is port:
-                del self._routes[one.address]
+        for one in addresses_of(port.unit):
+            if self._routes.get(one) is port:
+                del self._routes[one]
         for other in self._ports.values():
             if other is not port:
-                for one in other.unit.addresses:
-                    self._routes.setdefault(one.address, other)
+                for one in addresses_of(other.unit):
+                    self._routes.setdefault(one, other)
 
     def _regroup(self, interface: str) -> None:
         """An interface came or went: the VIPs that name it gain or lose a member."""
