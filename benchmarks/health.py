@@ -3,10 +3,13 @@
 import asyncio
 import logging
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from ipaddress import IPv4Address
+from pathlib import Path
 from uuid import UUID
 
 import structlog
@@ -18,11 +21,16 @@ from vrouter.state import Check, HostAddress, Interface, Monitor, MonitorKind, V
 
 PODS, PORTS = 10, range(8000, 8100)  # a thousand members
 DELAY = 5  # seconds
-KINDS: tuple[MonitorKind, ...] = ("tcp", "http", "ping")
+KINDS: tuple[MonitorKind, ...] = ("tcp", "http", "https", "ping")
 
-# Listens on all ports of a range, and answers whatever comes like a web server in good health.
+# Listens on all ports of a range, and answers whatever comes like a web server in good health; with TLS if it is told
+# of a file with a key and a certificate.
 _SERVER = """
-import selectors, socket, sys
+import selectors, socket, ssl, sys
+tls = None
+if len(sys.argv) > 3:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(sys.argv[3])
 selector = selectors.DefaultSelector()
 for port in range(int(sys.argv[1]), int(sys.argv[2])):
     selector.register(socket.create_server(("", port)), selectors.EVENT_READ, True)
@@ -30,13 +38,22 @@ print(flush=True)
 while True:
     for key, _ in selector.select():
         if key.data:
-            selector.register(key.fileobj.accept()[0], selectors.EVENT_READ, False)
+            accepted = key.fileobj.accept()[0]
+            if tls:
+                accepted.setblocking(False)
+                try:
+                    accepted = tls.wrap_socket(accepted, server_side=True, do_handshake_on_connect=False)
+                except OSError:  # gone already
+                    continue
+            selector.register(accepted, selectors.EVENT_READ, False)
             continue
         try:
-            if key.fileobj.recv(4096):
+            if key.fileobj.recv(4096):  # with TLS, it does what is left of the handshake
                 key.fileobj.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n")
                 continue
-        except ConnectionError:
+        except ssl.SSLWantReadError:
+            continue
+        except OSError:
             pass
         selector.unregister(key.fileobj)
         key.fileobj.close()
@@ -48,6 +65,8 @@ def measure(kind: MonitorKind, seconds: float) -> tuple[float, int]:
     node = f"bench{os.getpid()}"
     backend = NetnsBackend(BackendSettings(node, create_workloads=True))
     backend.open()
+    folder = Path(tempfile.mkdtemp())
+    certificate = [_certificate(folder)] if kind == "https" else []
     pods = [_pod(node, number) for number in range(1, PODS + 1)]
     servers = []
     try:
@@ -56,7 +75,7 @@ def measure(kind: MonitorKind, seconds: float) -> tuple[float, int]:
                 raise error
         for pod in pods:
             ports = [str(PORTS.start), str(PORTS.stop)]
-            words = ["ip", "netns", "exec", pod.workload, sys.executable, "-c", _SERVER, *ports]
+            words = ["ip", "netns", "exec", pod.workload, sys.executable, "-c", _SERVER, *ports, *certificate]
             servers.append(subprocess.Popen(words, stdout=subprocess.PIPE))
         for server in servers:
             assert server.stdout
@@ -68,6 +87,16 @@ def measure(kind: MonitorKind, seconds: float) -> tuple[float, int]:
             server.communicate()
         backend.cleanup()
         backend.close()
+        shutil.rmtree(folder)
+
+
+def _certificate(folder: Path) -> str:
+    """A file with a key and a certificate, as most servers have them: RSA of 2 048 bits."""
+    key, certificate, both = folder / "key.pem", folder / "certificate.pem", folder / "both.pem"
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=bench", "-keyout", str(key)]
+    subprocess.run([*words, "-out", str(certificate)], check=True, capture_output=True)
+    both.write_text(key.read_text() + certificate.read_text())
+    return str(both)
 
 
 def _pod(node: str, number: int) -> Interface:
@@ -78,7 +107,7 @@ def _pod(node: str, number: int) -> Interface:
 
 
 async def _probe(backend: NetnsBackend, pods: list[Interface], kind: MonitorKind, seconds: float) -> tuple[float, int]:
-    monitor = Monitor("hm", "hm", kind, DELAY, 2, 3, "GET", "/", ((200, 200),))
+    monitor = Monitor("hm", "hm", kind, DELAY, DELAY, 3, "GET", "/", ((200, 200),))
     checks = {
         f"{pod.uuid}-{port}": Check(f"{pod.uuid}-{port}", pod.uuid, 1, pod.address, port, (monitor,))
         for pod in pods for port in PORTS
@@ -90,10 +119,11 @@ async def _probe(backend: NetnsBackend, pods: list[Interface], kind: MonitorKind
     health.follow(checks, checks)
     health.start()
     await asyncio.sleep(2 * DELAY)  # they have spread
-    before, start, used = sum(health.answers.values()), time.perf_counter(), time.process_time()
+    before, bad = sum(health.answers.values()), health.answers[False]
+    start, used = time.perf_counter(), time.process_time()
     await asyncio.sleep(seconds)
     share = (time.process_time() - used) / (time.perf_counter() - start)
     probes = sum(health.answers.values()) - before
-    assert not health.answers[False]
+    assert health.answers[False] == bad
     await health.close()
     return share, probes

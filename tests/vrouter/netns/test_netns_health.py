@@ -155,6 +155,10 @@ def test_https_asks_whether_it_serves_and_not_who_it_is(node: Node, pod: Interfa
         assert probe(node, pod, monitor("https", codes=((201, 201),))) == "HTTP status 200, expected 201"
     with serving(pod, saying("HTTP/1.1 200 OK\r\n\r\n")):
         assert "TLS" in (probe(node, pod, monitor("https")) or "")
+    with serving(pod, lambda connection: connection.recv(4096) and None):
+        assert probe(node, pod, monitor("https")) == "TLS: unexpected eof while reading"
+    with serving(pod, lambda encrypted: encrypted.recv(4096) and None, tls):
+        assert probe(node, pod, monitor("https")) == "closed the connection without an answer"
 
 
 def test_ipv6(node: Node, pod: Interface, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from vrouter import namespace
+from vrouter.backends.netns.encrypted import Encrypted
 from vrouter.backends.protocol import BackendError
 from vrouter.state import Address, Check, Monitor
 
@@ -70,21 +71,15 @@ class Prober:
                 return None
             request = _request(check, monitor)
             if monitor.kind == "https":
-                answer = await self._ask_encrypted(connection, request)
+                encrypted = Encrypted(self._tls, connection)
+                await encrypted.ask(request)
+                answer = await _status_line(encrypted.read)
             else:
                 await loop.sock_sendall(connection, request)
                 answer = await _status_line(partial(loop.sock_recv, connection))
         finally:
             connection.close()
         return _judge(answer, monitor)
-
-    async def _ask_encrypted(self, connection: socket.socket, request: bytes) -> bytes:
-        reader, writer = await asyncio.open_connection(sock=connection, ssl=self._tls, server_hostname="")
-        try:
-            writer.write(request)
-            return await _status_line(reader.read)
-        finally:
-            writer.transport.abort()
 
     async def _ping(self, network: str, address: Address) -> str | None:
         """One echo; what else the socket hears (it is raw) is somebody else's."""

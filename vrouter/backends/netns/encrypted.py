@@ -1,0 +1,52 @@
+"""A TLS client on an open socket, for one question.
+
+TLS works in memory and the socket stays in its owner's hands, who closes it when he likes. A transport of asyncio does
+that a turn of the event loop later or, if it is given up in its first turn, not at all, and by then the socket's number
+is another probe's.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+RECORDS = 65536  # bytes that are read of the socket at once
+
+_T = TypeVar("_T")
+
+
+class Encrypted:
+    """connection: connected, and not blocking."""
+
+    def __init__(self, context: ssl.SSLContext, connection: socket.socket) -> None:
+        self._connection = connection
+        self._heard, self._said = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._heard, self._said)
+
+    async def ask(self, request: bytes) -> None:
+        """The request is on its way in one segment with the end of the handshake."""
+        await self._through(self._tls.do_handshake)
+        self._tls.write(request)
+
+    async def read(self, most: int) -> bytes:
+        """Up to so many bytes; none at the end, however it came."""
+        try:
+            return await self._through(partial(self._tls.read, most))
+        except ssl.SSLEOFError:  # many servers close without a word of it
+            return b""
+
+    async def _through(self, step: Callable[[], _T]) -> _T:
+        """What the step returns, after as much has been said and heard as it needs."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                return step()
+            except ssl.SSLWantReadError:
+                if self._said.pending:
+                    await loop.sock_sendall(self._connection, self._said.read())
+                if records := await loop.sock_recv(self._connection, RECORDS):
+                    self._heard.write(records)
+                else:
+                    self._heard.write_eof()
