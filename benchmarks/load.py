@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,8 @@ async def run(host: str, port: int, requests: Iterator[bytes], clients: int, sec
     start = time.perf_counter()
     connections = []
     for _ in range(clients):
-        done = loop.create_future()
-        deadline = start + seconds
-        _, protocol = await loop.create_connection(lambda d=done, t=deadline: _Connection(requests, t, d), host, port)
+        begin = partial(_Connection, requests, start + seconds, loop.create_future())
+        _, protocol = await loop.create_connection(begin, host, port)
         connections.append(protocol)
     await asyncio.gather(*[connection.done for connection in connections])
     elapsed = time.perf_counter() - start

@@ -25,7 +25,6 @@ from tempfile import TemporaryDirectory
 from benchmarks.forwarding import plot, ways
 from benchmarks.forwarding.bed import (
     DISCARD,
-    FAMILIES,
     PORT,
     SERVICE,
     SERVICE_DISCARD,
@@ -36,7 +35,7 @@ from benchmarks.forwarding.bed import (
     address,
     laid_out,
 )
-from vrouter.state import Address
+from vrouter.state import Address, Family
 
 KINDS = {"bulk": "TCP bulk", "connect": "connections/s", "datagrams": "64-byte packets/s", "request": "requests/s"}
 CLIENTS = {"connect": 2, "request": 4}
@@ -105,20 +104,21 @@ class Way:
 def lay_out(stack: ExitStack, load: Path, pods: int) -> list[Way]:
     prefix = f"vtb{os.getpid()}"
 
-    def bed(make: type[Router] | type[Vaportrail], name: str, mtu: int = 1500) -> Bed:
-        return stack.enter_context(laid_out(make, f"{prefix}{name}", pods, load, mtu))
+    def bed(make: Callable[[str, int, Path, int], Bed], name: str, mtu: int = 1500) -> Bed:
+        return stack.enter_context(laid_out(make(f"{prefix}{name}", pods, load, mtu)))
 
-    def pod(where: Bed, family: int = 4) -> Target:
-        return Target(where, address(1, 6 if family == 6 else 4), PORT, DISCARD)
+    def pod(where: Bed, family: Family = 4) -> Target:
+        return Target(where, address(1, family), PORT, DISCARD)
 
-    def vip(where: Bed, family: int = 4) -> Target:
-        return Target(where, VIPS[6 if family == 6 else 4], SERVICE, SERVICE_DISCARD)
+    def vip(where: Bed, family: Family = 4) -> Target:
+        return Target(where, VIPS[family], SERVICE, SERVICE_DISCARD)
 
     plain, own = bed(Router, "d"), bed(Vaportrail, "v")
-    found = [Way("Vaportrail", pod(plain), vip(own))]
-    if 6 in FAMILIES:
-        found.append(Way("Vaportrail, IPv6", pod(plain, 6), vip(own, 6)))
-    found.append(Way("Vaportrail, pod to pod", pod(plain), pod(own)))
+    found = [
+        Way("Vaportrail", pod(plain), vip(own)),
+        Way("Vaportrail, IPv6", pod(plain, 6), vip(own, 6)),
+        Way("Vaportrail, pod to pod", pod(plain), pod(own)),
+    ]
     for name, put in (
         ("nftables DNAT", ways.nftables_dnat),
         ("iptables DNAT", ways.iptables_dnat),

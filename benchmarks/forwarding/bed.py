@@ -171,8 +171,7 @@ def _vip(family: Family, pods: Sequence[Interface]) -> Vip:
 
 
 @contextmanager
-def laid_out(make: type[Router] | type[Vaportrail], *arguments: object) -> Iterator[Bed]:
-    bed = make(*arguments)
+def laid_out(bed: Bed) -> Iterator[Bed]:
     try:
         yield bed
     finally:
