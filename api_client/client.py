@@ -5,9 +5,11 @@ exception with its status and words. Every answer's `X-Revision` is remembered, 
 wrote has reached the data plane.
 """
 
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
+from urllib.parse import quote
 
 import httpx
 import orjson
@@ -19,6 +21,7 @@ from api_client.watch import SILENCE, Watch
 
 DEFAULT_URL = "http://127.0.0.1:8082"
 TIMEOUT = 30.0  # seconds for a whole answer; the server's slowest, a list of everything, takes about one
+LONGEST_WAIT = 300.0  # seconds that the server holds a request; who waits longer asks again
 
 JsonObject = dict[str, Any]
 
@@ -148,10 +151,48 @@ class ApiClient:
         body = await self.request("GET", "/status", parameters={"node": node})
         return list(self._unwrap_any("rows", body))
 
-    async def report_status(self, node: str, revision: int, rows: Sequence[Mapping[str, Any]]) -> Sequence[str]:
-        """Report what a node says of objects, without a revision of it; the uuids that the server does not know."""
-        body = await self.request("POST", "/status", {"node": node, "revision": revision, "rows": [*rows]})
-        return list(self._unwrap_any("unknown", body))
+    async def report_status(
+        self, node: str, revision: int, rows: Sequence[Mapping[str, Any]], agent: Mapping[str, Any] | None = None
+    ) -> Sequence[str]:
+        """Report what a node says of objects, without a revision of it; the uuids that the server does not know.
+
+        revision: that the node has applied. agent: what its agent says of itself; None if that is as it was.
+        """
+        report = {"node": node, "revision": revision, "rows": [*rows]} | ({"agent": agent} if agent is not None else {})
+        return list(self._unwrap_any("unknown", await self.request("POST", "/status", report)))
+
+    async def nodes(self) -> Sequence[JsonObject]:
+        """All nodes: which revision each has applied, and what it could not program and why (docs/api.md)."""
+        return list(self._unwrap_any("nodes", await self.request("GET", "/status/nodes")))
+
+    async def forget_node(self, name: str) -> None:
+        """Until it reports again. NotFound if it never did."""
+        await self.request("DELETE", f"/status/nodes/{quote(name, safe='')}")
+
+    async def wait_for_nodes(
+        self, revision: int | None = None, seconds: float = 30.0, *, ignored: Sequence[str] = (), silent: bool = True
+    ) -> JsonObject:
+        """Until all nodes have applied a revision (None: the newest there is now), or so many seconds have passed.
+
+        Gives `revision`, `reached`, and `missing`: the nodes that have not. ignored: nodes that do not matter. silent:
+        whether those do that do not report.
+        """
+        parameters = {"ignore_silent": "false" if silent else "true"} | (
+            {"except": ",".join(ignored)} if ignored else {}
+        )
+        end = time.monotonic() + seconds
+        while True:
+            left = max(0.0, end - time.monotonic())
+            if revision is not None:
+                parameters["revision"] = str(revision)
+            asked = min(left, LONGEST_WAIT)
+            body = await self.request(
+                "GET", "/status/wait", parameters={**parameters, "timeout": f"{asked:.3f}"}, within=asked + TIMEOUT
+            )
+            reached, revision = bool(self._unwrap_any("reached", body)), int(self._unwrap_any("revision", body))
+            if reached or asked >= left:
+                found: JsonObject = body
+                return found
 
     async def follow_statuses(self, types: Sequence[str]) -> AsyncIterator[JsonObject]:
         """Statuses of objects of some types, without the trees below them, as they are and as they change; endless

@@ -28,6 +28,7 @@ from api_server.routes import (
     collections,
     docs,
     home,
+    nodes,
     openapi,
     ops,
     status,
@@ -42,7 +43,7 @@ from api_server.routes.sites import Hosts
 from api_server.settings import Settings
 from api_server.store import Limits, Pace, Store
 
-MODULES = (home, actions, addresses, collections, transaction, watch, status, ops, docs, openapi, unbuilt)
+MODULES = (home, actions, addresses, collections, transaction, watch, nodes, status, ops, docs, openapi, unbuilt)
 """Of routes, beside the generic ones of the types."""
 
 

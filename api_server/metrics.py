@@ -1,11 +1,12 @@
 """Figures for Prometheus. Labels come from fixed sets (route classes, methods, statuses), never from what a client
-sends.
+sends; but for the names of nodes, of which there is an end.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
@@ -26,6 +27,41 @@ class StoreCounts(Collector):
             yield CounterMetricFamily(f"vaportrail_store_{name}", f"Store: {name}.", value=value)
 
 
+class NodeFigures(NamedTuple):
+    """Of a node that has reported. behind: revisions that it has not applied; behind_seconds: since the first of them
+    was written. age: seconds since its last report. failed: units that it could not make."""
+
+    node: str
+    behind: int
+    behind_seconds: float
+    age: float
+    failed: int
+
+
+class Nodes(Collector):
+    """How far nodes are, as read just before. states: how many nodes are in which."""
+
+    def __init__(self) -> None:
+        self.states: Mapping[str, int] = {}
+        self.figures: Sequence[NodeFigures] = ()
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        states = GaugeMetricFamily("vaportrail_nodes", "Nodes, by state.", labels=["state"])
+        for state, count in self.states.items():
+            states.add_metric([state], count)
+        yield states
+        for name, meaning, values in (
+            ("behind_revisions", "Revisions that a node has not applied.", [one.behind for one in self.figures]),
+            ("behind_seconds", "Age of the first of them.", [one.behind_seconds for one in self.figures]),
+            ("report_age_seconds", "Since a node's last report.", [one.age for one in self.figures]),
+            ("failed_units", "Units that a node could not make.", [one.failed for one in self.figures]),
+        ):
+            family = GaugeMetricFamily(f"vaportrail_node_{name}", meaning, labels=["node"])
+            for one, value in zip(self.figures, values, strict=True):
+                family.add_metric([one.node], value)
+            yield family
+
+
 class Metrics:
     """One application's figures, in a registry of its own: two applications in one process do not mix."""
 
@@ -40,6 +76,9 @@ class Metrics:
         self.answers = Counter("vaportrail_answers", "Answers.", ("route", "method", "status"), registry=self.registry)
         self.revision = Gauge("vaportrail_revision", "Newest revision this process has seen.", registry=self.registry)
         self.watchers = Gauge("vaportrail_watchers", "Open GET /watch.", registry=self.registry)
+        self.waiting = Gauge("vaportrail_waiting", "Open GET /status/wait.", registry=self.registry)
+        self.nodes = Nodes()
+        self.registry.register(self.nodes)
         self._seen: dict[tuple[str, str, int], tuple[Histogram, Counter]] = {}
 
     def observe(self, route: str, method: str, status: int, seconds: float) -> None:

@@ -27,6 +27,7 @@ from vrouter.report import Reporter
 from vrouter.settings import AgentSettings
 from vrouter.state import Key
 from vrouter.status import Statuses
+from vrouter.summary import Summary
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +51,8 @@ class Agent:
         self._fallen: set[Key] = set()  # what does not stand any more
         self._backend = backend
         statuses = Statuses(self.cache, self.compiler, self.reconciler)
-        self.reporter = Reporter(settings.node, statuses, self.progress, self._whole)
+        summary = Summary(settings, backend, self.cache, self.compiler, self.reconciler)
+        self.reporter = Reporter(settings.node, statuses, self.progress, self._whole, summary)
         self.introspect = Introspect(
             settings, backend, self.cache, self.compiler, self.reconciler, self.progress, self.health, self.reporter
         )

@@ -13,13 +13,13 @@ What it promises, in the words of an informer's contract:
 It keeps only the fields the compiler reads: permissions, times and annotations of others would be most of the memory.
 """
 
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from copy import copy
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from api_client import Event, Events, Snapshot
 from vrouter.layer import layered
+from vrouter.multimap import Multimap
 
 # type -> the fields of it that are read here; references by their wire names
 FIELDS: Mapping[str, tuple[str, ...]] = {
@@ -55,6 +55,16 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 # What to ask of the server: identity comes with every object, so a type without fields must still name one.
 WATCHED: Mapping[str, tuple[str, ...]] = {kind: fields or ("display_name",) for kind, fields in FIELDS.items()}
 
+# The same apart: fields of properties, and of references with the type of their targets.
+_PROPERTIES = {
+    kind: tuple(field for field in fields if not field.endswith("_refs") and field != "id_perms")
+    for kind, fields in FIELDS.items()
+}
+_REFERENCES = {
+    kind: tuple((field, field.removesuffix("_refs").replace("_", "-")) for field in fields if field.endswith("_refs"))
+    for kind, fields in FIELDS.items()
+}
+
 # One thing that can change: an object (its uuid), its name, who refers to it, its children, who holds an address, which
 # virtual-router has a node's name.
 Fact = str | tuple[str, ...]
@@ -87,16 +97,17 @@ def health_of(member: str) -> Fact:
     return ("health", member)
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     uuid: str
     attr: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Object:
+class Object(NamedTuple):
     """type is hyphenated. properties: by wire name, those of `FIELDS`. references: by hyphenated type of the target.
-    created: ISO 8601, empty where `FIELDS` does not ask for id_perms."""
+    created: ISO 8601, empty where `FIELDS` does not ask for id_perms.
+
+    A tuple, because a hundred thousand of them are made at once.
+    """
 
     type: str
     uuid: str
@@ -118,23 +129,17 @@ class Object:
     @classmethod
     def parse(cls, kind: str, body: Mapping[str, Any]) -> "Object":
         """From the JSON object of a list or an event."""
-        properties: dict[str, Any] = {}
-        references: dict[str, tuple[Reference, ...]] = {}
-        created = ""
-        for field in FIELDS[kind]:
-            value = body.get(field)
-            if value is None:
-                continue
-            if field == "id_perms":
-                created = value.get("created") or ""
-            elif field.endswith("_refs"):
-                target = field.removesuffix("_refs").replace("_", "-")
-                references[target] = tuple(Reference(row["uuid"], row.get("attr")) for row in value)
-            else:
-                properties[field] = value
+        properties = {field: value for field in _PROPERTIES[kind] if (value := body.get(field)) is not None}
+        references = {
+            target: tuple([Reference(row["uuid"], row.get("attr")) for row in rows])
+            for field, target in _REFERENCES[kind]
+            if (rows := body.get(field)) is not None
+        }
+        permissions = body.get("id_perms") if "id_perms" in FIELDS[kind] else None
+        created = permissions and permissions.get("created")
         return cls(
             kind, body["uuid"], tuple(body["fq_name"]), body.get("parent_type"), body.get("parent_uuid"),
-            properties, references, created,
+            properties, references, created or "",
         )  # fmt: skip
 
 
@@ -147,7 +152,7 @@ class Cache:
         self.whole = False
         self._objects: MutableMapping[str, Object] = {}  # uuid -> object
         self._by_type: MutableMapping[str, set[str]] = {kind: set() for kind in FIELDS}  # type -> uuids
-        self._links: MutableMapping[Fact, set[str]] = {}  # referrers, children, holders, routers -> uuids
+        self._links: Multimap[Fact, str] = Multimap()  # referrers, children, holders, routers -> uuids
 
     def fork(self) -> Self:
         """One that goes on from here by itself: this one never sees what it is told. Valid until this one goes on."""
@@ -161,7 +166,7 @@ class Cache:
 
     def linked(self, fact: Fact) -> Sequence[str]:
         """uuids behind a `referrers_of`, `children_of`, `holders_of` or `router_of`, in the order of uuids."""
-        return sorted(self._links.get(fact, ()))
+        return sorted(self._links.get(fact))
 
     def of_type(self, kind: str) -> Sequence[str]:
         """uuids of all objects of a type, in the order of uuids."""
@@ -213,22 +218,23 @@ class Cache:
             self._put(Object.parse(event.type, event.object), changed)
 
     def _put(self, found: Object, changed: set[Fact]) -> None:
-        before = self._objects.get(found.uuid)
+        uuid = found.uuid
+        before = self._objects.get(uuid)
         if before == found:
             return
-        changed.add(found.uuid)
+        changed.add(uuid)
         if before is None or before.fq_name != found.fq_name:
-            changed.add(name_of(found.uuid))
-        self._objects[found.uuid] = found
-        self._by_type[found.type].add(found.uuid)
-        new = set(_links(found))
+            changed.add(name_of(uuid))
+        self._objects[uuid] = found
+        self._by_type[found.type].add(uuid)
+        links = _links(found)
         if before is not None:
-            old = set(_links(before))
-            self._unlink(found.uuid, old - new, changed)
-            new -= old
-        for fact in new:
-            self._links.setdefault(fact, set()).add(found.uuid)
-            changed.add(fact)
+            old, new = set(_links(before)), set(links)
+            self._unlink(uuid, old - new, changed)
+            links = new - old
+        for fact in links:
+            self._links.add(fact, uuid)
+        changed.update(links)
 
     def _remove(self, uuid: str, changed: set[Fact]) -> None:
         before = self._objects.pop(uuid, None)
@@ -236,26 +242,24 @@ class Cache:
             return
         self._by_type[before.type].discard(uuid)
         changed.update((uuid, name_of(uuid)))
-        self._unlink(uuid, set(_links(before)), changed)
+        self._unlink(uuid, _links(before), changed)
 
-    def _unlink(self, uuid: str, facts: set[Fact], changed: set[Fact]) -> None:
+    def _unlink(self, uuid: str, facts: Iterable[Fact], changed: set[Fact]) -> None:
         for fact in facts:
             changed.add(fact)
-            holders = self._links[fact]
-            holders.discard(uuid)
-            if not holders:
-                del self._links[fact]
+            self._links.discard(fact, uuid)
 
 
-def _links(found: Object) -> Iterator[Fact]:
+def _links(found: Object) -> Iterable[Fact]:
     """Where others find this object."""
-    for references in found.references.values():
-        for reference in references:
-            yield referrers_of(reference.uuid, found.type)
+    links: list[Fact] = [
+        referrers_of(reference.uuid, found.type) for references in found.references.values() for reference in references
+    ]
     if found.parent is not None:
-        yield children_of(found.parent, found.type)
+        links.append(children_of(found.parent, found.type))
     address = found.properties.get("instance_ip_address")
     if address:
-        yield holders_of(address)
+        links.append(holders_of(address))
     if found.type == "virtual-router":
-        yield router_of(found.name)
+        links.append(router_of(found.name))
+    return links

@@ -4,12 +4,15 @@ Whenever it has not been understood (at first, after a failure) it reads what th
 what differs; so a server that was restored, and an agent that was restarted, need nothing else. What is so since an
 earlier life of the agent goes on since then. Nothing waits for a report: if the server is away, changes add up here,
 one for each object, and it is tried again ever more slowly.
+
+With them goes how far this node is and what the agent says of itself (`summary`), at once if that moved after a quiet
+while, and once a second at most while it goes on moving.
 """
 
 import asyncio
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -24,30 +27,40 @@ log = structlog.get_logger(__name__)
 
 PAUSE = 0.2  # seconds between two reports: changes that come together go together
 HEARTBEAT = 30.0  # seconds: a third of the silence after which the server does not believe this node any more
-CATCH_UP = 10.0  # seconds until the server knows of a revision that changed nothing that is said here
+SPACING = 1.0  # seconds between two reports that only say how far this node is, and how it is
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0  # seconds between two tries
 BATCH = 500  # rows of one report: at most half a megabyte
 SLICE = 10  # services looked at between two chances to do something else: a few milliseconds
 
 
 class Reporter:
-    """whole: set while the cache is as of one revision."""
+    """whole: set while the cache is as of one revision. summary: what the agent says of itself, now."""
 
-    def __init__(self, node: str, statuses: Statuses, progress: Progress, whole: asyncio.Event) -> None:
+    def __init__(
+        self,
+        node: str,
+        statuses: Statuses,
+        progress: Progress,
+        whole: asyncio.Event,
+        summary: Callable[[], Mapping[str, Any]],
+    ) -> None:
         self.statuses = statuses
         self.error: str | None = None  # why the last report failed
         self._node = node
         self._progress = progress
+        self._summary = summary
         self._whole = whole
         self._wake = asyncio.Event()
         self._sent: dict[str, Status] | None = None  # what the server has; None: not known
         self._dirty: set[str] = set()  # uuids of which it may have something else
-        self._told = (-1, 0.0)  # revision of the last report, and when, on the monotonic clock
+        self._now: tuple[int, Mapping[str, Any]] = (-1, {})  # revision applied and summary, when last looked at
+        self._told: tuple[int, Mapping[str, Any]] | None = None  # the same in the last report; None: not known
+        self._told_at = -HEARTBEAT  # when that was, on the monotonic clock
 
     def touch(self) -> None:
         """Something may have changed, and is applied."""
-        if self.statuses.touch():
-            self._wake.set()
+        self.statuses.touch()
+        self._wake.set()
 
     async def run(self, api: ApiClient) -> None:
         """Until cancelled. Begins once a revision is applied: before that it has nothing to say."""
@@ -81,9 +94,8 @@ class Reporter:
 
     def _due(self) -> float:
         """Seconds until the server should hear of this node, whether anything changes or not."""
-        revision, at = self._told
-        wait = CATCH_UP if revision != self._progress.seen.revision else HEARTBEAT
-        return max(0.0, at + wait - time.monotonic())
+        wait = SPACING if self._now != self._told else HEARTBEAT
+        return max(0.0, self._told_at + wait - time.monotonic())
 
     async def _learn(self, api: ApiClient) -> None:
         """What the server has of this node."""
@@ -102,26 +114,28 @@ class Reporter:
 
     async def _send(self, api: ApiClient) -> None:
         assert self._sent is not None
-        rows, revision = self.statuses.rows, self._progress.applied.revision
+        rows = self.statuses.rows
+        self._now = revision, summary = self._progress.applied.revision, self._summary()
         wanted = [uuid for uuid in sorted(self._dirty) if rows.get(uuid) != self._sent.get(uuid)]
         self._dirty.clear()
         if not wanted and self._due() > 0:
             return
         for start in range(0, max(len(wanted), 1), BATCH):
             batch = {uuid: rows.get(uuid) for uuid in wanted[start : start + BATCH]}
-            await api.report_status(self._node, revision, [_row(uuid, one) for uuid, one in batch.items()])
+            changed = None if self._told is not None and self._told[1] == summary else summary
+            await api.report_status(self._node, revision, [_row(uuid, one) for uuid, one in batch.items()], changed)
+            self._told, self._told_at = self._now, time.monotonic()
             for uuid, one in batch.items():
                 if one is None:
                     self._sent.pop(uuid, None)
                 else:
                     self._sent[uuid] = one
-        self._told = revision, time.monotonic()
 
     def _fail(self, error: Exception) -> None:
         if self.error is None:  # once per loss
             told = log.warning if isinstance(error, ClientError) else log.exception
             told("statuses are not reported for now", node=self._node, reason=str(error))
-        self.error, self._sent = str(error), None
+        self.error, self._sent, self._told = str(error), None, None
 
 
 def _row(uuid: str, status: Status | None) -> dict[str, Any]:

@@ -121,7 +121,7 @@ class _Tree:
         """What nodes say of all that were read."""
         rows = self._reader.status_rows(list(self.subjects))
         revisions = self._reader.revisions(list(self.subjects))
-        applied = min((node.revision for node in self._reader.nodes() if not node.stale), default=-1)
+        applied = self._reader.least_applied()
         for uuid, one in self.subjects.items():
             one.revision = revisions.get(uuid, 0)
             one.behind = applied < one.revision

@@ -1,13 +1,13 @@
-"""virtual-router: the addresses of flat network-ipams that are kept for one node (contract 5.7)."""
+"""virtual-router: the addresses of flat network-ipams that are kept for one node (contract 5.7); its going."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from api_server.errors import BadRequest
 from api_server.resources.allocation import FLAT, ipam_entries
 from api_server.resources.hooks import Hook
 from api_server.resources.subnets import parse
-from api_server.store.objects import Object, Reference
+from api_server.store.objects import Change, Object, Reference
 from api_server.store.transaction import Transaction
 
 Pool = tuple[Any, Any]
@@ -15,7 +15,8 @@ Pool = tuple[Any, Any]
 
 
 class VirtualRouter(Hook):
-    """Its pools are some that the ipam has set aside for nodes, no other node's, and stay while they are used."""
+    """Its pools are some that the ipam has set aside for nodes, no other node's, and stay while they are used. With it
+    goes what is known of its node."""
 
     FIELD = "network_ipam_refs"
 
@@ -32,6 +33,11 @@ class VirtualRouter(Hook):
             references[position] = Reference(
                 reference.type, reference.uuid, reference.fq_name, attr, reference.origin
             )  # fmt: skip
+
+    def further(self, tx: Transaction, before: Object | None, after: Object | None) -> Iterable[Change]:
+        if before is not None and after is None:
+            tx.forget_node(before.fq_name[-1])
+        return ()
 
     @staticmethod
     def _check(tx: Transaction, router: Object, ipam: Object, reference: Reference) -> None:

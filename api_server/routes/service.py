@@ -30,7 +30,8 @@ NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 class Service:
     """One application. `store` is there between start-up and shutdown only: without it all is Unavailable.
 
-    watching: open watches. checking: held while the database is checked; one check at a time is enough to bear.
+    watching: open watches. waiting: who waits for nodes. checking: held while the database is checked; one check at a
+    time is enough to bear.
     telling: what is being read of statuses for watchers, by the stamp after which it was asked for (`status_frames`).
     """
 
@@ -40,6 +41,7 @@ class Service:
     metrics: Metrics = field(default_factory=Metrics)
     opened: Store | None = None
     watching: int = 0
+    waiting: int = 0
     checking: asyncio.Lock = field(default_factory=asyncio.Lock)
     telling: dict[int, asyncio.Task[Any]] = field(default_factory=dict)
 
@@ -57,9 +59,10 @@ class Service:
         return asdict(self.opened.counts) if self.opened is not None else {}
 
     def stop_watchers(self, reason: str) -> None:
-        """Every watcher gets a `stop` frame with the reason, and its answer ends."""
+        """Every watcher gets a `stop` frame with the reason, and its answer ends; so does that of all who wait."""
         if self.opened is not None:
             self.opened.feed.close(reason)
+            self.opened.steps.close(reason)
 
     async def write(self, current: Exchange, call: Callable[[Transaction], Result]) -> Result:
         """In one transaction; the exchange learns the revision. ApiError if it is refused."""

@@ -24,6 +24,7 @@ from api_server.store.feed import Feed, Pace, Subscription
 from api_server.store.leases import Lease
 from api_server.store.migration import upgrade
 from api_server.store.names import split
+from api_server.store.nodes import Due, Node
 from api_server.store.objects import Change, Create, Delete, Object, Origin, Reference, Update
 from api_server.store.reader import Link, Reader, Record
 from api_server.store.statuses import NewStatus, Report
@@ -37,6 +38,7 @@ __all__ = [
     "Counts",
     "Create",
     "Delete",
+    "Due",
     "Entry",
     "Event",
     "Feed",
@@ -44,6 +46,7 @@ __all__ = [
     "Limits",
     "Link",
     "NewStatus",
+    "Node",
     "Object",
     "Origin",
     "Pace",

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.sql.expression import ColumnElement
 
-from api_server.store import loading, names, statuses
+from api_server.store import loading, names, nodes, statuses
 from api_server.store.objects import Object
 from api_server.store.pools import taken
 from api_server.store.session import Row, Session, Statement, any_of
@@ -340,9 +340,13 @@ class Reader:
         """See `statuses.changed`."""
         return statuses.changed(self._session, stamp)
 
-    def nodes(self) -> Sequence[statuses.Node]:
-        """Who reports."""
-        return statuses.nodes(self._session)
+    def nodes(self) -> Sequence[nodes.Node]:
+        """Who there is, by name, and how far."""
+        return nodes.everyone(self._session)
+
+    def least_applied(self) -> int:
+        """See `nodes.least`."""
+        return nodes.least(self._session)
 
     def revisions(self, uuids: Sequence[str]) -> Mapping[str, int]:
         """Of objects, by uuid."""

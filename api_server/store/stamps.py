@@ -1,10 +1,10 @@
-"""How far statuses are, for those who follow them: a number that grows, and a way to wait for it."""
+"""How far something is, for those who follow it: a number that grows, and a way to wait for it."""
 
 import asyncio
 
 
 class Stamps:
-    """newest: the last stamp this process knows of (`statuses`)."""
+    """newest: the last one this process knows of."""
 
     def __init__(self, newest: int) -> None:
         self.newest = newest
@@ -16,6 +16,10 @@ class Stamps:
         if stamp > self.newest:
             self.newest = stamp
             self._moved.set()
+
+    def ring(self) -> None:
+        """There is one more, for numbers that count no more than that."""
+        self.announce(self.newest + 1)
 
     async def beyond(self, stamp: int) -> None:
         """Until there is a later one, or the end."""

@@ -6,30 +6,22 @@ object, a row goes by its foreign key. Each report that changes something gets a
 writer holds, so stamps commit in order: who has seen stamp 7 asks for the rows beyond it, and gets of each row only
 what it says now. A row that is taken back stays for a while without a state, so that those who follow hear of it.
 
-A node that is silent for too long is marked stale, and its rows get a new stamp with that: whether a row may be
-believed is stored, and nobody who reads needs a clock.
+A node that is silent for too long is marked stale (`nodes`), and its rows get a new stamp with that: whether a row may
+be believed is stored, and nobody who reads needs a clock.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from api_server.store import names
+from api_server.store import names, nodes
 from api_server.store.session import Session, Statement, any_of
 from api_server.store.tables import counter, node, resource, status
 
-STALE = 90.0
-"""Seconds of silence after which a node's rows are not believed any more: agents report every 30 s at least."""
-FORGOTTEN = 24 * 3600.0
-"""Seconds of silence after which a node's rows are forgotten, and the node with them."""
 KEPT = 3600.0
 """Seconds for which a row that is gone is kept for those who follow."""
-
-BELIEVED, SILENT, LEFT = 0, 1, 2
-"""What a node is, in its column `stale`; one that has left has no rows that say anything."""
 
 PAGE = 500
 """Rows that somebody who follows gets at once."""
@@ -40,13 +32,6 @@ CHANNEL = "vaportrail_status"
 _s, _n, _r, _arg = status.c, node.c, resource.c, sa.bindparam
 
 _PRESENT = Statement(sa.select(_r.uuid).where(any_of(_r.uuid, "uuids")))
-_NODE = Statement(sa.select(_n.stale).where(_n.name == _arg("of")))
-_REPORTED = Statement(
-    sa.text(
-        "INSERT INTO node (name, revision, reported, stale) VALUES (:name, :revision, :reported, 0) "
-        "ON CONFLICT (name) DO UPDATE SET revision = excluded.revision, reported = excluded.reported, stale = 0"
-    )
-)
 _STAMP = Statement(
     counter.update()
     .where(counter.c.id == 1)
@@ -71,17 +56,6 @@ _GONE = Statement(
 _AGAIN = Statement(status.update().where(_s.node == _arg("of")).values(stamp=_arg("number")))
 _NOTIFY = Statement(sa.select(sa.func.pg_notify(_arg("channel"), _arg("payload"))))
 
-_SILENT = Statement(
-    sa.select(_n.name, _n.stale)
-    .where(
-        sa.or_(
-            sa.and_(_n.stale == BELIEVED, _n.reported < _arg("silent")),
-            sa.and_(_n.stale == SILENT, _n.reported < _arg("forgotten")),
-        )
-    )
-    .order_by(_n.name)
-)
-_MARK = Statement(node.update().where(_n.name == _arg("of")), ("stale",))
 _LEAVE = Statement(
     status.update()
     .where(_s.node == _arg("of"), _s.state != "")
@@ -89,7 +63,6 @@ _LEAVE = Statement(
 )  # fmt: skip
 _OLD = Statement(sa.select(_s.uuid).where(_s.state == "", _s.since < _arg("before")).limit(1))
 _FORGET = Statement(status.delete().where(_s.state == "", _s.since < _arg("before")))
-_DISMISS = Statement(node.delete().where(_n.stale == LEFT, ~sa.exists().where(_s.node == _n.name)))
 
 _ROWS = sa.select(
     _s.uuid, _r.type, _s.node, _s.state, _s.provisioning, _s.reason, _s.since, _s.revision, _n.revision, _n.reported,
@@ -110,18 +83,7 @@ _ALSO = Statement(
     .where(_s.stamp == _arg("number"))
 )
 _NEWEST = Statement(sa.select(counter.c.statuses))
-_NODES = Statement(
-    sa.select(_n.name, _n.revision, _n.reported, _n.stale, sa.func.count(_s.uuid))
-    .join_from(node, status, sa.and_(_s.node == _n.name, _s.state != ""), isouter=True)
-    .group_by(_n.name, _n.revision, _n.reported, _n.stale)
-    .order_by(_n.name)
-)
 _REVISIONS = Statement(sa.select(_r.uuid, _r.revision).where(any_of(_r.uuid, "uuids")))
-
-
-def now() -> int:
-    """Milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
 
 
 class NewStatus(NamedTuple):
@@ -137,18 +99,22 @@ class NewStatus(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """revision: that the node has applied. Each uuid at most once."""
+    """revision: that the node has applied. Each uuid at most once. agent: JSON, what its agent says of itself; None if
+    that is as it was."""
 
     node: str
     revision: int
     rows: Sequence[NewStatus] = ()
+    agent: str | None = None
 
 
 class Reported(NamedTuple):
-    """stamp: 0 if nothing can have changed. unknown: uuids of which there is no object; they are left out."""
+    """stamp: 0 if no row can have changed. moved: the node has come further, or back. unknown: uuids of which there is
+    no object; they are left out."""
 
     stamp: int
-    unknown: Sequence[str]
+    moved: bool
+    unknown: Sequence[str] = ()
 
 
 class Row(NamedTuple):
@@ -168,16 +134,6 @@ class Row(NamedTuple):
     stale: int
 
 
-class Node(NamedTuple):
-    """rows: how many it has."""
-
-    name: str
-    revision: int
-    reported: int
-    stale: int
-    rows: int
-
-
 class Changed(NamedTuple):
     """stamp: all up to it is in here. objects: uuid -> type."""
 
@@ -190,12 +146,10 @@ class Changed(NamedTuple):
 
 def report(session: Session, report: Report) -> Reported:
     """Take what a node says. A report without rows tells that the node is there, and how far."""
-    at = now()
-    known = session.all(_NODE, of=report.node)
-    session.execute(_REPORTED, name=report.node, revision=report.revision, reported=at)
-    returned = bool(known and known[0][0] != BELIEVED)
+    at = nodes.now()
+    returned, moved = nodes.hear(session, report.node, report.revision, report.agent, at)
     if not report.rows and not returned:
-        return Reported(0, ())
+        return Reported(0, moved)
     uuids = [row.uuid for row in report.rows]
     session.flush()
     wanted = session.array([uuid for uuid in uuids if names.storable(uuid)])
@@ -207,22 +161,24 @@ def report(session: Session, report: Report) -> Reported:
     session.execute_many(_PUT, [{"node": report.node, "stamp": stamp, **row._asdict()} for row in said])
     if gone := [row.uuid for row in report.rows if row.state is None and row.uuid in present]:
         session.execute(_GONE, of=report.node, uuids=session.array(gone), now=at, number=stamp)
-    return Reported(stamp, [uuid for uuid in uuids if uuid not in present])
+    return Reported(stamp, moved, [uuid for uuid in uuids if uuid not in present])
 
 
 def sweep(session: Session) -> int:
     """Mark nodes that are silent, forget those that have been so for long; the stamp of it, 0 if nobody changed."""
-    at = now()
-    silent = session.all(_SILENT, silent=_before(at, STALE), forgotten=_before(at, FORGOTTEN))
-    stamp = _stamp(session) if silent else 0
-    for name, stale in silent:
-        if stale == SILENT:
+    at = nodes.now()
+    quiet = nodes.quiet(session, at)
+    stamp = _stamp(session) if quiet else 0
+    for name, stale in quiet:
+        if stale == nodes.SILENT:
             session.execute(_LEAVE, of=name, now=at, number=stamp)
         else:
             session.execute(_AGAIN, of=name, number=stamp)
-        session.execute(_MARK, of=name, stale=stale + 1)
-    session.execute(_FORGET, before=_before(at, KEPT))
-    session.execute(_DISMISS)
+        nodes.mark(session, name, stale + 1)
+    if quiet:
+        nodes.announce(session)
+    session.execute(_FORGET, before=nodes.before(at, KEPT))
+    nodes.dismiss(session)
     return stamp
 
 
@@ -234,18 +190,13 @@ def _stamp(session: Session) -> int:
     return stamp
 
 
-def _before(at: int, seconds: float) -> int:
-    return at - int(seconds * 1000)
-
-
 # --- reads
 
 
 def sweepable(session: Session) -> bool:
     """Whether `sweep` has anything to do."""
-    at = now()
-    silent = session.all(_SILENT, silent=_before(at, STALE), forgotten=_before(at, FORGOTTEN))
-    return bool(silent or session.all(_OLD, before=_before(at, KEPT)))
+    at = nodes.now()
+    return bool(nodes.quiet(session, at) or session.all(_OLD, before=nodes.before(at, KEPT)))
 
 
 def of(session: Session, uuids: Sequence[str]) -> dict[str, list[Row]]:
@@ -258,10 +209,6 @@ def of(session: Session, uuids: Sequence[str]) -> dict[str, list[Row]]:
 
 def by_node(session: Session, name: str) -> list[Row]:
     return [Row(*row) for row in session.all(_BY_NODE, of=name)] if names.storable(name) else []
-
-
-def nodes(session: Session) -> list[Node]:
-    return [Node(*row) for row in session.all(_NODES)]
 
 
 def newest(session: Session) -> int:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self, TypeVar
 
 from api_server.errors import Unavailable, one_line
-from api_server.store import changes, statuses
+from api_server.store import changes, nodes, statuses
 from api_server.store.engine import Database
 from api_server.store.events import Event
 from api_server.store.feed import Feed, Pace
@@ -46,12 +46,14 @@ class Limits:
 
 
 class Store:
-    """Made by `open`. counts: what it has done so far. feed: the committed changes. stamps: of what nodes report."""
+    """Made by `open`. counts: what it has done so far. feed: the committed changes. stamps: of what nodes report.
+    steps: one more whenever a node has come further, fallen silent or come back."""
 
     def __init__(self, database: Database, limits: Limits, claim: int | None, newest: int, stamp: int) -> None:
         self.counts = Counts()
         self.feed = Feed(self._page, self._bounds, newest, limits.pace)
         self.stamps = Stamps(stamp)
+        self.steps = Stamps(0)
         self.sqlite = database.sqlite
         self._database = database
         self._limits = limits
@@ -86,7 +88,10 @@ class Store:
             raise
         self = cls(database, limits or Limits(), claim, newest, stamp)
         if not self.sqlite:
-            channels = {CHANNEL: self.feed.announce, statuses.CHANNEL: self.stamps.announce}
+            channels = {
+                CHANNEL: self.feed.announce, statuses.CHANNEL: self.stamps.announce,
+                nodes.CHANNEL: lambda _: self.steps.ring(),
+            }  # fmt: skip
             listening = listen(database, channels, self._catch_up)
             self._tasks.append(self._loop.create_task(listening, name="listen"))
         self._tasks.append(self._loop.create_task(self._compact_regularly(), name="compact"))
@@ -117,13 +122,23 @@ class Store:
         the database is away."""
         reported, revision = await self.write(lambda tx: tx.report(report), request_id=request_id)
         self.stamps.announce(reported.stamp)
+        if reported.moved:
+            self.steps.ring()
         return reported.unknown, revision
+
+    async def forget_node(self, name: str, request_id: str = "") -> bool:
+        """Until it reports again; whether there was anything to forget. Unavailable if the database is away."""
+        known, _ = await self.write(lambda tx: tx.forget_node(name), request_id=request_id)
+        if known:
+            self.steps.ring()
+        return known
 
     async def sweep(self) -> None:
         """Notice nodes that have become silent (`statuses.sweep`)."""
         if await self._with_session(statuses.sweepable):
             stamp, _ = await self.write(lambda tx: tx.sweep())
             self.stamps.announce(stamp)
+            self.steps.ring()
 
     async def read(self, call: Callable[[Reader], Result]) -> Result:
         """Run a request that only reads. Raises what `call` raises; Unavailable if the database is away."""
@@ -171,6 +186,7 @@ class Store:
         await asyncio.gather(*ending, return_exceptions=True)
         self.feed.close()
         self.stamps.close("the server is stopping")
+        self.steps.close("the server is stopping")
         await self._write.close()
         await self._long.close()
         if self._read is not None:
@@ -246,10 +262,11 @@ class Store:
         """Another process may have committed while nobody listened."""
         self.feed.announce((await self._bounds()).newest)
         self.stamps.announce(await self._with_session(statuses.newest))
+        self.steps.ring()
 
     async def _sweep_regularly(self) -> None:
         """The first time after all nodes have had the time to say that they are there."""
-        await asyncio.sleep(statuses.STALE)
+        await asyncio.sleep(nodes.STALE)
         while True:
             with contextlib.suppress(Unavailable):
                 await self.sweep()

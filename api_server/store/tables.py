@@ -133,8 +133,10 @@ search_key = sa.Table(
     sqlite_with_rowid=False,
 )  # fmt: skip
 
-# Who reports statuses. revision: that the node had applied at its last report. reported: when that was, milliseconds
-# since 1970. stale: 1 when it has been silent too long for its rows to be believed.
+# Who reports (nodes.py). revision: that the node had applied at its last report. reached: when it was reported first.
+# reported: when that last report was; both in milliseconds since 1970, 0 for a node that is to be forgotten. stale: 1
+# when it has been silent too long for its rows to be believed, 2 when they are gone. agent: JSON, what the agent says
+# of itself.
 node = sa.Table(
     "node",
     metadata,
@@ -142,6 +144,8 @@ node = sa.Table(
     sa.Column("revision", BIG, nullable=False),
     sa.Column("reported", BIG, nullable=False),
     sa.Column("stale", sa.Integer, nullable=False),
+    sa.Column("reached", BIG, nullable=False, server_default="0"),
+    sa.Column("agent", TEXT, nullable=False, server_default="{}"),
 )
 
 # What a node says of an object (statuses.py): no part of the object, so without a revision of its own. revision: what

@@ -12,7 +12,7 @@ import orjson
 import sqlalchemy as sa
 
 from api_server.errors import BadRequest, Conflict, NotFound
-from api_server.store import changes, events, leases, names, pools, removal, statuses
+from api_server.store import changes, events, leases, names, nodes, pools, removal, statuses
 from api_server.store.events import Event, Operation
 from api_server.store.leases import Lease
 from api_server.store.objects import Change, Create, Delete, Object, Reference, Update
@@ -387,6 +387,10 @@ class Transaction(View):
     def sweep(self) -> int:
         """See `statuses.sweep`."""
         return statuses.sweep(self._session)
+
+    def forget_node(self, name: str) -> bool:
+        """See `nodes.forget`."""
+        return nodes.forget(self._session, name)
 
     # --- the log
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import pytest
 from store_objects import create, make
 
-from api_server.store import NewStatus, Reader, Report, Store, statuses
-from api_server.store.statuses import BELIEVED, LEFT, SILENT, Row
+from api_server.store import NewStatus, Reader, Report, Store, nodes, statuses
+from api_server.store.nodes import BELIEVED, FORGOTTEN, LEFT, SILENT, STALE
+from api_server.store.statuses import Row
 
 
 class Clock:
@@ -25,7 +26,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     found = Clock()
-    monkeypatch.setattr(statuses, "now", found)
+    monkeypatch.setattr(nodes, "now", found)
     return found
 
 
@@ -83,7 +84,7 @@ async def test_a_silent_node_is_marked_then_forgotten(store: Store, clock: Clock
     await create(store, one)
     await store.report(Report("n1", 1, [says(one.uuid)]))
     await store.report(Report("n2", 1, [says(one.uuid)]))
-    clock.pass_by(statuses.STALE + 1)
+    clock.pass_by(STALE + 1)
     await store.report(Report("n2", 1))
     stamp, _ = await after(store, 0)
     await store.sweep()
@@ -98,7 +99,7 @@ async def test_a_silent_node_is_marked_then_forgotten(store: Store, clock: Clock
     assert await stale(store) == {"n1": BELIEVED, "n2": BELIEVED}
     assert (await after(store, moved))[1] == {one.uuid}
 
-    clock.pass_by(statuses.FORGOTTEN + 1)
+    clock.pass_by(FORGOTTEN + 1)
     await store.sweep()
     await store.sweep()
     assert await stale(store) == {"n1": LEFT, "n2": LEFT}

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -11,21 +12,26 @@ from object_graph import Graph
 from world import World
 
 from api_client import ApiClient, Unreachable
-from vrouter.backends.protocol import BackendSettings
+from vrouter.backends.protocol import BackendError, BackendSettings, Operation
 from vrouter.backends.simulator import SimulatorBackend
 from vrouter.progress import Progress
 from vrouter.reconciler import Reconciler
 from vrouter.report import Reporter
+from vrouter.settings import AgentSettings
+from vrouter.state import Vip
 from vrouter.status import Statuses
+from vrouter.summary import MOST, Summary
 
 
 class Server(ApiClient):
-    """rows: what it has of the node. heard: the rows of each report. away: it does not answer."""
+    """rows: what it has of the node. heard: the rows of each report. said: what came with it: the revision, and what
+    the agent says of itself. away: it does not answer."""
 
     def __init__(self) -> None:
         super().__init__()
         self.rows: dict[str, dict[str, Any]] = {}
         self.heard: list[list[Mapping[str, Any]]] = []
+        self.said: list[tuple[int, Mapping[str, Any] | None]] = []
         self.away = False
         self.asked = asyncio.Event()
 
@@ -35,11 +41,14 @@ class Server(ApiClient):
             raise Unreachable(self.url, "away")
         return list(self.rows.values())
 
-    async def report_status(self, node: str, revision: int, rows: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+    async def report_status(
+        self, node: str, revision: int, rows: Sequence[Mapping[str, Any]], agent: Mapping[str, Any] | None = None
+    ) -> Sequence[str]:
         self.asked.set()
         if self.away:
             raise Unreachable(self.url, "away")
         self.heard.append(list(rows))
+        self.said.append((revision, agent))
         for row in rows:
             if row["state"] is None:
                 del self.rows[row["uuid"]]
@@ -55,16 +64,17 @@ class Server(ApiClient):
 class Life:
     """One life of an agent, as far as it reports: `settle` is what its loop does for a change."""
 
-    def __init__(self, world: World, clock: float = 1000.0) -> None:
+    def __init__(self, world: World, clock: float = 1000.0, backend: type[SimulatorBackend] = SimulatorBackend) -> None:
         self.world, self.now = world, clock
-        self.reconciler = Reconciler(
-            SimulatorBackend(BackendSettings("n1", create_workloads=True)), world.compiler.desired
-        )
+        self.backend = backend(BackendSettings("n1", create_workloads=True))
+        self.reconciler = Reconciler(self.backend, world.compiler.desired)
         self.progress = Progress()
         self.statuses = Statuses(world.cache, world.compiler, self.reconciler, lambda: self.now)
         whole = asyncio.Event()
         whole.set()
-        self.reporter = Reporter("n1", self.statuses, self.progress, whole)
+        settings = AgentSettings("http://nowhere", "n1", "simulator")
+        summary = Summary(settings, self.backend, world.cache, world.compiler, self.reconciler)
+        self.reporter = Reporter("n1", self.statuses, self.progress, whole, summary)
 
     async def settle(self) -> None:
         self.world.follow()
@@ -74,8 +84,10 @@ class Life:
 
 
 @asynccontextmanager
-async def reporting(world: World, server: Server, clock: float = 1000.0) -> AsyncIterator[Life]:
-    life = Life(world, clock)
+async def reporting(
+    world: World, server: Server, clock: float = 1000.0, backend: type[SimulatorBackend] = SimulatorBackend
+) -> AsyncIterator[Life]:
+    life = Life(world, clock, backend)
     await life.reconciler.start()
     await life.settle()
     task = asyncio.create_task(life.reporter.run(server))
@@ -192,3 +204,56 @@ async def test_how_far_a_drain_is(node: Node) -> None:
     assert rows[0]["connections"] == to_a > 0
     (answer,) = (await node.get("/why", q="ma"))["answers"]
     assert any(f"{to_a} connection" in one["text"] and "draining since" in one["text"] for one in answer["lines"])
+
+
+async def test_how_far_a_node_is_and_what_it_could_not_make() -> None:
+    world, server = lab(), Server()
+    world.graph.member("lost", "pool-lb-80", address="10.0.0.77")
+    world.follow()
+    async with reporting(world, server) as life:
+        await until(server, ma="NO_MONITOR")
+        revision, agent = server.said[0]
+        assert revision == world.cache.revision
+        assert agent is not None
+        assert (agent["version"], agent["backend"], agent["problems"]) == (version("vaportrail"), "simulator", [])
+        assert agent["units"] == {"done": len(world.compiler.desired), "pending": 0, "error": 0}
+        (lost,) = [one for one in agent["reasons"] if one["uuid"] == "lost"]
+        assert (lost["type"], lost["name"][-4:]) == ("loadbalancer-member", "lost")
+        assert "10.0.0.77" in lost["text"]
+        assert agent["more_reasons"] == 0
+
+        before = len(server.said)
+        await life.progress.apply(revision + 5)  # which changed nothing that is said here
+        life.reporter.touch()
+        async with asyncio.timeout(10):
+            while server.said[-1][0] != revision + 5:
+                server.asked.clear()
+                await server.asked.wait()
+        assert server.said[before:] == [(revision + 5, None)]
+        assert server.heard[-1] == []
+
+
+class Small(SimulatorBackend):
+    """Has no room for VIPs."""
+
+    def apply(self, operations: Sequence[Operation]) -> list[BackendError | None]:
+        done = super().apply([one for one in operations if not isinstance(one.unit, Vip)])
+        answers = iter(done)
+        return [BackendError("no room") if isinstance(one.unit, Vip) else next(answers) for one in operations]
+
+
+async def test_what_the_backend_could_not_make_is_told_first_and_there_is_an_end_to_it() -> None:
+    world, server = lab(), Server()
+    for number in range(MOST):
+        world.graph.member(f"lost-{number}", "pool-lb-80", address=f"10.0.1.{number}")
+    world.follow()
+    async with reporting(world, server, backend=Small):
+        await until(server, ma="NO_MONITOR")
+        agent = server.said[0][1]
+    assert agent is not None
+    assert agent["units"] == {"done": len(world.compiler.desired) - 1, "pending": 0, "error": 1}
+    assert agent["reasons"][0] == {
+        "type": "loadbalancer", "uuid": "lb", "name": "d:p:lb", "code": "backend",
+        "text": "VIP 10.0.0.100 in VRF 5 could not be made: no room",
+    }  # fmt: skip
+    assert (len(agent["reasons"]), agent["more_reasons"]) == (MOST, 1)

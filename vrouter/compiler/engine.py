@@ -10,11 +10,11 @@ interface goes before a VIP, and the loser gets a reason; it takes over when the
 that loses one of its two addresses stands with the other.
 """
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping
 from copy import copy
 from dataclasses import replace
 from itertools import chain
-from typing import Generic, Self, TypeVar
+from typing import Self
 
 from vrouter.cache import Cache, Fact
 from vrouter.compiler.interfaces import compile_interface
@@ -23,6 +23,7 @@ from vrouter.compiler.routers import compile_router
 from vrouter.compiler.services import compile_floating_ip, compile_listener, compile_loadbalancer, compile_pool
 from vrouter.compiler.view import Located, Node, Result, Rule, Value, View
 from vrouter.layer import Layer, layered
+from vrouter.multimap import Multimap
 from vrouter.state import Address, Check, Health, Interface, Key, Reason, Remote, Unit, Vip, Vrf, addresses_of
 
 # In the order of what reads what: a rule reads results of those before it only.
@@ -48,9 +49,6 @@ _ROOTS: Mapping[str, Rule] = {
 
 _EMPTY = Result()
 
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V", bound=Hashable)
-
 
 def unprobed(check: Check) -> Health:
     """Where nobody probes."""
@@ -73,13 +71,14 @@ class Compiler:
         self._examined: set[str] = set()
         self._changed_checks: set[str] = set()
         self._checks: MutableMapping[Node, Mapping[str, Check]] = {}  # whose result asks for which
-        self._askers: _Multimap[str, Node] = _Multimap()  # member -> who asks for it
+        self._askers: Multimap[str, Node] = Multimap()  # member -> who asks for it
         self._results: MutableMapping[Node, Result] = {}
+        self._reasoned: set[Node] = set()  # whose result has a reason
         self._reads: MutableMapping[Node, set[Fact]] = {}  # what a result was made from
-        self._readers: _Multimap[Fact, Node] = _Multimap()  # fact or node -> nodes made from it
+        self._readers: Multimap[Fact, Node] = Multimap()  # fact or node -> nodes made from it
         self._dirty: MutableMapping[Rule, set[str]] = {rule: set() for rule in _RULES}
         self._locals: MutableMapping[str, set[str]] = {}  # network -> uuids of its interfaces on this node
-        self._claims: _Multimap[Key, Node] = _Multimap()  # (vrf, address) or (vrf) -> who wants it
+        self._claims: Multimap[Key, Node] = Multimap()  # (vrf, address) or (vrf) -> who wants it
         self._held: MutableMapping[Key, tuple[Node, Key]] = {}  # the same -> whose unit has it
 
     @property
@@ -147,7 +146,7 @@ class Compiler:
 
     def reasons(self) -> Iterator[Reason]:
         """Why something that was asked for is not done, without what a backend has to say."""
-        yield from self.reasons_of(self._results, self._claims.contested())
+        yield from self.reasons_of(self._reasoned, self._claims.contested())
 
     def reasons_of(self, nodes: Iterable[Node], places: Iterable[Key]) -> Iterator[Reason]:
         """Those of a few results, and of who did not get one of these places."""
@@ -190,6 +189,7 @@ class Compiler:
         result = _RULES[rule](view, uuid)
         before = self._results.get(node, _EMPTY)
         self._results[node] = result
+        (self._reasoned.add if result.reasons else self._reasoned.discard)(node)
         self._remember(node, view.reads)
         self._check(node, view.checks)
         if result.value != before.value:
@@ -219,6 +219,7 @@ class Compiler:
         if rooted and self.cache.get(node[1]) is not None:
             return  # it says nothing now, but must notice when it should
         del self._results[node]
+        self._reasoned.discard(node)
         self._dirty[node[0]].discard(node[1])
         for fact in self._reads.pop(node):
             self._unread(fact, node)
@@ -345,48 +346,3 @@ def _places(unit: Unit) -> tuple[Key, ...]:
 
 def _address_place(vrf: int, address: Address) -> Key:
     return ("address", vrf, str(address))
-
-
-class _Multimap(Generic[K, V]):
-    """A key to several values, mostly one: a set for each of a million keys would be a quarter of a gigabyte."""
-
-    def __init__(self) -> None:
-        self._one: MutableMapping[K, V] = {}
-        self._many: MutableMapping[K, set[V]] = {}
-
-    def fork(self) -> Self:
-        fork = copy(self)
-        fork._one, fork._many = layered(self._one), layered(self._many)
-        return fork
-
-    def get(self, key: K) -> Collection[V]:
-        """A copy: the map may change while the caller goes through it."""
-        if key in self._one:
-            return (self._one[key],)
-        return tuple(self._many.get(key, ()))
-
-    def has(self, key: K, value: V) -> bool:
-        return self._one.get(key) == value or value in self._many.get(key, ())
-
-    def __len__(self) -> int:
-        return len(self._one) + len(self._many)
-
-    def add(self, key: K, value: V) -> None:
-        if key in self._many:
-            self._many[key].add(value)
-        elif key not in self._one or self._one[key] == value:
-            self._one[key] = value
-        else:
-            self._many[key] = {self._one.pop(key), value}
-
-    def discard(self, key: K, value: V) -> None:
-        if self._one.get(key) == value:
-            del self._one[key]
-        elif key in self._many:
-            self._many[key].discard(value)
-            if len(self._many[key]) == 1:
-                (self._one[key],) = self._many.pop(key)
-
-    def contested(self) -> Iterator[K]:
-        """Keys with several values."""
-        yield from tuple(self._many)

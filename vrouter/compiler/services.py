@@ -12,13 +12,14 @@ to time out.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
+from itertools import chain
 from typing import Any
 
 from vrouter.cache import Object
 from vrouter.compiler.balancing import affinity, tell_limit
 from vrouter.compiler.members import Backend, backends, canonical, is_up, port_of
 from vrouter.compiler.view import Absent, Result, Unusable, View
-from vrouter.state import Address, Listener, Member, Protocol, Reason, Vip
+from vrouter.state import Address, Interface, Listener, Member, Protocol, Reason, Remote, Vip
 
 # What is balanced is connections; that they carry HTTP or TLS makes no difference to a router.
 _PROTOCOLS: Mapping[str, Protocol] = {
@@ -302,7 +303,7 @@ def _apart(
     view: View, place: Place, services: Sequence[Service], vrfs: Sequence[str], reach: Sequence[str]
 ) -> Iterator[Reason]:
     """Why a back-end does not answer clients of another VRF than its own."""
-    for backend in dict.fromkeys(backend for service in services for backend in service.backends):
+    for backend in _each_backend(services):
         here = f"{backend.label}: interface {backend.located.interface.name} is in VRF {backend.located.vrf.name}"
         if backend.located.network not in reach:
             network = view.network(place.network)
@@ -319,15 +320,25 @@ def _apart(
 
 def _without(place: Place, services: Sequence[Service]) -> Iterator[Reason]:
     """Why a back-end that answers for a VIP of one family does not for that of the other."""
-    for backend in dict.fromkeys(backend for service in services for backend in service.backends):
+    for backend in _each_backend(services):
         interface = backend.located.interface
-        short = interface.name.rpartition(":")[2]
         if interface.address_of(place.address.version) is None:
-            text = f"{backend.label}: interface {short} has no IPv{place.address.version} address"
+            text = f"{backend.label}: interface {_short(interface)} has no IPv{place.address.version} address"
             yield Reason(backend.subject, "no-family", f"{text}, so it does not answer for VIP {place.address}")
         elif interface.uuid not in place.linked:
-            text = f"{backend.label}: interface {short} is referenced by no floating-ip of VIP {place.address}"
+            text = (
+                f"{backend.label}: interface {_short(interface)} is referenced by no floating-ip of VIP {place.address}"
+            )
             yield Reason(backend.subject, "not-linked", text)
+
+
+def _each_backend(services: Sequence[Service]) -> Iterator[Backend]:
+    """Those of a pool of several listeners come once for each."""
+    return chain.from_iterable(service.backends for service in services)
+
+
+def _short(interface: Interface | Remote) -> str:
+    return interface.name.rpartition(":")[2]
 
 
 def _members(place: Place, service: Service, network: str) -> Iterator[Member]:

@@ -8,8 +8,9 @@ from starlette.requests import Request
 from vrouter.backends.protocol import Drift
 from vrouter.drift import Repairs
 from vrouter.introspect.questions import number
-from vrouter.introspect.sources import Sources, describe
+from vrouter.introspect.sources import Sources
 from vrouter.progress import Mark
+from vrouter.summary import describe
 
 LONGEST_WAIT = 300.0  # seconds that `/wait` holds a request
 KINDS = ("vrf", "interface", "remote", "vip")  # of units

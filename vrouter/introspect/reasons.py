@@ -10,11 +10,13 @@ from vrouter.draining import drains
 from vrouter.introspect.questions import BadQuestion
 from vrouter.introspect.sources import Sources
 from vrouter.state import Reason
+from vrouter.summary import failures
 from vrouter.why import explain
 
 
 async def reasons(sources: Sources, request: Request) -> Any:
-    return rows({*sources.compiler.reasons(), *sources.backend_reasons()}, sources.cache)
+    cache, compiler = sources.cache, sources.compiler
+    return rows({*compiler.reasons(), *failures(cache, compiler, sources.reconciler)}, cache)
 
 
 def rows(found: Iterable[Reason], cache: Cache) -> list[dict[str, Any]]:

@@ -1,7 +1,6 @@
 """What the pages are made from: the agent's parts, and names for what they have."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +16,7 @@ from vrouter.progress import Progress
 from vrouter.reconciler import Reconciler
 from vrouter.report import Reporter
 from vrouter.settings import AgentSettings
-from vrouter.state import Key, Reason, Unit, Vrf
+from vrouter.state import Key, Unit, Vrf
 
 
 @dataclass
@@ -67,29 +66,6 @@ class Sources:
         if len(found) != 1:
             raise BadQuestion(f"{'no' if not found else 'more than one'} VRF is called {text!r}")
         return int(found[0])
-
-    def backend_reasons(self) -> Iterator[Reason]:
-        """What the backend has to say of units it could not make."""
-        for key in sorted(self.reconciler.failed, key=str):
-            owner = self.compiler.owner(key)
-            if owner is not None:
-                found = self.cache.get(owner[1])
-                subject = (found.type if found else owner[0], owner[1])
-                text = self.reconciler.status[key].text
-                yield Reason(subject, "backend", f"{describe(key)} could not be made: {text}")
-
-
-def describe(key: Key) -> str:
-    """A unit for people: `VIP 10.97.10.10 in VRF 5`."""
-    match key:
-        case ("vip", vrf, address):
-            return f"VIP {address} in VRF {vrf}"
-        case ("remote", vrf, uuid):
-            return f"remote interface {uuid} in VRF {vrf}"
-        case (kind, name):
-            return f"{'VRF' if kind == 'vrf' else kind} {name}"
-        case _:
-            return ":".join(map(str, key))
 
 
 def plain(value: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from api_server.resources.reservations import MOST
+from api_server.routes.nodes import LONGEST_WAIT
 from api_server.routes.openapi.parts import (
     DRY_RUN,
     EMPTY,
@@ -23,8 +24,18 @@ from api_server.routes.openapi.parts import (
     wrapped,
 )
 from api_server.routes.openapi.types import LIST_QUERY
-from api_server.routes.status import LONGEST_NODE, LONGEST_REASON, PROGRAMMED, WORDS
-from api_server.routes.status import MOST as MOST_ROWS
+from api_server.routes.reports import (
+    LONGEST_NODE,
+    LONGEST_REASON,
+    LONGEST_WORD,
+    MOST_PROBLEMS,
+    MOST_REASONS,
+    PROGRAMMED,
+    REASON,
+    UNITS,
+    WORDS,
+)
+from api_server.routes.reports import MOST as MOST_ROWS
 from api_server.routes.transaction import MOST as MOST_OPERATIONS
 from api_server.routes.unbuilt import UNBUILT
 
@@ -214,8 +225,59 @@ def transactions() -> dict[str, Json]:
                    members({"operations": operations}, ["operations"]), answers, "405", bound=False)  # fmt: skip
 
 
+def agent() -> Json:
+    """What an agent says of itself."""
+    number = {"type": "integer", "minimum": 0}
+    reason = members({name: {**TEXT, "maxLength": longest} for name, longest in REASON.items()})
+    problem = {**TEXT, "maxLength": LONGEST_REASON}
+    units = members(dict.fromkeys(UNITS, number)) | {"additionalProperties": False}
+    reasons = {"type": "array", "maxItems": MOST_REASONS, "items": reason | {"additionalProperties": False}}
+    return members({
+        "version": {**TEXT, "maxLength": LONGEST_WORD}, "backend": {**TEXT, "maxLength": LONGEST_WORD},
+        "problems": {"type": "array", "maxItems": MOST_PROBLEMS, "items": problem},
+        "units": units, "reasons": reasons, "more_reasons": number,
+    }) | {"additionalProperties": False}  # fmt: skip
+
+
+def node_parts() -> tuple[Json, dict[str, Json]]:
+    """What is told of a node, and the paths on which it is."""
+    number, time = {"type": "integer", "minimum": 0}, {**TEXT, "example": "2026-01-31T12:00:00.000Z", "nullable": True}
+    state = {**TEXT, "enum": ["reporting", "silent", "never reported"]}
+    fields: Json = {
+        "node": TEXT, "state": state, "virtual_router": {**UUID, "nullable": True},
+        "revision": {**number, "nullable": True}, "reached": time, "behind": number, "behind_since": time,
+        "reported": time, "age": {"type": "number", "minimum": 0, "nullable": True}, "silent_since": time,
+        "stale": FLAG, "agent": {**agent(), "nullable": True},
+    }  # fmt: skip
+    node = members(fields, list(fields))
+    nodes = {"type": "array", "items": node}
+    waited = members({"revision": number, "reached": FLAG, "nodes": number, "missing": nodes, "failing": nodes},
+                     ["revision", "reached", "nodes", "missing", "failing"])  # fmt: skip
+    asked = [
+        query("revision", "Default: the newest there is.", "integer"),
+        query("timeout", f"Seconds, {LONGEST_WAIT:g} at most.", "number"),
+        query("except", "Nodes that do not matter, comma separated."),
+        query("ignore_silent", "Only nodes that report matter.", "boolean"),
+    ]
+    name = {"name": "name", "in": "path", "required": True, "schema": TEXT}
+    all_nodes = wrapped("nodes", nodes)
+    forgotten = {"200": {"description": "Done.", "headers": HEADERS, "content": EMPTY}, **refusals("404")}
+    return all_nodes, {
+        "/status/nodes": reading("/status/nodes", "status", "The nodes, how far each is and what it could not program",
+                                 all_nodes),
+        "/status/nodes/{name}": {
+            "parameters": [name],
+            **reading("/status/node", "status", "One of them", wrapped("node", node), "404"),
+            **operation("/status/node", "delete", "status", "Forget a node until it reports again", forgotten),
+        },
+        "/status/wait": reading("/status/wait", "status", "Answers when a revision has arrived on all nodes, "
+                                "or where it has not", waited, parameters=asked),
+    }  # fmt: skip
+
+
 def statuses() -> dict[str, Json]:
     """What nodes report, beside the objects."""
+    all_nodes, node_paths = node_parts()
     words, programmed = ({**TEXT, "enum": sorted(one)} for one in (WORDS, PROGRAMMED))
     number, time = {"type": "integer", "minimum": 0}, {**TEXT, "example": "2026-01-31T12:00:00.000Z"}
     said: Json = {
@@ -229,8 +291,8 @@ def statuses() -> dict[str, Json]:
     request = members({
         "node": {**TEXT, "minLength": 1, "maxLength": LONGEST_NODE}, "revision": number,
         "rows": {"type": "array", "maxItems": MOST_ROWS, "items": {**reported, "additionalProperties": False}},
+        "agent": agent(),
     }, ["node", "revision"])  # fmt: skip
-    node = {"node": TEXT, "revision": number, "reported": time, "stale": FLAG, "rows": number}
     row = {"node": TEXT, **said, "reported": time, "stale": FLAG}
     joined = members({
         "type": TYPE, "uuid": UUID, "fq_name": FQ_NAME, "name": TEXT, "operating_status": words,
@@ -238,7 +300,6 @@ def statuses() -> dict[str, Json]:
         "nodes": {"type": "array", "items": members(row, list(row))},
     }, ["type", "uuid", "fq_name", "name", "operating_status", "provisioning_status", "nodes"], {})  # fmt: skip
     of_node = members({"type": TYPE, "uuid": UUID, **said}, ["type", "uuid", *said])
-    all_nodes = wrapped("nodes", {"type": "array", "items": members(node, list(node))})
     one_node = members({"node": TEXT, "rows": {"type": "array", "items": of_node}}, ["node", "rows"])
     path = [
         {"name": name, "in": "path", "required": True, "schema": schema}
@@ -247,7 +308,7 @@ def statuses() -> dict[str, Json]:
     done = {"200": answer("Taken.", wrapped("unknown", TEXTS)), **refusals("413")}
     tree = "How an object is, joined of what nodes report, with those below it"
     return {
-        "/status": reading("/status", "status", "The nodes that report, or all that one of them says",
+        "/status": reading("/status", "status", "The nodes, or all that one of them says",
                            either(all_nodes, one_node), parameters=[query("node", "Only this one.")])
         | operation("/status", "post", "status", "A node's report: what has changed of what it says", done,
                     requestBody=body(request), parameters=[PRETTY]),
@@ -255,6 +316,7 @@ def statuses() -> dict[str, Json]:
             "parameters": path,
             **reading("/status/object", "status", tree, wrapped("status", joined), "404"),
         },
+        **node_paths,
     }  # fmt: skip
 
 

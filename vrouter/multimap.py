@@ -1,0 +1,55 @@
+"""A key to several values, mostly one."""
+
+from collections.abc import Collection, Hashable, Iterator, MutableMapping
+from copy import copy
+from typing import Generic, Self, TypeVar
+
+from vrouter.layer import layered
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V", bound=Hashable)
+
+
+class Multimap(Generic[K, V]):
+    """Sets only where there are several: one for each of a million keys would be a quarter of a gigabyte."""
+
+    def __init__(self) -> None:
+        self._one: MutableMapping[K, V] = {}
+        self._many: MutableMapping[K, set[V]] = {}
+
+    def fork(self) -> Self:
+        """One that goes on from here by itself; valid until this one goes on."""
+        fork = copy(self)
+        fork._one, fork._many = layered(self._one), layered(self._many)
+        return fork
+
+    def get(self, key: K) -> Collection[V]:
+        """A copy: the map may change while the caller goes through it."""
+        if (found := self._one.get(key)) is not None:
+            return (found,)
+        return tuple(self._many[key]) if key in self._many else ()
+
+    def has(self, key: K, value: V) -> bool:
+        return self._one.get(key) == value or value in self._many.get(key, ())
+
+    def __len__(self) -> int:
+        return len(self._one) + len(self._many)
+
+    def add(self, key: K, value: V) -> None:
+        if key in self._many:
+            self._many[key].add(value)
+        elif (before := self._one.setdefault(key, value)) != value:
+            self._many[key] = {before, value}
+            del self._one[key]
+
+    def discard(self, key: K, value: V) -> None:
+        if self._one.get(key) == value:
+            del self._one[key]
+        elif key in self._many:
+            self._many[key].discard(value)
+            if len(self._many[key]) == 1:
+                (self._one[key],) = self._many.pop(key)
+
+    def contested(self) -> Iterator[K]:
+        """Keys with several values."""
+        yield from tuple(self._many)
