@@ -95,28 +95,26 @@ def _clean_up(backend: "Backend", node: str) -> None:
 
 def _run(settings: "AgentSettings", backend: "Backend") -> None:
     import asyncio
-    import gc
     import signal
 
     from vrouter.agent import Agent
+    from vrouter.garbage import spare
 
     async def run() -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         agent = Agent(settings, backend)
-        announcing = asyncio.create_task(announce(agent))
+        beside = [asyncio.create_task(announce(agent)), asyncio.create_task(spare(agent.progress))]
         try:
             await agent.run(stop)
         finally:
-            announcing.cancel()
+            for task in beside:
+                task.cancel()
 
     async def announce(agent: Agent) -> None:
         url = await agent.introspect.listening()
         typer.echo(f"vaportrail: agent of node {settings.node}, introspection listening on {url} "
                    f"(API server {settings.api}, backend {settings.backend})")  # fmt: skip
 
-    # the cache is many objects that live long and form no cycles: looking through them again and again for garbage
-    # doubles the time that a start with 10 000 services takes
-    gc.set_threshold(200_000, 20, 1000)
     asyncio.run(run())

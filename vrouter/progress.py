@@ -35,8 +35,8 @@ class Progress:
                 self.applied = Mark(revision, self._clock())
             self._moved.notify_all()
 
-    async def wait(self, revision: int, seconds: float) -> bool:
-        """Whether `revision` is applied within so many seconds."""
+    async def wait(self, revision: int, seconds: float | None = None) -> bool:
+        """Whether `revision` is applied within so many seconds, or ever."""
         try:
             async with asyncio.timeout(seconds), self._moved:
                 await self._moved.wait_for(lambda: self._ended or self.applied.revision >= revision)
