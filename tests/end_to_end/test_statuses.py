@@ -1,9 +1,11 @@
-"""From an object's change over a node's data plane to the status of it: the real programs, on the simulator."""
+"""From what happens to an object, over a node's data plane, to the status of it: the real programs."""
 
 import asyncio
 import json
+import os
 import random
 import re
+import shutil
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 from faults_history import PROJECT, Client, Cluster
 from faults_node import Node, Server
+from faults_traffic import Servers, ask
 
 from api_client import ApiClient, NotFound
 from cli.demo.programs import ENVIRONMENT, VAPORTRAIL
@@ -80,6 +83,7 @@ async def world(server: Server, name: str) -> AsyncIterator[World]:
         yield made
 
 
+@pytest.mark.slow
 async def test_what_a_node_has_made_of_a_service(world: World, name: str) -> None:
     with closing(Node(name, world.server.url, backend="simulator")) as node:
         await until(world.words, ["ONLINE", "ONLINE", "ONLINE", "NO_MONITOR", "NO_MONITOR", "ACTIVE"])
@@ -126,6 +130,53 @@ async def test_a_whole_change_moves_nobodys_revision(world: World, name: str) ->
     assert await world.api.newest_revision() == before
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: network namespaces")
+@pytest.mark.skipif(not all(map(shutil.which, ("ip", "nft"))), reason="needs ip and nft")
+async def test_what_probes_find_is_in_the_status(world: World, name: str) -> None:
+    """From a server that ends to what `GET /status/...` says, and back."""
+    properties = {"monitor_type": "TCP", "delay": 1, "timeout": 1, "max_retries": 2}
+    monitor = await world.api.create("loadbalancer-healthmonitor", {
+        "fq_name": [*PROJECT, "hm"], "parent_type": "project", "loadbalancer_healthmonitor_properties": properties,
+    })  # fmt: skip
+    pool = await world.api.fqname_to_id("loadbalancer-pool", POOL)
+    await world.api.ref_update("loadbalancer-pool", pool, "loadbalancer-healthmonitor", monitor["uuid"], "ADD")
+    load_balancer = await world.api.fqname_to_id("loadbalancer", [*PROJECT, "web"])
+    vip = (await world.api.read("loadbalancer", load_balancer))["loadbalancer_properties"]["vip_address"]
+
+    def answering() -> set[str]:
+        found = [ask(f"{name}-client-blue", "tcp", vip, 80) for _ in range(40)]
+        return {answer[0] if answer else "refused" for answer in found}
+
+    def serving(number: int) -> Servers:
+        servers = Servers()
+        servers.listen(f"{name}-{number}", [80])
+        servers.start()
+        return servers
+
+    with closing(Node(name, world.server.url)) as node:
+        await until(world.words, ["ERROR", "ONLINE", "ERROR", "ERROR", "ERROR", "ACTIVE"])
+        node.settled()
+        assert answering() == {"refused"}
+        with serving(0):
+            with serving(1):
+                await until(world.words, ["ONLINE", "ONLINE", "ONLINE", "ONLINE", "ONLINE", "ACTIVE"])
+                assert answering() == {f"{name}-0", f"{name}-1"}
+                revision = await world.api.newest_revision()
+                before = await world.member(1)
+            await until(world.words, ["DEGRADED", "ONLINE", "DEGRADED", "ONLINE", "ERROR", "ACTIVE"])
+            failing = await world.member(1)
+            assert failing["reason"] == "fails health monitor hm: connection refused"
+            assert failing["since"] > before["since"]
+            assert [one["node"] for one in failing["nodes"]] == [name]
+            assert answering() == {f"{name}-0"}
+            with serving(1):
+                await until(world.words, ["ONLINE", "ONLINE", "ONLINE", "ONLINE", "ONLINE", "ACTIVE"])
+                assert not (await world.member(1)).get("reason")
+                assert answering() == {f"{name}-0", f"{name}-1"}
+        assert await world.api.newest_revision() == revision  # what was seen is nobody's write
+
+
 def told(world: World, *words: str) -> str:
     command = [*VAPORTRAIL, *words, "--api", world.server.url]
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False, timeout=60)
@@ -133,6 +184,7 @@ def told(world: World, *words: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 async def test_the_command_shows_the_tree_and_follows_it(world: World, name: str) -> None:
     assert "OFFLINE: no node reports on it" in told(world, "status", "web")
     assert "Status" not in told(world, "service", "show", "web")
