@@ -13,6 +13,7 @@ import typer
 
 from cli.agent import AGENT, Introspect, Transport, VrfOption, ask_agent
 from cli.api import SERVER, Api, ask
+from cli.nodes import wait_for_all
 from cli.output import Format, Output, counted, fail, print_json, print_table
 
 MARKS = {True: "+", False: "!", None: " "}  # used or passes; not used or refused; neither
@@ -91,13 +92,13 @@ def vif(introspect: Introspect = AGENT, vrf: VrfOption = None, output: Output = 
     ] for row in rows))  # fmt: skip
 
 
-def node_status(introspect: str, output: Format) -> None:
+def agent_status(introspect: str) -> dict[str, Any]:
     """What the agent is doing: connection, revisions, units, errors, refused packets."""
-    page = ask_agent(introspect, "/status")
-    page["drops"] = ask_agent(introspect, "/drops")
-    if output == Format.json:
-        print_json(page)
-        return
+    page: dict[str, Any] = ask_agent(introspect, "/status")
+    return page | {"drops": ask_agent(introspect, "/drops")}
+
+
+def print_status(page: dict[str, Any]) -> None:
     states, units, revision = page["states"], page["units"], page["revision"]
     connection = "connected" if page["connected"] else f"waiting: {page['waiting_for'] or 'not connected yet'}"
     lines = {
@@ -179,12 +180,24 @@ def trace(
 
 def wait(
     revision: Annotated[int | None, typer.Argument(min=0, help="Default: the newest there is now.")] = None,
+    all_nodes: Annotated[bool, typer.Option("--all-nodes", help="Of all nodes, as the API server knows them.")] = False,
+    ignored: Annotated[
+        list[str] | None, typer.Option("--except", metavar="NODE", help="Not of this node; may be repeated.")
+    ] = None,
+    ignore_silent: Annotated[
+        bool, typer.Option("--ignore-silent", help="Only of nodes that report, not of silent ones.")
+    ] = False,
     introspect: Introspect = AGENT,
     api: Api = SERVER,
     timeout: Annotated[float, typer.Option(min=0, help="Seconds.")] = 30.0,
     output: Output = Format.table,
 ) -> None:
-    """Until the data plane of this node has a revision."""
+    """Until the data plane of this node has a revision, or that of all nodes."""
+    if all_nodes:
+        wait_for_all(api, revision, timeout, ignored or (), output, silent=not ignore_silent)
+        return
+    if ignored or ignore_silent:
+        fail("--except and --ignore-silent go with --all-nodes", 2)
     wanted = ask(api, lambda client: client.newest_revision()) if revision is None else revision
     page = ask_agent(introspect, "/wait", within=timeout + 5, revision=wanted, timeout=timeout)
     if output == Format.json:

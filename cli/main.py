@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli import dataplane, db, execute, flows, health, rehearsal, serve, stats, status, vrouter
+from cli import dataplane, db, execute, flows, health, nodes, rehearsal, serve, stats, status, vrouter
 from cli.demo import command as demo
 from cli.objects import commands
 from cli.service import command as service
@@ -54,6 +54,8 @@ app.command(rich_help_panel=OBJECTS)(commands.ln)
 app.command(rich_help_panel=OBJECTS)(commands.rm)
 app.command(rich_help_panel=OBJECTS)(commands.apply)
 app.add_typer(service.app, name="service", rich_help_panel=OBJECTS, help="A whole load balancer in one line.")
+
+app.command(rich_help_panel="All nodes")(nodes.nodes)
 
 DATAPLANE = "The data plane of one node"
 for command in (

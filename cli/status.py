@@ -1,4 +1,4 @@
-"""`vaportrail status`: of the agent of this node, or what all nodes have made of an object."""
+"""`vaportrail status`: of the agent of this node and of all nodes, or what they have made of an object."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
+from cli import nodes
 from cli.agent import AGENT, Introspect
 from cli.api import SERVER, Api, ask
-from cli.dataplane import node_status
-from cli.output import Format, Output, counted, fail, print_json
+from cli.dataplane import agent_status, print_status
+from cli.output import Format, Output, counted, fail, print_json, span
 
 if TYPE_CHECKING:
     from api_client import ApiClient
@@ -30,14 +31,32 @@ def status(
     api: Api = SERVER,
     output: Output = Format.table,
 ) -> None:
-    """What the agent is doing; with an OBJECT, what nodes have made of it and of all below it, and since when."""
+    """What the agent is doing, and how far all nodes are; with an OBJECT, what nodes have made of it and of all below
+    it, and since when."""
     if object is None:
         if watch:
             fail("--watch goes with an object: vaportrail status loadbalancer/NAME --watch", 2)
-        node_status(introspect, output)
+        _overview(introspect, api, output)
         return
     with suppress(KeyboardInterrupt):
         ask(api, lambda client: _show(client, object, introspect, output, watch=watch))
+
+
+def _overview(introspect: str, api: str, output: Format) -> None:
+    """Of the agent here, and of all nodes; of those, too, where there is no agent, which is a failure all the same."""
+    page: Status | None = None
+    try:
+        page = agent_status(introspect)
+        api = page["api"] if api == SERVER else api
+    finally:
+        found, unknown = nodes.told_by(api)
+        if output is Format.json:
+            print_json((page or {}) | {"nodes": None if unknown else found})
+        else:
+            if page is not None:
+                print_status(page)
+            for line in [unknown] if unknown else nodes.summary(found):
+                typer.echo(f"{'nodes:':<12}{line}")
 
 
 async def _show(client: "ApiClient", object: str, introspect: str, output: Format, *, watch: bool) -> None:
@@ -91,7 +110,7 @@ def _line(status: Status) -> str:
         parts[0] += f": {status['reason']}"
     if status["since"]:
         since = datetime.fromisoformat(status["since"])
-        parts.append(f"since {since:%Y-%m-%d %H:%M:%SZ} ({_span((datetime.now(UTC) - since).total_seconds())})")
+        parts.append(f"since {since:%Y-%m-%d %H:%M:%SZ} ({span((datetime.now(UTC) - since).total_seconds())})")
     if status.get("connections") is not None:
         parts.append(f"{counted(status['connections'], 'connection')} open")
     if status["provisioning_status"] != "ACTIVE":
@@ -108,13 +127,6 @@ def _where(status: Status) -> str:
         address = f"[{status['address']}]" if ":" in status["address"] else status["address"]
         return f" {address}:{status.get('protocol_port', '-')}"
     return f" {status['protocol']} {status['protocol_port']}" if "protocol_port" in status else ""
-
-
-def _span(seconds: float) -> str:
-    for size, name in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds // size:.0f} {name}"
-    return f"{max(seconds, 0):.0f} s"
 
 
 def _children(status: Status) -> list[Status]:

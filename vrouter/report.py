@@ -120,11 +120,12 @@ class Reporter:
         self._dirty.clear()
         if not wanted and self._due() > 0:
             return
+        known = self._told is not None and self._told[1] == summary and self._now != self._told
+        said = None if known else summary  # it goes with a heartbeat, too: the server may have forgotten it
         for start in range(0, max(len(wanted), 1), BATCH):
             batch = {uuid: rows.get(uuid) for uuid in wanted[start : start + BATCH]}
-            changed = None if self._told is not None and self._told[1] == summary else summary
-            await api.report_status(self._node, revision, [_row(uuid, one) for uuid, one in batch.items()], changed)
-            self._told, self._told_at = self._now, time.monotonic()
+            await api.report_status(self._node, revision, [_row(uuid, one) for uuid, one in batch.items()], said)
+            self._told, self._told_at, said = self._now, time.monotonic(), None
             for uuid, one in batch.items():
                 if one is None:
                     self._sent.pop(uuid, None)

@@ -64,7 +64,7 @@ _MARK = Statement(node.update().where(_n.name == _arg("of")), ("stale",))
 _FORGET = Statement(
     node.update()
     .where(_n.name == _arg("of"), _n.reported > 0)
-    .values(reported=0, stale=sa.case((_n.stale == LEFT, SILENT), else_=_n.stale))
+    .values(reported=0, agent="{}", stale=sa.case((_n.stale == LEFT, SILENT), else_=_n.stale))
 )
 _EMPTY = Statement(
     sa.select(_n.name, _n.reported).where(_n.stale == LEFT, ~sa.exists().where(status.c.node == _n.name))
