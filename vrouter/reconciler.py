@@ -292,7 +292,7 @@ class Reconciler:
         now = set(self._mentions.get(key, ())) if key in self._uncertain else set()
         for unit in (self._desired.get(key), self.applied.get(key)):
             if isinstance(unit, Vip):
-                now |= unit.backends.keys()
+                now |= unit.interfaces
         before = self._mentions.pop(key, set())
         if now:
             self._mentions[key] = now

@@ -206,6 +206,11 @@ class Vip:
         return ("vip", self.vrf, str(self.address))
 
     @property
+    def interfaces(self) -> set[str]:
+        """uuids of those that answer for it."""
+        return {member.interface for listener in self.listeners for member in listener.members}
+
+    @property
     def backends(self) -> dict[str, Member]:
         """One member for each interface, of all listeners, as `strongest` has them."""
         return strongest(member for listener in self.listeners for member in listener.members)
@@ -220,10 +225,11 @@ def strongest(members: Iterable[Member]) -> dict[str, Member]:
     """interface uuid -> the member with the greatest weight there, in the order of the uuids: a group has an interface
     once."""
     chosen: dict[str, Member] = {}
-    for member in sorted(members):
-        if member.interface not in chosen or chosen[member.interface].weight < member.weight:
+    for member in members:
+        other = chosen.setdefault(member.interface, member)
+        if other is not member and (member.weight > other.weight or (member.weight == other.weight and member < other)):
             chosen[member.interface] = member
-    return chosen
+    return dict(sorted(chosen.items()))
 
 
 Unit = Vrf | Interface | Remote | Vip

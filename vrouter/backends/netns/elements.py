@@ -69,7 +69,8 @@ class VipTable:
 
     def port(self, service: Service, pod: Address) -> int:
         """Where that pod listens for that service."""
-        return self.exceptions.get((service, pod), self.targets[service])
+        target = self.targets[service]
+        return self.exceptions.get((service, pod), target) if self.exceptions else target
 
     def elements(self, vip: Address) -> Elements:
         family = vip.version

@@ -140,12 +140,13 @@ class Vips:
 
     def _want(self, address: Address, unit: Vip | None) -> None:
         before = self._wanted.pop(address, None)
-        for uuid in before.backends if before else ():
-            self._vips_of[uuid].discard(address)
+        old, new = before.interfaces if before else set(), unit.interfaces if unit else set()
         if unit is not None:
             self._wanted[address] = unit
-            for uuid in unit.backends:
-                self._vips_of.setdefault(uuid, set()).add(address)
+        for uuid in old - new:
+            self._vips_of[uuid].discard(address)
+        for uuid in new - old:
+            self._vips_of.setdefault(uuid, set()).add(address)
 
     def _choose(self, listener: Listener, family: Family, missing: set[str]) -> list[tuple[Hop, Member]]:
         """Each attached pod once: a FIB chooses pods, so of two ports on one pod the one with the greater weight."""
