@@ -2,13 +2,14 @@
 
 import platform
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli import log
 from cli.output import fail
-from vrouter.settings import INTROSPECT_PORT
+from vrouter.settings import INTROSPECT_PORT, PORT_API_PORT
 
 if TYPE_CHECKING:
     from vrouter.backends.protocol import Backend
@@ -48,6 +49,24 @@ def vrouter(
             help="For introspection on 127.0.0.1; 0 takes a free one.",
         ),
     ] = INTROSPECT_PORT,
+    port_api: Annotated[
+        bool, typer.Option(envvar="VAPORTRAIL_PORT_API", help="Hear port clients: Nova, vaportrail-cni.")
+    ] = True,
+    port_api_port: Annotated[
+        int,
+        typer.Option(
+            envvar="VAPORTRAIL_PORT_API_PORT", min=0, max=65535, help="For them on 127.0.0.1; 0 takes a free one."
+        ),
+    ] = PORT_API_PORT,
+    ports_directory: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="VAPORTRAIL_PORTS_DIRECTORY",
+            metavar="DIRECTORY",
+            help="Where their ports are kept.",
+            show_default="/var/lib/vaportrail/ports/NODE",
+        ),
+    ] = None,
     cleanup: Annotated[
         bool, typer.Option("--cleanup", help="Remove all that agents of this node ever made here, and end.")
     ] = False,
@@ -58,11 +77,14 @@ def vrouter(
     from api_client import ApiError, ClientError
     from vrouter import backends
     from vrouter.backends.protocol import BackendError, BackendSettings
-    from vrouter.settings import AgentSettings
+    from vrouter.settings import AgentSettings, default_ports_directory
 
+    node = node or platform.node()
     settings = AgentSettings(
-        api, node or platform.node(), backend, workloads is Workloads.create, introspect_port=introspect_port
-    )
+        api, node, backend, workloads is Workloads.create, introspect_port=introspect_port,
+        port_api_port=port_api_port if port_api else None,
+        ports_directory=ports_directory or default_ports_directory(node),
+    )  # fmt: skip
     log.configure(log_format, log_level)
     try:
         if backend == "netns":
@@ -113,8 +135,9 @@ def _run(settings: "AgentSettings", backend: "Backend") -> None:
                 task.cancel()
 
     async def announce(agent: Agent) -> None:
+        ports = await agent.port_api.listening()
         url = await agent.introspect.listening()
-        typer.echo(f"vaportrail: agent of node {settings.node}, introspection listening on {url} "
-                   f"(API server {settings.api}, backend {settings.backend})")  # fmt: skip
+        typer.echo(f"vaportrail: agent of node {settings.node}, introspection listening on {url} (API server "
+                   f"{settings.api}, backend {settings.backend}, port API {ports or 'off'})")  # fmt: skip
 
     asyncio.run(run())

@@ -21,10 +21,12 @@ from vrouter.cache import WATCHED, Cache, health_of
 from vrouter.compiler import Compiler
 from vrouter.health import HealthChecks
 from vrouter.introspect import Introspect
-from vrouter.progress import Progress
+from vrouter.ports import PortApi, Ports
+from vrouter.ports.files import PortFiles
+from vrouter.progress import Progress, Rounds
 from vrouter.reconciler import Reconciler
 from vrouter.report import Reporter
-from vrouter.settings import AgentSettings
+from vrouter.settings import AgentSettings, default_ports_directory
 from vrouter.state import Key
 from vrouter.status import Statuses
 from vrouter.summary import Summary
@@ -44,11 +46,16 @@ class Agent:
         self.reconciler = Reconciler(backend, self.compiler.desired)
         self.health = HealthChecks(backend.probe, self.reconciler.serves, self._health_changed)
         self.compiler.health = self.health.state
+        self.ports = Ports(
+            PortFiles(settings.ports_directory or default_ports_directory(settings.node)), self._port_changed
+        )
+        self.compiler.plug = self.ports.plug
         self.progress = Progress()
         self._whole = asyncio.Event()  # the cache is as of some revision, not on its way between two
         self._work = asyncio.Event()
         self._disturbed = asyncio.Event()  # others may have changed what stands
-        self._fallen: set[Key] = set()  # what does not stand any more
+        self._fallen: set[Key] = set()  # what does not stand any more, or should be tried again
+        self._rounds = Rounds()
         self._backend = backend
         statuses = Statuses(self.cache, self.compiler, self.reconciler)
         summary = Summary(settings, backend, self.cache, self.compiler, self.reconciler)
@@ -56,14 +63,19 @@ class Agent:
         self.introspect = Introspect(
             settings, backend, self.cache, self.compiler, self.reconciler, self.progress, self.health, self.reporter
         )
+        self.port_api = PortApi(settings, self.ports, self.cache, self.compiler, self.reconciler, self._rounds.next)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """BackendError if the backend cannot start on this machine; OSError if the introspect port is taken."""
+        """BackendError if the backend cannot start on this machine; OSError if a port to listen on is taken."""
+        if self.settings.port_api_port is not None:
+            self.ports.load()
         await self.reconciler.start()
         await self._listen()
         try:
+            self.port_api.start()
             await self.introspect.start()
             async with ApiClient(self.settings.api) as api:
+                self.port_api.meet(api)
                 watch = api.watch(WATCHED)
                 self.introspect.sources.watch = watch
                 tasks = [
@@ -80,7 +92,7 @@ class Agent:
                 for task in done:
                     task.result()  # a loop ends only by an error: it is the caller's
         finally:
-            await self.introspect.close()
+            await asyncio.gather(self.port_api.close(), self.introspect.close())
             await self.health.close()
             await self.reconciler.close()
         log.info("stopped; what was made goes on forwarding", node=self.settings.node)
@@ -105,6 +117,7 @@ class Agent:
             # what is in the cache now will have been compiled and tried after this round
             revision = self.cache.revision
             self._work.clear()
+            self._rounds.begin()
             while self.compiler.pending:
                 self.compiler.compile(SLICE)
                 await asyncio.sleep(0)
@@ -118,6 +131,7 @@ class Agent:
             self._fallen.clear()
             await self.reconciler.reconcile(changed)
             self.health.start()
+            await self._rounds.end()
             await self.progress.apply(revision)
             self.reporter.touch()
             with suppress(TimeoutError):
@@ -140,6 +154,11 @@ class Agent:
             if fallen := await self.reconciler.look():
                 self._fallen |= fallen
                 self._work.set()
+
+    def _port_changed(self, interface: str) -> None:
+        self.compiler.touch([interface])
+        self._fallen.add(("interface", interface))
+        self._work.set()
 
     def _health_changed(self, member: str) -> None:
         self.compiler.touch([health_of(member)])

@@ -49,3 +49,31 @@ class Progress:
         async with self._moved:
             self._ended = True
             self._moved.notify_all()
+
+
+class Rounds:
+    """The rounds of compiling and applying, for whoever waits for what is no revision."""
+
+    def __init__(self) -> None:
+        self._begun = 0
+        self._ended = 0
+        self._moved = asyncio.Condition()
+
+    def begin(self) -> None:
+        """What has changed until now is done in this round."""
+        self._begun += 1
+
+    async def end(self) -> None:
+        async with self._moved:
+            self._ended = self._begun
+            self._moved.notify_all()
+
+    async def next(self, seconds: float) -> bool:
+        """Whether a round that begins from now on ends within so many seconds."""
+        awaited = self._begun + 1
+        try:
+            async with asyncio.timeout(seconds), self._moved:
+                await self._moved.wait_for(lambda: self._ended >= awaited)
+        except TimeoutError:
+            pass
+        return self._ended >= awaited

@@ -71,7 +71,9 @@ class Interface:
 
     uuid: of the virtual-machine-interface. name: its fq_name, joined by colons, for people.
     workload: name of the namespace, `[A-Za-z0-9_.-]{1,64}`. mac: of the workload's side, six lower-case hexadecimal
-    pairs. addresses: one or two, at most one of each family, IPv4 first.
+    pairs. addresses: one or two, at most one of each family, IPv4 first. device: of this machine, which others made and
+    a port names as its link (`Plug`); then the workload's side is theirs and there need be no such namespace. Empty: a
+    veth is made.
     """
 
     uuid: str
@@ -80,6 +82,7 @@ class Interface:
     workload: str
     mac: str
     addresses: tuple[HostAddress, ...]
+    device: str = ""
 
     @property
     def key(self) -> Key:
@@ -98,6 +101,15 @@ class Interface:
     def address_of(self, family: Family) -> Address | None:
         """Its address of that family, if it has one."""
         return next((one.address for one in self.addresses if one.address.version == family), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Plug:
+    """What a port says of an interface: it is on this node, behind that device. machine: uuid of its virtual-machine,
+    or of the interface where the port names none."""
+
+    device: str
+    machine: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,9 @@ from typing import IO, Self
 STOP_WITHIN = 5.0  # seconds a program may take to end before it is killed
 
 # Another project's settings have no say here: a child sees no VAPORTRAIL_* variable but those it is given.
+# Nor does an agent of ours take the address that port clients of this machine know.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("VAPORTRAIL_")}
+ENVIRONMENT["VAPORTRAIL_PORT_API_PORT"] = "0"
 
 VAPORTRAIL = [sys.executable, "-c", "from cli.main import main; main()"]
 

@@ -1,4 +1,5 @@
-"""An API server that only watches: `GET /watch` from a `Graph`, with resume, compaction and faults on demand."""
+"""An API server that only watches: `GET /watch` from a `Graph`, with resume, compaction and faults on demand; and
+`GET` of one interface."""
 
 import asyncio
 import socket
@@ -72,6 +73,13 @@ class FakeApi:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
             headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
+            if head.startswith("get /virtual-machine-interface/"):
+                uuid = head.split()[1].split("/")[2].partition("?")[0]
+                body = orjson.dumps({"virtual-machine-interface": self.graph.objects[uuid][1]})
+                length = f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+                writer.write(f"HTTP/1.1 200 OK\r\n{length}".encode() + body)
+                writer.close()
+                return
             if "/watch" not in head.split("\r\n")[0]:
                 writer.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
                 writer.close()

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
@@ -5,7 +6,7 @@ import pytest
 from object_graph import Graph, refs, subnet
 from world import World
 
-from vrouter.state import HostAddress, Interface, Member, Vip, Vrf
+from vrouter.state import HostAddress, Interface, Member, Plug, Vip, Vrf
 
 
 @pytest.fixture
@@ -56,6 +57,27 @@ def test_an_interface_whose_machine_is_nowhere(world: World) -> None:
     assert world.reasons["mb"] == (
         "member mb: interface if-b belongs to virtual-machine b, which no virtual-router references"
     )
+
+
+def test_an_interface_that_a_port_has_here_is_made_whatever_objects_say(world: World) -> None:
+    world.graph.put("virtual-machine", "vm-b", fq_name=["b" * 65])
+    world.graph.node("n1", "vm-a")
+    world.graph.node("n2", "vm-b")
+    world.follow()
+    world.plug("if-b", Plug("tap0", "vm-b"))
+    unit = world.unit("interface", "if-b")
+    assert isinstance(unit, Interface)
+    assert (unit.device, unit.workload) == ("tap0", "vm-b")  # no namespace has to be called so
+    assert world.reasons["if-b"] == "interface if-b is on several nodes: n1, n2; it counts as on n1"
+    assert world.backends() == ["if-a", "if-b"]
+    world.plug("if-a", Plug("tap1", "vm-a"))
+    unit = world.unit("interface", "if-a")
+    assert isinstance(unit, Interface)
+    assert (unit.device, unit.workload) == ("tap1", "a")
+    world.plug("if-a", None)
+    world.plug("if-b", None)
+    assert world.unit("interface", "if-b") is None
+    assert world.unit("interface", "if-a") == replace(unit, device="")
 
 
 @pytest.mark.parametrize("name", ["web 0", "a/b", "..", "x" * 65, "ü"])

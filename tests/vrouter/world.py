@@ -8,7 +8,7 @@ from object_graph import Graph
 from vrouter.cache import Cache
 from vrouter.compiler import Compiler
 from vrouter.compiler.engine import unprobed
-from vrouter.state import Check, Health
+from vrouter.state import Check, Health, Plug
 
 
 class World:
@@ -17,7 +17,9 @@ class World:
     def __init__(self, graph: Graph | None = None, health: Callable[[Check], Health] = unprobed) -> None:
         self.graph = graph or Graph()
         self.cache = Cache()
+        self.plugs: dict[str, Plug] = {}
         self.compiler = Compiler(self.cache, "n1", health)
+        self.compiler.plug = self.plugs.get
         for facts in self.cache.replace(self.graph.snapshot()):
             self.compiler.touch(facts)
         self.compiler.compile()
@@ -28,6 +30,15 @@ class World:
         self.compiler.touch(self.cache.apply(self.graph.events()))
         self.compiler.compile()
         return self.compiler.take_changed()
+
+    def plug(self, interface: str, plug: Plug | None) -> None:
+        """A port comes, or goes (None)."""
+        if plug is None:
+            del self.plugs[interface]
+        else:
+            self.plugs[interface] = plug
+        self.compiler.touch([interface])
+        self.compiler.compile()
 
     def unit(self, *key: str | int) -> Any:
         return self.compiler.desired.get(key)

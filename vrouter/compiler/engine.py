@@ -24,7 +24,7 @@ from vrouter.compiler.services import compile_floating_ip, compile_listener, com
 from vrouter.compiler.view import Located, Node, Result, Rule, Value, View
 from vrouter.layer import Layer, layered
 from vrouter.multimap import Multimap
-from vrouter.state import Address, Check, Health, Interface, Key, Reason, Remote, Unit, Vip, Vrf, addresses_of
+from vrouter.state import Address, Check, Health, Interface, Key, Plug, Reason, Remote, Unit, Vip, Vrf, addresses_of
 
 # In the order of what reads what: a rule reads results of those before it only.
 _RULES: Mapping[Rule, Callable[[View, str], Result]] = {
@@ -55,16 +55,22 @@ def unprobed(check: Check) -> Health:
     return Health("up")
 
 
+def unplugged(interface: str) -> None:
+    """Where no port client is heard."""
+
+
 class Compiler:
     """desired: the units this node should have, by key. checks: the members to probe, by uuid.
 
     health: what is known of a member now; whoever makes it something else touches `health_of(member)`.
+    plug: what a port says of an interface of this node; whoever makes it something else touches the interface's uuid.
     """
 
     def __init__(self, cache: Cache, node: str, health: Callable[[Check], Health] = unprobed) -> None:
         self.cache = cache
         self.node = node
         self.health = health
+        self.plug: Callable[[str], Plug | None] = unplugged
         self.desired: MutableMapping[Key, Unit] = {}
         self.checks: MutableMapping[str, Check] = {}
         self._changed: set[Key] = set()

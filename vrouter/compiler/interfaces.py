@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from vrouter.cache import Object
 from vrouter.compiler.view import Absent, Located, Network, Result, Router, Unusable, View
-from vrouter.state import FAMILIES, Address, Family, HostAddress, Interface, Reason, Remote, Tunnel, Vrf
+from vrouter.state import FAMILIES, Address, Family, HostAddress, Interface, Plug, Reason, Remote, Tunnel, Vrf
 
 # A workload without a gateway in its own subnet uses this one: link-local (RFC 3927, RFC 4291), so it is on nobody's
 # network and cannot collide; the workload's default route is on-link and needs no gateway of its own subnet.
@@ -21,25 +21,27 @@ _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
 def compile_interface(view: View, uuid: str) -> Result:
-    """Located if a virtual-router references its virtual-machine and it is whole, else Absent, with why."""
+    """Located if a virtual-router references its virtual-machine, or a port has its device here, and it is whole; else
+    Absent, with why."""
     found = view.get(uuid)
     if found is None:
         return Result()
-    machines = _machines(found)
-    if not machines:
+    machines, plug = _machines(found), view.plug(uuid)
+    if not machines and plug is None:
         return Result(Absent("no-machine", "has no virtual-machine"))
     routers = _routers(view, machines)
-    if not routers:
+    if not routers and plug is None:
         text = f"belongs to virtual-machine {view.name(machines[0])}, which no virtual-router references"
         return Result(Absent("no-node", text))
+    node = view.node if plug is not None else routers[0].name
+    nodes = sorted({node, *(router.name for router in routers)})
     reasons = []
-    if len(routers) > 1:
-        names = ", ".join(router.name for router in routers)
-        text = f"interface {found.name} is on several nodes: {names}; it counts as on {routers[0].name}"
+    if len(nodes) > 1:
+        text = f"interface {found.name} is on several nodes: {', '.join(nodes)}; it counts as on {node}"
         reasons.append(Reason((found.type, uuid), "several-nodes", text))
-    here = routers[0].name == view.node
+    here = node == view.node
     try:
-        located = _local(view, found) if here else _remote(view, found, routers[0])
+        located = _local(view, found, plug) if here else _remote(view, found, routers[0])
     except Unusable as unusable:
         absent = Absent(unusable.code, unusable.text, "here" if here else "elsewhere")
         if here:
@@ -66,16 +68,14 @@ def _machines(found: Object) -> list[str]:
     return machines
 
 
-def _local(view: View, found: Object) -> Located:
-    workload = view.name(_machines(found)[0])
-    if not _WORKLOAD.fullmatch(workload) or workload in (".", ".."):
-        raise Unusable("workload-name", f"belongs to virtual-machine {workload!r}, whose name cannot be a namespace's "
-                       "([A-Za-z0-9_.-], at most 64)")  # fmt: skip
+def _local(view: View, found: Object, plug: Plug | None) -> Located:
+    workload = _workload(view, found, plug)
     network, vrf = _network(view, found)
     addresses = tuple(
         HostAddress(address, _gateway(network, address, subnet)) for address, subnet in _addresses(view, found)
     )
-    interface = Interface(found.uuid, ":".join(found.fq_name), vrf.index, workload, _mac(found), addresses)
+    name, device = ":".join(found.fq_name), plug.device if plug else ""
+    interface = Interface(found.uuid, name, vrf.index, workload, _mac(found), addresses, device)
     return Located(interface, vrf, network.uuid, view.node)
 
 
@@ -102,6 +102,17 @@ def _network(view: View, found: Object) -> tuple[Network, Vrf]:
     if network is None or network.vrf is None:
         raise Unusable("no-network", "is in no virtual-network with a network id")
     return network, network.vrf
+
+
+def _workload(view: View, found: Object, plug: Plug | None) -> str:
+    """The virtual-machine's name; the uuid of one that a port has plugged, if no namespace could have its name."""
+    name = next((view.name(machine) for machine in _machines(found)), "")
+    if _WORKLOAD.fullmatch(name) and name not in (".", ".."):
+        return name
+    if plug is not None:
+        return plug.machine
+    raise Unusable("workload-name", f"belongs to virtual-machine {name!r}, whose name cannot be a namespace's "
+                   "([A-Za-z0-9_.-], at most 64)")  # fmt: skip
 
 
 def _addresses(view: View, found: Object) -> list[tuple[Address, str | None]]:

@@ -8,7 +8,7 @@ from vrouter.cache import Object
 from vrouter.compiler.numerals import integer
 from vrouter.compiler.routers import own_address
 from vrouter.compiler.view import Network, Result, Subnet, View
-from vrouter.state import Vrf, Vtep
+from vrouter.state import Address, Vrf, Vtep
 
 VNIS = range(1, 1 << 24)
 
@@ -72,13 +72,17 @@ def _subnet(entry: Mapping[str, Any], uuid: str | None) -> Iterator[Subnet]:
         network = ip_network((subnet["ip_prefix"], subnet["ip_prefix_len"]), strict=False)
     except (KeyError, TypeError, ValueError):
         return
+    gateway, dns = (_served(entry, field, network.version) for field in ("default_gateway", "dns_server_address"))
+    yield Subnet(uuid, network, gateway, dns)
+
+
+def _served(entry: Mapping[str, Any], field: str, version: int) -> Address | None:
+    """The address in that field, if it is one of the subnet's family. 0.0.0.0 and :: say: none."""
     try:
-        gateway = ip_address(entry["default_gateway"])
+        address = ip_address(entry[field])
     except (KeyError, ValueError):
-        gateway = None
-    # 0.0.0.0 and :: say: none
-    usable = gateway is not None and int(gateway) != 0 and gateway.version == network.version
-    yield Subnet(uuid, network, gateway if usable else None)
+        return None
+    return address if int(address) != 0 and address.version == version else None
 
 
 def _rules(policy: Object | None) -> Iterator[Mapping[str, Any]]:

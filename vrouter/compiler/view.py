@@ -11,7 +11,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Literal, Protocol
 
 from vrouter.cache import Cache, Fact, Object, children_of, health_of, holders_of, name_of, referrers_of, router_of
-from vrouter.state import Address, Check, Health, Interface, Reason, Remote, Unit, Vrf
+from vrouter.state import Address, Check, Health, Interface, Plug, Reason, Remote, Unit, Vrf
 
 Rule = Literal["router", "network", "reach", "interface", "listener", "pool", "loadbalancer", "floating-ip"]
 Node = tuple[Rule, str]  # what is computed, and for which uuid
@@ -19,11 +19,12 @@ Node = tuple[Rule, str]  # what is computed, and for which uuid
 
 @dataclass(frozen=True, slots=True)
 class Subnet:
-    """uuid: as instance-ips name it; None where only the address tells. gateway: None if it has none."""
+    """uuid: as instance-ips name it; None where only the address tells. gateway, dns: None if it has none."""
 
     uuid: str | None
     network: IPv4Network | IPv6Network
     gateway: Address | None
+    dns: Address | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ class Evaluator(Protocol):
     def value(self, node: Node) -> Value: ...
     def health(self, check: Check) -> Health: ...
     def has_local(self, network: str) -> bool: ...
+    def plug(self, interface: str) -> Plug | None: ...
 
 
 class View:
@@ -160,6 +162,11 @@ class View:
     def interface(self, uuid: str) -> Located | Absent:
         value = self._value(("interface", uuid))
         return value if isinstance(value, Located | Absent) else Absent("gone", "does not exist")
+
+    def plug(self, interface: str) -> Plug | None:
+        """What a port says of an interface. Who reads it has read the interface, whose uuid is touched when it
+        changes."""
+        return self._evaluator.plug(interface)
 
     def health(self, check: Check) -> Health:
         """What the probes of a member say; asking is what has it probed."""

@@ -1,13 +1,9 @@
 """Where the agent listens for questions, and which pages it answers."""
 
-import asyncio
-import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import orjson
-import uvicorn
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -26,6 +22,7 @@ from vrouter.progress import Progress
 from vrouter.reconciler import Reconciler
 from vrouter.report import Reporter
 from vrouter.settings import AgentSettings
+from vrouter.window import Window
 
 Page = Callable[[Sources, Request], Awaitable[Any]]
 
@@ -63,45 +60,27 @@ class Introspect:
         health: HealthChecks,
         reporter: Reporter,
     ) -> None:
-        self.port = settings.introspect_port
+        self._window = Window("introspect", settings.introspect_host, settings.introspect_port)
         self._settings = settings
         self.sources = Sources(settings, backend, cache, compiler, reconciler, progress, health, reporter)
         self._registry = CollectorRegistry()
         self._registry.register(AgentMetrics(cache, reconciler, progress, health, lambda: self.sources.watch))
-        self._listens = asyncio.Event()
-        self._server: _Server | None = None
-        self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def port(self) -> int:
+        return self._window.port
 
     async def start(self) -> None:
         """Listen. OSError if the port is taken."""
-        # the protocol is named because asyncio sets TCP_NODELAY only then; without it every answer takes 40 ms more
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((self._settings.introspect_host, self._settings.introspect_port))
-        except OSError as error:
-            listener.close()
-            where = f"{self._settings.introspect_host}:{self._settings.introspect_port}"
-            raise OSError(error.errno, f"the introspect address {where} cannot be used: {error.strerror}") from error
-        self.port = listener.getsockname()[1]
-        self._server = _Server(uvicorn.Config(
-            self._app(), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1,
-        ))  # fmt: skip
-        self._serving = asyncio.create_task(self._server.serve(sockets=[listener]), name="introspect")
-        self._listens.set()
+        self._window.open(self._app())
 
     async def listening(self) -> str:
         """Its URL, once it listens."""
-        await self._listens.wait()
-        return f"http://{self._settings.introspect_host}:{self.port}"
+        return await self._window.listening()
 
     async def close(self) -> None:
-        if self._server is None or self._serving is None:
-            return
         await self.sources.progress.end()
-        self._server.should_exit = True
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._serving, 1.5)
+        await self._window.close()
 
     def _app(self) -> Starlette:
         async def index(sources: Sources, request: Request) -> Any:
@@ -128,11 +107,3 @@ class Introspect:
             return Response(orjson.dumps(body, default=str), status, media_type="application/json")
 
         return answer
-
-
-class _Server(uvicorn.Server):
-    """A server inside a program that has signal handlers of its own."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield

@@ -7,6 +7,7 @@ elements     units as elements of the table, and back
 rules        the table's text: flows and translation
 flows        the flow table, as pairs
 workloads    the namespaces that interfaces are plugged into
+devices      links that others made, borrowed and given back
 probe        what this machine can do
 fib links nftables netlink    the kernel's messages
 numbers      ids that are not used again soon

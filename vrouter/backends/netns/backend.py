@@ -227,6 +227,8 @@ class NetnsBackend:
         for workload in workloads:
             if not self._workloads.is_ours(workload):  # it lives on, and must not keep a dead link
                 vrf.detach_all(workload)
+        for uuid in vrf.borrowers():
+            vrf.detach(uuid)
         vrf.close()
         namespace.remove(vrf.network)  # its links go with it, later
         del self._vrfs[index]
@@ -239,7 +241,10 @@ class NetnsBackend:
             before = other.standing.attachments.get(unit.uuid)
             if before is not None and (other is not vrf or before.unit.workload != unit.workload):
                 self._detach(other, unit.uuid)
-        self._workloads.ensure(unit.workload)
+            if other.device_of(unit.uuid) not in (None, unit.device):
+                self._detach(other, unit.uuid)
+        if not unit.device:
+            self._workloads.ensure(unit.workload)
         vrf.attach(unit)
 
     def _detach(self, vrf: VrfNamespace, uuid: str) -> None:

@@ -13,7 +13,7 @@ from itertools import product
 from pathlib import Path
 
 from vrouter import namespace
-from vrouter.backends.netns import elements, fib, links, nftables, probe, tables
+from vrouter.backends.netns import devices, elements, fib, links, nftables, probe, tables
 from vrouter.backends.netns.events import Suspect, Watched
 from vrouter.backends.netns.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Socket
 from vrouter.backends.netns.nftables import Place, Value
@@ -116,7 +116,7 @@ def _interfaces(route: Socket, standing: Standing) -> Iterator[Suspect | None]:
         right = (
             link is not None
             and link.carrier
-            and link.alias == f"{unit.uuid} {unit.workload}"
+            and link.alias == devices.alias(unit)
             and all(
                 (index, one.gateway) in addresses
                 and neighbours.get((index, one.address)) == unit.mac

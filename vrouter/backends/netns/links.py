@@ -2,6 +2,7 @@
 
 import errno
 import struct
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -23,7 +24,8 @@ from vrouter.state import Address
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_GETADDR = 20, 22
 RTM_NEWNEIGH, RTM_GETNEIGH = 28, 30
-IFLA_ADDRESS, IFLA_IFNAME, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_STATS64, IFLA_NET_NS_FD = 1, 3, 18, 20, 23, 28
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS = 1, 3, 10, 18, 20
+IFLA_STATS64, IFLA_NET_NS_FD = 23, 28
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
 IFLA_OPERSTATE, IF_OPER_UP = 16, 6
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS = 1, 2, 8
@@ -54,6 +56,16 @@ class Link:
     tx_bytes: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What a link is. kind: of a virtual one, as the kernel calls it. master: index of the bridge or bond that has it,
+    0 for none."""
+
+    index: int
+    kind: str
+    master: int
+
+
 def add_veth(name: str, peer_name: str, peer_namespace: int, peer_mac: str) -> Message:
     """A veth here, with `GATEWAY_MAC`, whose other end is in the namespace of the file descriptor, with that MAC."""
     peer = _IFINFO.pack(0, 0, 0, 0, 0, 0) + attribute(IFLA_IFNAME, peer_name.encode() + b"\0")
@@ -69,6 +81,14 @@ def add_veth(name: str, peer_name: str, peer_namespace: int, peer_mac: str) -> M
 def set_alias(name: str, alias: str) -> Message:
     body = _IFINFO.pack(0, 0, 0, 0, 0, 0) + attribute(IFLA_IFNAME, name.encode() + b"\0")
     return Message(RTM_NEWLINK, 0, body + attribute(IFLA_IFALIAS, alias.encode()))
+
+
+def move(index: int, namespace: int, name: str, alias: str, mac: str | None = None) -> Message:
+    """The link into the namespace of the file descriptor, where it has this name and alias (and MAC) from the
+    beginning. It leaves its addresses and routes behind, and is down."""
+    body = _IFINFO.pack(0, 0, 0, index, 0, 0) + attribute(IFLA_NET_NS_FD, struct.pack("=I", namespace))
+    body += attribute(IFLA_IFNAME, name.encode() + b"\0") + attribute(IFLA_IFALIAS, alias.encode())
+    return Message(RTM_NEWLINK, 0, body + (attribute(IFLA_ADDRESS, mac_bytes(mac)) if mac else b""))
 
 
 def set_up(index: int) -> Message:
@@ -119,14 +139,19 @@ def read(socket: Socket) -> list[Link]:
 
 def find(socket: Socket, name: str) -> int | None:
     """The index of the link with that name, without reading all."""
-    body = _IFINFO.pack(0, 0, 0, 0, 0, 0) + attribute(IFLA_IFNAME, name.encode() + b"\0")
-    try:
-        (answer,) = socket.get(Message(RTM_GETLINK, 0, body))
-    except NetlinkError as error:
-        if error.errno == errno.ENODEV:
-            return None
-        raise
-    return int(_IFINFO.unpack_from(answer)[3])
+    answer = _named(socket, name)
+    return None if answer is None else int(_IFINFO.unpack_from(answer)[3])
+
+
+def describe(socket: Socket, name: str) -> Device | None:
+    """The link with that name, without reading all."""
+    answer = _named(socket, name)
+    if answer is None:
+        return None
+    values = dict(attributes(answer, _IFINFO.size))
+    kind = dict(attributes(values.get(IFLA_LINKINFO, b""))).get(IFLA_INFO_KIND, b"")
+    master = int.from_bytes(values.get(IFLA_MASTER, b""), sys.byteorder)
+    return Device(int(_IFINFO.unpack_from(answer)[3]), kind.rstrip(b"\0").decode(), master)
 
 
 def alias(socket: Socket, index: int) -> str:
@@ -172,6 +197,17 @@ def read_neighbours(socket: Socket) -> dict[tuple[int, Address], str]:
         if state & NUD_PERMANENT and NDA_DST in values and NDA_LLADDR in values:
             found[index, ip_address(values[NDA_DST])] = values[NDA_LLADDR].hex(":")
     return found
+
+
+def _named(socket: Socket, name: str) -> bytes | None:
+    body = _IFINFO.pack(0, 0, 0, 0, 0, 0) + attribute(IFLA_IFNAME, name.encode() + b"\0")
+    try:
+        (answer,) = socket.get(Message(RTM_GETLINK, 0, body))
+    except NetlinkError as error:
+        if error.errno == errno.ENODEV:
+            return None
+        raise
+    return answer
 
 
 def _alias(values: Mapping[int, bytes]) -> str:

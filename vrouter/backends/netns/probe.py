@@ -117,6 +117,18 @@ def enable_ipv6(link: str) -> None:
         raise BackendError(f"IPv6 cannot be enabled on {link}: {error.strerror}") from error
 
 
+def answer_for_all(link: str) -> None:
+    """On the link of that name in the namespace of the calling thread: a workload that takes its whole subnet to be on
+    its link, as Contrail's do, is answered for every address that there is a route to. Raises BackendError."""
+    ipv4 = Path("/proc/sys/net/ipv4")
+    try:
+        (ipv4 / "conf" / link / "proxy_arp").write_text("1")
+        (ipv4 / "conf" / link / "proxy_arp_pvlan").write_text("1")  # also for a VIP that may lead back to it
+        (ipv4 / "neigh" / link / "proxy_delay").write_text("0")  # else up to 0.8 s late
+    except OSError as error:
+        raise BackendError(f"{link} cannot be made to answer for others: {error.strerror}") from error
+
+
 def restate_settings(names: Mapping[str, str]) -> list[str]:
     """Those of these settings (below /proc/sys/net) that were not so in the namespace of the calling thread; now they
     are."""

@@ -18,7 +18,7 @@ from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from vrouter import namespace
-from vrouter.backends.netns import elements, fib, links, looks, nftables, probe, tables
+from vrouter.backends.netns import devices, elements, fib, links, looks, nftables, probe, tables
 from vrouter.backends.netns.events import Suspect
 from vrouter.backends.netns.fib import RT_TABLE_MAIN
 from vrouter.backends.netns.nftables import Elements, Place
@@ -95,7 +95,7 @@ def _interface(vrf: VrfNamespace, index: int, *, addressed: bool = False) -> Ite
 
 def _wrong(vrf: VrfNamespace, attachment: Attachment, alias: str, *, addressed: bool) -> list[str]:
     unit, index = attachment.unit, attachment.link
-    found = [] if alias == f"{unit.uuid} {unit.workload}" else ["alias"]
+    found = [] if alias == devices.alias(unit) else ["alias"]
     if addressed and not {(index, one.gateway) for one in unit.addresses} <= links.read_addresses(vrf.route_socket):
         found.append("address")
     for one in unit.addresses:

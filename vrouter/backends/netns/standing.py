@@ -3,6 +3,7 @@
 import errno
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from vrouter.backends.netns import elements, fib, links, nftables
 from vrouter.backends.netns.elements import POD, VipTable
@@ -23,11 +24,19 @@ class Attachment:
     hops: Mapping[Family, int]
 
 
+class Part(NamedTuple):
+    """Of an interface that is not whole. device: what its link was called before it was borrowed."""
+
+    link: int
+    workload: str
+    device: str
+
+
 @dataclass(slots=True)
 class Standing:
     """What stands.
 
-    families: those that have a table. endpoints: pod -> port -> id. partial: uuid -> (link's index, workload) of an
+    families: those that have a table. endpoints: pod -> port -> id. partial: uuid -> what there is of an
     interface that is not whole. dark: uuid -> one that is whole but for its next hops, which the kernel has taken away
     with the carrier. orphans: what the tables have of pods that no whole interface has. strays: groups that lead to no
     VIP's members.
@@ -40,7 +49,7 @@ class Standing:
     vips: dict[Address, VipTable]
     endpoints: dict[Address, dict[int, int]]
     attachments: dict[str, Attachment] = field(default_factory=dict)
-    partial: dict[str, tuple[int, str]] = field(default_factory=dict)
+    partial: dict[str, Part] = field(default_factory=dict)
     dark: dict[str, Attachment] = field(default_factory=dict)
     orphans: Elements = field(default_factory=dict)
     strays: set[int] = field(default_factory=set)
@@ -92,18 +101,19 @@ class Standing:
         return [
             *self._inside.get(workload, ()),
             *(uuid for uuid, one in self.dark.items() if one.unit.workload == workload),
-            *(uuid for uuid, (_, other) in self.partial.items() if other == workload),
+            *(uuid for uuid, part in self.partial.items() if part.workload == workload),
         ]
 
     def keep_dark(self, before: "Standing") -> None:
         """What was dark before, and still has that link and no carrier, is not partial but dark."""
         for uuid, attachment in before.dark.items():
-            if self.partial.get(uuid) == (attachment.link, attachment.unit.workload):
+            unit = attachment.unit
+            if self.partial.get(uuid) == (attachment.link, unit.workload, unit.device):
                 del self.partial[uuid]
                 self.dark[uuid] = attachment
-                for one in attachment.unit.addresses:
+                for one in unit.addresses:
                     self.endpoints[one.address] = before.endpoints.get(one.address, {})
-                own = self.of_interface(attachment.unit)
+                own = self.of_interface(unit)
                 self.orphans = {place: value for place, value in self.orphans.items() if place not in own}
 
     def expected(self, vrf: Vrf) -> Iterator[Elements]:
@@ -217,10 +227,11 @@ def _read_interfaces(
     routes = fib.read_link_routes(route)
     hops = {(hop.link, hop.gateway.version): hop for hop in found.fib.hops.values()}
     for link in links.read(route):
-        uuid, _, workload = link.alias.partition(" ")
+        uuid, _, rest = link.alias.partition(" ")
+        workload, _, device = rest.partition(" ")
         if not link.name.startswith("tap") or not workload:
             continue
-        found.partial[uuid] = (link.index, workload)
+        found.partial[uuid] = Part(link.index, workload, device)
         legs: list[HostAddress] = []
         macs: set[str | None] = set()
         for family in FAMILIES:
@@ -239,7 +250,7 @@ def _read_interfaces(
             if mac is None or not link.carrier:
                 continue
             name = labels.get((elements.INTERFACE_LABEL, legs[0].address), "")
-            unit = Interface(uuid, name, index, workload, mac, tuple(legs))
+            unit = Interface(uuid, name, index, workload, mac, tuple(legs), device)
             ids = {leg.address.version: hops[link.index, leg.address.version].id for leg in legs}
             found.attach(Attachment(unit, link.index, link.name, ids))
             del found.partial[uuid]

@@ -11,7 +11,7 @@ from hashlib import blake2b
 from itertools import count
 
 from vrouter import namespace
-from vrouter.backends.netns import elements, fib, links, looks, probe, standing
+from vrouter.backends.netns import devices, elements, fib, links, looks, probe, standing
 from vrouter.backends.netns.elements import NOWHERE, POD
 from vrouter.backends.netns.fib import Hop
 from vrouter.backends.netns.kernel import Kernel
@@ -36,7 +36,18 @@ class VrfNamespace(Kernel):
         """Index of its link, whether the interface is whole or not."""
         whole = self.standing.attachments.get(interface) or self.standing.dark.get(interface)
         partial = self.standing.partial.get(interface)
-        return whole.link if whole else partial[0] if partial else None
+        return whole.link if whole else partial.link if partial else None
+
+    def device_of(self, interface: str) -> str | None:
+        """What its link was called before it was borrowed, empty if it was not; None if it has none here."""
+        whole = self.standing.attachments.get(interface) or self.standing.dark.get(interface)
+        partial = self.standing.partial.get(interface)
+        return whole.unit.device if whole else partial.device if partial else None
+
+    def borrowers(self) -> list[str]:
+        """uuids of the interfaces whose link is borrowed."""
+        standing = self.standing
+        return [uuid for uuid in (*standing.attachments, *standing.dark, *standing.partial) if self.device_of(uuid)]
 
     # -- units that stand
 
@@ -50,12 +61,12 @@ class VrfNamespace(Kernel):
         """Those with an interface here, whole or not."""
         known = [*self.standing.attachments.values(), *self.standing.dark.values()]
         whole = {attachment.unit.workload for attachment in known}
-        return whole | {workload for _, workload in self.standing.partial.values()}
+        return whole | {part.workload for part in self.standing.partial.values()}
 
     def remnants(self) -> list[Interface]:
         """Of each interface that is not whole: whose it is, and where."""
         partial = self.standing.partial.items()
-        return [Interface(uuid, "", self.index, workload, "", ()) for uuid, (_, workload) in partial]
+        return [Interface(uuid, "", self.index, part.workload, "", (), part.device) for uuid, part in partial]
 
     @property
     def is_clean(self) -> bool:
@@ -110,16 +121,16 @@ class VrfNamespace(Kernel):
         if before is None:
             if uuid not in self.standing.partial:
                 return None
-            link, workload = self.standing.partial.pop(uuid)
-            self.send([links.delete(link)])
+            part = self.standing.partial.pop(uuid)
+            self._let_go(part.link, part.device)
             self.refresh()
-            return workload
+            return part.workload
         self._vips.unstick(before)
         self.change(self.standing.of_interface(before.unit), {})
         for one in before.unit.addresses:
             self.endpoints.give_back(self.standing.endpoints.pop(one.address, {}).values())
         if looks.link(self.route_socket, before.link) is not None:
-            self.send([links.delete(before.link)])
+            self._let_go(before.link, before.unit.device)
         if self.standing.dark.pop(uuid, None) is None:
             self.standing.detach(uuid)
         for hop in before.hops.values():
@@ -136,7 +147,7 @@ class VrfNamespace(Kernel):
     def restate(self, attachment: Attachment) -> None:
         """Make the VRF's side of a link what it has to be, whatever it is. Raises BackendError."""
         unit = attachment.unit
-        alias = links.set_alias(attachment.device, f"{unit.uuid} {unit.workload}")
+        alias = links.set_alias(attachment.device, devices.alias(unit))
         self.send([alias, *_outer(unit, attachment.link, _hops(attachment))])
 
     def _relight(self, attachment: Attachment) -> bool:
@@ -149,7 +160,7 @@ class VrfNamespace(Kernel):
             self.send([links.set_up(attachment.link)])
             link = looks.link(self.route_socket, attachment.link)
         if link is None or not link.carrier:
-            raise BackendError(f"Interface {unit.name} in {unit.workload}: its interface has no carrier")
+            raise _dark(unit)
         self.restate(attachment)
         for hop in _hops(attachment):
             self.nexthops.used.add(hop.id)
@@ -163,6 +174,9 @@ class VrfNamespace(Kernel):
             self.detach(uuid)
 
     def _plug(self, unit: Interface) -> None:
+        if unit.device:
+            self._borrow(unit)
+            return
         workload = Socket(NETLINK_ROUTE, unit.workload)
         try:
             inner, outer, device = self._add_link(unit, workload)
@@ -187,7 +201,7 @@ class VrfNamespace(Kernel):
             self.route_socket.send(
                 [
                     links.add_veth(device, f"eth{number}", handle, unit.mac),
-                    links.set_alias(device, f"{unit.uuid} {unit.workload}"),
+                    links.set_alias(device, devices.alias(unit)),
                 ]
             )
         finally:
@@ -210,12 +224,49 @@ class VrfNamespace(Kernel):
         workload.send(messages)
         return inner, outer, device
 
+    def _borrow(self, unit: Interface) -> None:
+        """With a device that others made. Without a carrier it waits for one, dark. Raises BackendError."""
+        device, handle = self._device(unit.uuid), self.route_socket.open_namespace()
+        try:
+            devices.borrow(unit, handle, device)
+            self.stale = True  # until it stands
+            link = links.find(self.route_socket, device)
+            if link is None:
+                raise BackendError(f"Device {unit.device} of {unit.name} vanished while it was taken")
+            if unit.address_of(6) is not None:
+                namespace.inside(self.network, lambda: probe.enable_ipv6(device))
+            namespace.inside(self.network, lambda: probe.answer_for_all(device))
+            self.route_socket.send([links.set_up(link)])
+            self.stale = False
+            self._route_to(unit, link, device)
+        except NetlinkError as error:
+            self.stale = True
+            raise BackendError(f"Device {unit.device} of {unit.name} cannot be taken: {error.strerror}") from error
+        finally:
+            os.close(handle)
+
+    def _let_go(self, link: int, device: str) -> None:
+        """Of a link: it is gone, or back with its owner."""
+        if not device:
+            self.send([links.delete(link)])
+            return
+        try:
+            devices.give_back(self.route_socket, link, device)
+        except NetlinkError as error:
+            self.stale = True
+            raise BackendError(f"Device {device} cannot be given back: {error.strerror}") from error
+
     def _route_to(self, unit: Interface, link: int, device: str) -> None:
         for one in unit.addresses:
             self.standing.endpoints[one.address] = {POD: self.endpoints.take()}
         self.change(self.standing.orphans, self.standing.of_interface(unit))
         self.standing.orphans = {}
         hops = {one.address.version: Hop(self.nexthops.take(), link, one.address) for one in unit.addresses}
+        if unit.device and not links.has_carrier(self.route_socket, link):
+            ids = {family: hop.id for family, hop in hops.items()}
+            self.nexthops.give_back(ids.values())
+            self.standing.dark[unit.uuid] = Attachment(unit, link, device, ids)
+            raise _dark(unit)
         self.send(_outer(unit, link, hops.values()))
         self.standing.fib.hops.update({hop.id: hop for hop in hops.values()})
         ids = {family: hop.id for family, hop in hops.items()}
@@ -233,8 +284,12 @@ def _is_ready(workload: Socket, link: int, unit: Interface) -> bool:
     return links.is_operational(workload, link) and all(fib.is_local(workload, one.address) for one in unit.addresses)
 
 
+def _dark(unit: Interface) -> BackendError:
+    return BackendError(f"Interface {unit.name} in {unit.workload}: its interface has no carrier")
+
+
 def _but_name(unit: Interface) -> tuple[object, ...]:
-    return unit.uuid, unit.vrf, unit.workload, unit.mac, unit.addresses
+    return unit.uuid, unit.vrf, unit.workload, unit.mac, unit.addresses, unit.device
 
 
 def _hops(attachment: Attachment) -> list[Hop]:
