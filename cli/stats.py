@@ -53,12 +53,19 @@ def _rows(page: list[Row]) -> Iterator[tuple[str, Row]]:
         yield f"{vip['vip']} {vip['name']} VRF {vip['vrf']}", vip
         for listener in vip["listeners"]:
             gone = "" if listener["current"] else " (gone)"
-            yield f"  {listener['protocol']} {listener['port']}{gone}", listener
+            yield f"  {listener['protocol']} {listener['port']}{gone}{_limit(listener['places'])}", listener
             for member in listener["members"]:
                 name = (member["member_name"] or member["member"] or "").rsplit(":", 1)[-1]
                 weight = f"weight {member['weight']}" if member["weight"] else "no member now"
                 address = f"[{member['address']}]" if ":" in member["address"] else member["address"]
                 yield f"    {address}:{member['port']} {name} {weight}", member
+
+
+def _limit(places: dict[str, int] | None) -> str:
+    if places is None:
+        return ""
+    refused = f", {places['refused']} refused" if places["refused"] else ""
+    return f", {places['taken']} of {places['limit']} connections{refused}"
 
 
 def _follow(ask: Callable[[], Any], interval: float, output: Format) -> None:

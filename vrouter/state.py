@@ -186,12 +186,14 @@ class Listener:
     """(protocol, port) of a VIP and the back-ends that answer for it, in a fixed order. None: refused at once.
 
     affinity: a client's new connections go to the member of its last one, as long as that is a member: seconds after
-    the last new one, `AFFINITY` or 0 for none."""
+    the last new one, `AFFINITY` or 0 for none. limit: the most connections at a time, 0 for no limit; what is beyond is
+    refused."""
 
     protocol: Protocol
     port: int
     members: tuple[Member, ...]
     affinity: int = 0
+    limit: int = 0
 
     @property
     def backends(self) -> dict[str, Member]:

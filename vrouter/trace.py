@@ -154,6 +154,7 @@ class _Teller:
             "NoRevFlow": f"the way back to {client} is that of another flow to the same "
                          "member; another source port will do",
             "FlowLim": "the flow table is full",
+            "ConnLim": f"the listener has all {self._limit(header)} connections of its connection_limit",
         }.get(found.refused, "")  # fmt: skip
         told = _TOLD[header.protocol] if found.vip else "an ICMP error"
         return Step("refused", f"{found.refused}{f': {why}' if why else ''}. The sender gets {told} at once.",
@@ -165,6 +166,11 @@ class _Teller:
         if self._vip is None or not self._vip.listeners:
             return "it has no listener"
         return "it has " + ", ".join(f"{one.protocol} {one.port}" for one in self._vip.listeners)
+
+    def _limit(self, header: Header) -> int | str:
+        listeners = self._vip.listeners if self._vip else ()
+        place = (header.protocol, header.destination_port)
+        return next((one.limit for one in listeners if (one.protocol, one.port) == place), "the")
 
     def _interface(self, uuid: str | None) -> Interface | None:
         unit = self._desired.get(("interface", uuid or ""))

@@ -65,7 +65,9 @@ def an_object(draw: Any) -> tuple[str, str, dict[str, Any]]:
             "virtual_machine_interface_refs": some("interface", 1), **created,
         }  # fmt: skip
     if kind == "ls":
-        properties = {"protocol": draw(st.sampled_from(["TCP", "UDP", "X"])), "protocol_port": 80}
+        limit = draw(st.sampled_from([None, -1, 3, 4]))
+        protocol = draw(st.sampled_from(["TCP", "UDP", "X"]))
+        properties = {"protocol": protocol, "protocol_port": 80, "connection_limit": limit}
         fields = {"loadbalancer_listener_properties": properties, "loadbalancer_refs": some("service", 1)}
         return "loadbalancer-listener", draw(SOME["listener"]), fields
     if kind == "pool":

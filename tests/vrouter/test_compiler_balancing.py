@@ -49,9 +49,11 @@ def test_what_a_router_cannot_do_is_said(world: World, name: str, value: str) ->
     assert world.backends() == ["if-a", "if-b"]
 
 
-@pytest.mark.parametrize(("limit", "told"), [(100, True), (1, True), (0, False), (-1, False), (None, False)])
-def test_a_connection_limit_is_told(world: World, limit: int | None, told: bool) -> None:
+@pytest.mark.parametrize(("limit", "compiled"), [(100, 100), (1, 1), ("7", 7), (0, 0), (-1, 0), (None, 0)])
+def test_a_connection_limit(world: World, limit: int | str | None, compiled: int) -> None:
     properties = {"protocol": "TCP", "protocol_port": 80, "connection_limit": limit}
     world.graph.change("ls-lb-80", loadbalancer_listener_properties=properties)
     world.follow()
-    assert ("ls-lb-80" in world.reasons) == told
+    (listener,) = world.unit("vip", 5, "10.0.0.100").listeners
+    assert listener.limit == compiled
+    assert "ls-lb-80" not in world.reasons

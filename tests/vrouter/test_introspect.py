@@ -273,3 +273,29 @@ async def test_metrics(node: Node) -> None:
     assert "vaportrail_agent_connected 1.0" in text
     assert 'vaportrail_agent_revision{stage="applied"} 1.0' in text
     assert 'vaportrail_agent_units{kind="vip",state="done"} 1.0' in text
+
+
+async def test_a_limited_listener_is_seen_everywhere(node: Node) -> None:
+    properties = {"protocol": "TCP", "protocol_port": 80, "connection_limit": 2}
+    node.graph.change("ls-lb-80", loadbalancer_listener_properties=properties)
+    await node.publish()
+    assert "+ connection_limit: 0 of 2 connections in VRF 5 (VIP 10.0.0.100)" in await node.why("lb")
+    outcomes = [node.backend.connect("if-c", IPv4Address("10.0.0.100"), 80) for _ in range(5)]
+    assert [isinstance(one, Connection) for one in outcomes] == [True, True, False, False, False]
+    line = (
+        "- connection_limit: 2 of 2 connections in VRF 5, every other one is refused; 3 packets refused so far "
+        "(VIP 10.0.0.100)"
+    )
+    assert line in await node.why("lb")
+    (vip,) = await node.get("/stats")
+    assert [one["places"] for one in vip["listeners"]] == [{"limit": 2, "taken": 2, "refused": 3}]
+    assert ("ConnLim", 3) in [(drop["reason"], drop["packets"]) for drop in await node.get("/drops")]
+    step = (await node.get("/trace", pod="c", to="lb:80"))["steps"][-1]
+    assert (step["reason"], step["text"]) == (
+        "ConnLim",
+        "ConnLim: the listener has all 2 connections of its connection_limit. The sender gets a TCP reset at once.",
+    )
+    lines = (await node.http.get("/metrics", params={"detail": "listener"})).text.splitlines()
+    labels = '{port="80",protocol="tcp",service="d:p:lb",vip="10.0.0.100",vrf="d:p:vn:vn"}'
+    for name, value in (("limit", 2), ("connections", 2), ("refused_packets_total", 3)):
+        assert f"vaportrail_listener_{name}{labels} {value}.0" in lines

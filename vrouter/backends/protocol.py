@@ -134,7 +134,7 @@ class Flow:
 @dataclass(frozen=True, slots=True)
 class Drop:
     """Packets refused. reason: Contrail's word (`NoFipPortMap`: no listener has the port;
-    `NoDstRt`: no usable member)."""
+    `NoDstRt`: no usable member); of our own `ConnLim`: the listener has as many connections as it may."""
 
     vrf: int
     reason: str
@@ -166,6 +166,20 @@ class Stat:
     bytes: int
     reverse_packets: int
     reverse_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Of a listener with a limit. taken: by connections that are open, or were until a moment ago. refused: packets
+    that found no place, since the VRF was made."""
+
+    vrf: int
+    protocol: state.Protocol
+    vip: state.Address
+    port: int
+    limit: int
+    taken: int
+    refused: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +246,9 @@ class Backend(Protocol):
     def counts(self, vip: Vip) -> Sequence[Stat]:
         """The counters of this VIP's members, looked up one by one: what `stats` has of them, but not of all others.
         Who has got nothing yet may be missing."""
+
+    def places(self, vip: Vip | None = None) -> Sequence[Places]:
+        """Of the limited listeners of this VIP, or of all, read now."""
 
     async def probe(self, check: Check, monitor: Monitor) -> str | None:
         """Ask a member once whether it serves, from inside its VRF. None: a good answer; else what was wrong, a clause

@@ -1,7 +1,8 @@
 """How a listener's connections are spread, as its pools and its own properties ask.
 
-Connections are what is spread: in proportion to weights, or by affinity of their client's address. What would need to
-look into connections, or to count those of each member, is stored and has a reason.
+Connections are what is spread: in proportion to weights, or by affinity of their client's address; and those of a
+listener have a limit. What would need to look into connections, or to count those of each member, is stored and has a
+reason.
 """
 
 from collections.abc import Sequence
@@ -32,9 +33,8 @@ def affinity(pools: Sequence[Object], reasons: list[Reason]) -> int:
     return found
 
 
-def tell_limit(listener: Object, reasons: list[Reason]) -> None:
-    """connection_limit: absent, 0 and -1 are none, as for Neutron."""
-    limit = integer((listener.properties.get("loadbalancer_listener_properties") or {}).get("connection_limit"))
-    if limit is not None and limit > 0:
-        text = f"listener {listener.name}: connection_limit {limit} is not enforced: every connection is accepted"
-        reasons.append(Reason((listener.type, listener.uuid), "limit-not-enforced", text))
+def limit(listener: Object) -> int:
+    """As in `Listener`, of `connection_limit`: absent, 0 and -1 are none, as for Neutron."""
+    return max(
+        0, integer((listener.properties.get("loadbalancer_listener_properties") or {}).get("connection_limit")) or 0
+    )

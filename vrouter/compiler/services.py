@@ -16,7 +16,7 @@ from itertools import chain
 from typing import Any
 
 from vrouter.cache import Object
-from vrouter.compiler.balancing import affinity, tell_limit
+from vrouter.compiler.balancing import affinity, limit
 from vrouter.compiler.members import Backend, backends, canonical, is_up, port_of
 from vrouter.compiler.view import Absent, Result, Unusable, View
 from vrouter.state import Address, Interface, Listener, Member, Protocol, Reason, Remote, Vip
@@ -38,14 +38,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A listener's (protocol, port) with back-ends from any VRF. listener: its uuid, None for a port mapping. affinity:
-    as in `Listener`."""
+    """A listener's (protocol, port) with back-ends from any VRF. listener: its uuid, None for a port mapping. affinity,
+    limit: as in `Listener`."""
 
     protocol: Protocol
     port: int
     backends: tuple[Backend, ...]
     listener: str | None = None
     affinity: int = 0
+    limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +216,7 @@ def _listeners(
         if key is not None:
             if not pools:
                 reasons.append(Reason((listener.type, uuid), "no-pool", f"listener {listener.name} has no pool"))
-            tell_limit(listener, reasons)
-            yield Service(*key, usable, uuid, affinity(pools, reasons))
+            yield Service(*key, usable, uuid, affinity(pools, reasons), limit(listener))
 
 
 def _endpoint(listener: Object) -> tuple[Protocol, int]:
@@ -293,7 +293,13 @@ def _vips_of(
     reasons += _without(place, services)
     for uuid, vrf in sorted(vrfs.items()):
         listeners = sorted(
-            Listener(service.protocol, service.port, tuple(sorted(_members(place, service, uuid))), service.affinity)
+            Listener(
+                service.protocol,
+                service.port,
+                tuple(sorted(_members(place, service, uuid))),
+                service.affinity,
+                service.limit,
+            )
             for service in services
         )
         yield Vip(vrf.index, place.address, ":".join(found.fq_name), tuple(listeners))

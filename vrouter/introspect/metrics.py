@@ -17,13 +17,19 @@ async def text(sources: Sources, request: Request, agent: CollectorRegistry) -> 
     """detail: member, listener, vip or none; what series of traffic there are. agent: the agent's own figures."""
     detail: Detail = one_of(request, "detail", get_args(Detail)) or "member"  # type: ignore[assignment]  # looked at
     backend = sources.backend
-    stats, vifs, drops = await sources.reconciler.ask(
-        lambda: (backend.stats() if detail != "none" else (), backend.vifs(), backend.drops())
+    stats, places, vifs, drops = await sources.reconciler.ask(
+        lambda: (
+            backend.stats() if detail != "none" else (),
+            backend.places() if detail in ("member", "listener") else (),
+            backend.vifs(),
+            backend.drops(),
+        )
     )
     vips = [unit for unit in sources.compiler.desired.values() if isinstance(unit, Vip)]
     scrape = CollectorRegistry()
     scrape.register(TrafficMetrics(
-        traffic(stats, vips), vifs, drops, detail, vrf_name=sources.vrf_name, interface_name=sources.interface_name
+        traffic(stats, places, vips), vifs, drops, detail,
+        vrf_name=sources.vrf_name, interface_name=sources.interface_name,
     ))  # fmt: skip
     # many lines take their time, which must not be the event loop's
     return generate_latest(agent) + await asyncio.to_thread(generate_latest, scrape)

@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from vrouter.backends.protocol import Stat
+from vrouter.backends.protocol import Places, Stat
 from vrouter.compiler.view import View
 from vrouter.introspect.questions import BadQuestion
 from vrouter.introspect.sources import Sources
@@ -34,12 +34,13 @@ class MemberTraffic:
 
 @dataclass(slots=True)
 class ListenerTraffic:
-    """current: whether the VIP has such a listener now."""
+    """current: whether the VIP has such a listener now. places: of one with a limit."""
 
     protocol: Protocol
     port: int
     current: bool = False
     members: dict[tuple[Address, int], MemberTraffic] = field(default_factory=dict)
+    places: Places | None = None
 
     @property
     def totals(self) -> Totals:
@@ -58,7 +59,7 @@ class VipTraffic:
         return _sum(one.totals for one in self.listeners.values())
 
 
-def traffic(stats: Iterable[Stat], vips: Iterable[Vip]) -> list[VipTraffic]:
+def traffic(stats: Iterable[Stat], places: Iterable[Places], vips: Iterable[Vip]) -> list[VipTraffic]:
     """Of these VIPs, in the order of name and VRF."""
     found = {vip.key: _expected(vip) for vip in vips}
     for stat in stats:
@@ -70,6 +71,10 @@ def traffic(stats: Iterable[Stat], vips: Iterable[Vip]) -> list[VipTraffic]:
         member = listener.members.setdefault(place, MemberTraffic(stat.member, *place))
         for name in COUNTERS:
             member.totals[name] += getattr(stat, name)
+    for one in places:
+        vip = found.get(("vip", one.vrf, str(one.vip)))
+        if vip is not None and (one.protocol, one.port) in vip.listeners:
+            vip.listeners[one.protocol, one.port].places = one
     return sorted(found.values(), key=lambda one: (one.name, one.vrf, str(one.address)))
 
 
@@ -96,8 +101,11 @@ async def stats(sources: Sources, request: Request) -> Any:
     vrf = sources.vrf(request)
     vips = [vip for vip in _vips(sources, request.query_params.get("service")) if vrf in (None, vip.vrf)]
     only = vrf if vrf is not None else _single({vip.vrf for vip in vips})
-    found = await sources.reconciler.ask(lambda: sources.backend.stats(only))
-    return [_row(sources, one) for one in traffic(found, vips)]
+    limited = [vip for vip in vips if any(one.limit for one in vip.listeners)]
+    found, places = await sources.reconciler.ask(
+        lambda: (sources.backend.stats(only), [one for vip in limited for one in sources.backend.places(vip)])
+    )
+    return [_row(sources, one) for one in traffic(found, places, vips)]
 
 
 def _vips(sources: Sources, service: str | None) -> Sequence[Vip]:
@@ -119,10 +127,14 @@ def _row(sources: Sources, vip: VipTraffic) -> dict[str, Any]:
         "vrf": vip.vrf, "vrf_name": sources.vrf_name(vip.vrf), "vip": vip.address, "name": vip.name, **vip.totals,
         "listeners": [
             {"protocol": one.protocol, "port": one.port, "current": one.current, **one.totals,
-             "members": list(_members(sources, one))}
+             "places": _places(one.places), "members": list(_members(sources, one))}
             for _, one in sorted(vip.listeners.items())
         ],
     }  # fmt: skip
+
+
+def _places(found: Places | None) -> dict[str, int] | None:
+    return {"limit": found.limit, "taken": found.taken, "refused": found.refused} if found else None
 
 
 def _members(sources: Sources, listener: ListenerTraffic) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,7 @@ the VIP, or none of these.
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from vrouter.backends.protocol import Drop, Vif
@@ -47,6 +47,8 @@ class TrafficMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         if self._detail != "none":
             yield from self._service()
+        if self._detail in ("member", "listener"):
+            yield from self._limits()
         yield from self._interfaces()
         refused = {
             "packets": CounterMetricFamily("vaportrail_refused_packets", "Refused", labels=["vrf", "reason"]),
@@ -73,6 +75,20 @@ class TrafficMetrics(Collector):
                     family.add_metric([*values, direction], totals[counter])
         yield connections
         yield from moving.values()
+
+    def _limits(self) -> Iterator[Metric]:
+        labels = _LABELS["listener"]
+        limit = GaugeMetricFamily("vaportrail_listener_limit", "Connections a listener may have", labels=labels)
+        taken = GaugeMetricFamily("vaportrail_listener_connections", "Connections it has of these", labels=labels)
+        refused = CounterMetricFamily("vaportrail_listener_refused_packets", "Refused beyond its limit", labels=labels)
+        for vip in self._services:
+            for listener in vip.listeners.values():
+                if (places := listener.places) is not None:
+                    values = [self._vrf(vip.vrf), vip.name, str(vip.address), *_listener(listener)]
+                    limit.add_metric(values, places.limit)
+                    taken.add_metric(values, places.taken)
+                    refused.add_metric(values, places.refused)
+        yield from (limit, taken, refused)
 
     def _rows(self) -> Iterator[tuple[list[str], Totals]]:
         for vip in self._services:

@@ -83,6 +83,16 @@ class Ground:
         reasons = self.compiler.reasons_of(nodes, self.compiler.places(nodes))
         return next((reason.text for reason in reasons if reason.subject[1] == key[1]), "its address is another's")
 
+    def limit(self, depth: int, vip: Vip, listener: tuple[str, int]) -> Iterator[Line]:
+        """How many connections of those that it may have, if there is a limit."""
+        places = self.evidence.places.get((vip.key, *listener))
+        if places is not None:
+            full = places.taken >= places.limit
+            text = f"connection_limit: {places.taken} of {count(places.limit, 'connection')} in VRF {vip.vrf}"
+            text += ", every other one is refused" if full else ""
+            text += f"; {count(places.refused, 'packet')} refused so far" if places.refused else ""
+            yield line(depth, not full, f"{text} (VIP {vip.address})", "connection-limit" if full else None)
+
     def passed(self, depth: int, vip: Vip, listener: tuple[str, int], uuid: str) -> Line:
         """What a member has got."""
         stat = self.evidence.stats.get((vip.key, *listener, uuid))

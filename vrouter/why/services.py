@@ -45,6 +45,9 @@ def _listener(
     number = len(service.backends) if service else 0
     yield line(depth, number > 0, f"listener {listener.name}: {what}{count(number, 'usable member')}")
     yield from ground.said(depth + 1, listener, owner)
+    if service:
+        for vip in vips:
+            yield from ground.limit(depth + 1, vip, (service.protocol, service.port))
     for uuid in ground.view.referrers(listener.uuid, "loadbalancer-pool"):
         pool = ground.cache.get(uuid)
         if pool is None:

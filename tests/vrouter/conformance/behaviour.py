@@ -4,13 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from driven import Driven
-from lab import Answer, Echo, Outcome
-from scenery import ask
+from lab import Answer, Connection, Echo, Outcome, Refused, Silence
+from scenery import ask, eventually
 
 from vrouter.state import Address, Interface, Protocol, Vip
 
 Question = tuple[str, Address, str, int]  # client's interface, address, protocol or "ping", port
 Behaviour = dict[Question, frozenset[tuple[object, ...]]]
+
+FEW = 10  # a limit to this is tried out, one beyond lets all pass that are tried
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ def behaviour(driven: Driven, asked: Asked) -> Behaviour:
     tries met no other."""
     found: Behaviour = {}
     units = driven.compiler.desired
+    counted: set[object] = set()
     for uuid in asked.clients:
         client = units.get(("interface", uuid))
         if not isinstance(client, Interface):
@@ -42,9 +45,36 @@ def behaviour(driven: Driven, asked: Asked) -> Behaviour:
                     # the client's own TCP does not take an ICMPv6 error for an answer; UDP asks the same question
                     continue
                 number = len(_members(vip, protocol, port))
+                if isinstance(vip, Vip) and number and 0 < (limit := _limit(vip, protocol, port)) <= FEW:
+                    # once of each, and not of UDP, whose places are taken for long
+                    if protocol == "tcp" and (vip.key, port) not in counted:
+                        found[uuid, address, protocol, port] = frozenset([_room(driven, client, vip, port, limit)])
+                        counted.add((vip.key, port))
+                    continue
                 outcomes = _outcomes(driven, client, address, protocol, port, number)
                 found[uuid, address, protocol, port] = frozenset(outcomes)
     return found
+
+
+def _limit(vip: Vip, protocol: Protocol, port: int) -> int:
+    return next((one.limit for one in vip.listeners if (one.protocol, one.port) == (protocol, port)), 0)
+
+
+def _room(driven: Driven, client: Interface, vip: Vip, port: int, limit: int) -> tuple[object, ...]:
+    """How many connections a limited listener takes when it has none, and what the others hear."""
+    places = driven.lab.backend.places
+    assert eventually(lambda: all(one.taken == 0 for one in places(vip) if (one.protocol, one.port) == ("tcp", port)))
+    refused: list[Outcome] = []
+    held: list[Connection] = []
+    for _ in range(limit + 2):
+        outcome = driven.lab.open(client, "tcp", vip.address, port, next(driven.source_ports))
+        if isinstance(outcome, Refused | Silence):
+            refused.append(outcome)
+        else:
+            held.append(outcome)
+    for connection in held:
+        connection.close()
+    return ("places", len(held), *refused)
 
 
 def _members(unit: object, protocol: Protocol, port: int) -> set[str]:

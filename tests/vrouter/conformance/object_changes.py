@@ -38,6 +38,7 @@ CHANGES = st.one_of(
     _of("no_member", _service, _slot, _pod),
     *[_of("listener", _service, _slot, st.sampled_from(PORTS), st.booleans() | st.just(True))] * 2,
     _of("no_listener", _service, _slot),
+    _of("limit", _service, _slot, st.sampled_from([-1, 1, 2, 10_000])),
     _of("pool", _service, _slot, st.booleans()),
     _of("service", _service, st.booleans()),
     _of("no_service", _service),
@@ -54,11 +55,12 @@ STEPS = st.lists(st.tuples(CHANGES, st.sampled_from(["", "", "revision", "restar
 
 @dataclass
 class Scene:
-    """prefix: of the names of workloads. sick: members whose probes fail."""
+    """prefix: of the names of workloads. sick: members whose probes fail. limits: of listeners."""
 
     prefix: str
     graph: Graph = field(default_factory=Graph)
     sick: set[str] = field(default_factory=set)
+    limits: dict[str, int] = field(default_factory=dict)
     present: set[str] = field(default_factory=lambda: {*PODS, *CLIENTS})
 
     def __post_init__(self) -> None:
@@ -144,13 +146,22 @@ class Scene:
 
     def listener(self, service: str, slot: str, port: tuple[str, int], up: bool) -> None:
         uuid, pool = self._listener(service, slot), self._pool(service, slot)
-        properties = {"protocol": port[0], "protocol_port": port[1], "admin_state": up}
+        limit = self.limits.get(uuid)
+        properties = {"protocol": port[0], "protocol_port": port[1], "admin_state": up, "connection_limit": limit}
         self.graph.put(
             "loadbalancer-listener", uuid, fq_name=["d", "p", uuid], loadbalancer_refs=refs(service),
             loadbalancer_listener_properties=properties,
         )  # fmt: skip
         if pool not in self.graph.objects:
             self.pool(service, slot, True)
+
+    def limit(self, service: str, slot: str, limit: int) -> None:
+        """Also of a listener that comes later."""
+        uuid = self._listener(service, slot)
+        self.limits[uuid] = limit
+        if uuid in self.graph.objects:
+            properties = self.graph.objects[uuid][1]["loadbalancer_listener_properties"]
+            self.graph.change(uuid, loadbalancer_listener_properties={**properties, "connection_limit": limit})
 
     def no_listener(self, service: str, slot: str) -> None:
         """Its pool stays, as an orphan."""

@@ -3,7 +3,7 @@
 The machine acts as the reconciler does: a pod leaves its services before its interface goes.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -42,6 +42,7 @@ class Open:
 class Model:
     pods: dict[int, Interface] = field(default_factory=dict)
     services: dict[Address, Service] = field(default_factory=dict)
+    limits: dict[Address, int] = field(default_factory=dict)  # of all its listeners
     units: dict[Address, Vip] = field(default_factory=dict)
     open: list[Open] = field(default_factory=list)
 
@@ -75,8 +76,10 @@ def machine(lab_type: type[Lab], family: Family) -> type[RuleBasedStateMachine]:
             if number in self.model.pods:
                 self.lab.apply(Delete(self.model.pods.pop(number)))
 
-        @rule(number=st.sampled_from(VIPS), service=services)
-        def put_service(self, number: int, service: Service) -> None:
+        @rule(number=st.sampled_from(VIPS), service=services, limit=st.sampled_from([0, 1000, 2000]))
+        def put_service(self, number: int, service: Service, limit: int) -> None:
+            """The limit is beyond what this test opens: its coming, changing and going is what nobody must notice."""
+            self.model.limits[self.lab.vip + number] = limit
             standing = {
                 port: {pod: how for pod, how in members.items() if pod in self.model.pods}
                 for port, members in service.items()
@@ -137,7 +140,10 @@ def machine(lab_type: type[Lab], family: Family) -> type[RuleBasedStateMachine]:
         def put(self, vip: Address, service: Service) -> None:
             pods = self.model.pods
             listeners = tuple(
-                listener(port, *(member(pods[number], *how) for number, how in sorted(members.items())))
+                replace(
+                    listener(port, *(member(pods[number], *how) for number, how in sorted(members.items()))),
+                    limit=self.model.limits[vip],
+                )
                 for port, members in sorted(service.items())
             )
             unit = Vip(self.network.index, vip, f"default-domain:lab:{vip}", listeners)

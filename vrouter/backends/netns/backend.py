@@ -26,6 +26,7 @@ from vrouter.backends.protocol import (
     Flow,
     Nexthop,
     Operation,
+    Places,
     Put,
     Route,
     Stat,
@@ -133,6 +134,13 @@ class NetnsBackend:
 
     def drops(self) -> list[Drop]:
         return [drop for vrf in self._vrfs.values() for drop in flows.drops(vrf)]
+
+    def places(self, vip: Vip | None = None) -> list[Places]:
+        found: list[Places] = []
+        for table in self._chosen(vip.vrf if vip else None):
+            with _asking(table):
+                found += traffic.places(table, table.standing.vips if vip is None else [vip.address])
+        return found
 
     def counts(self, vip: Vip) -> list[Stat]:
         table = self._vrfs.get(vip.vrf)

@@ -15,10 +15,12 @@ FULL = 1024  # elements: in bytes less than what an ordinary user's socket takes
 
 @dataclass(slots=True)
 class Change:
-    """Of elements: one transaction."""
+    """Of elements: one transaction. make: what the new ones need. unmake: what only the old ones needed."""
 
+    make: list[Message] = field(default_factory=list)
     remove: list[Place] = field(default_factory=list)
     add: Elements = field(default_factory=dict)
+    unmake: list[Message] = field(default_factory=list)
 
     def extend(self, before: Elements, after: Elements) -> None:
         """From elements that stand to others."""
@@ -27,7 +29,7 @@ class Change:
 
     def send(self, nft: Socket) -> None:
         """Raises NetlinkError."""
-        nftables.replace(nft, self.remove, self.add)
+        nftables.transact(nft, [*self.make, *nftables.changes(self.remove, self.add), *self.unmake])
 
 
 @dataclass(slots=True)
@@ -41,7 +43,8 @@ class Batch:
 
     @property
     def full(self) -> bool:
-        return len(self.change.add) + len(self.change.remove) >= FULL
+        change = self.change
+        return len(change.add) + len(change.remove) + len(change.make) + len(change.unmake) >= FULL
 
     def send(self, route: Socket, nft: Socket) -> None:
         """Raises NetlinkError."""

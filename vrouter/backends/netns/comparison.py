@@ -13,7 +13,7 @@ from itertools import product
 from pathlib import Path
 
 from vrouter import namespace
-from vrouter.backends.netns import devices, elements, fib, links, nftables, probe, tables
+from vrouter.backends.netns import devices, elements, fib, limits, links, nftables, probe, tables
 from vrouter.backends.netns.events import Suspect, Watched
 from vrouter.backends.netns.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Socket
 from vrouter.backends.netns.nftables import Place, Value
@@ -82,7 +82,8 @@ def compare(watched: Watched, unit: Vrf, standing: Standing) -> Iterator[Suspect
         if namespace.inside(watched.network, partial(_differ, probe.settings_of(standing.families))):
             yield Suspect("sysctl")
         for family in list(standing.families):
-            if not tables.whole(nft, family):
+            chains = standing.chains(family)
+            if not tables.whole(nft, family) or limits.broken(nft, family, tables.templates(family), chains):
                 yield Suspect("table", family)
                 return
         yield from _interfaces(route, standing)

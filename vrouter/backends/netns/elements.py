@@ -10,6 +10,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from vrouter.backends.netns import limits
 from vrouter.backends.netns.nftables import COMMENT_LIMIT, Elements, Place, Value
 from vrouter.backends.netns.rules import ID_MASK, NEW, STICKY
 from vrouter.state import Address, Family, Protocol
@@ -32,7 +33,7 @@ STATIC_SETS = (
         "self",
         "label",
     ),
-    *(f"{name}_{protocol}" for name in ("service", "target", "exception") for protocol in PROTOCOLS),
+    *(f"{name}_{protocol}" for name in ("service", "target", "exception", "limited") for protocol in PROTOCOLS),
 )
 
 # The first field of a label's key: what the name is of.
@@ -54,13 +55,14 @@ _PORT = struct.Struct(">H2x")
 @dataclass(slots=True)
 class VipTable:
     """What the table has of one VIP. targets: the port of most pods. exceptions: the port of a pod that has another.
-    sticky: services with affinity -> the pods that take new connections."""
+    sticky: services with affinity -> the pods that take new connections. limits: services -> the most connections."""
 
     name: str
     surrogates: dict[Service, Address] = field(default_factory=dict)
     targets: dict[Service, int] = field(default_factory=dict)
     exceptions: dict[tuple[Service, Address], int] = field(default_factory=dict)
     sticky: dict[Service, set[Address]] = field(default_factory=dict)
+    limits: dict[Service, int] = field(default_factory=dict)
 
     @property
     def split(self) -> bool:
@@ -71,6 +73,13 @@ class VipTable:
         """Where that pod listens for that service."""
         target = self.targets[service]
         return self.exceptions.get((service, pod), target) if self.exceptions else target
+
+    @property
+    def chains(self) -> dict[Service, str]:
+        """Of limited services, the name of the chain and the set that each has."""
+        return {
+            service: limits.name(service[0], self.surrogates[service], limit) for service, limit in self.limits.items()
+        }
 
     def elements(self, vip: Address) -> Elements:
         family = vip.version
@@ -91,6 +100,8 @@ class VipTable:
             found[Place(family, "sticky", surrogate.packed)] = Value(_sticky(surrogate))
             found[Place(family, "sticky_service", _sticky(surrogate))] = Value(surrogate.packed)
             found.update({Place(family, "sticky_member", _sticky(surrogate) + pod.packed): Value() for pod in pods})
+        for (protocol, port), chain in self.chains.items():
+            found[Place(family, f"limited_{protocol}", service_key(vip, port))] = Value(chain=chain)
         return found
 
 
@@ -180,6 +191,8 @@ def read_vips(elements: Elements, labels: Mapping[tuple[int, Address], str]) -> 
             table.targets[service] = number_of(value.data)
         elif kind == "exception":
             table.exceptions[service, ip_address(place.key[-length:])] = number_of(value.data)
+        elif kind == "limited" and (limit := limits.limit_of(value.chain)):
+            table.limits[service] = limit
     return found
 
 

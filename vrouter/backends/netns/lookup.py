@@ -10,7 +10,7 @@ from vrouter.backends.lookup import Group, Header, Lookup, Match, Share
 from vrouter.backends.netns import asking, elements, flows, nftables
 from vrouter.backends.netns.asking import Way
 from vrouter.backends.netns.elements import Service, number_of
-from vrouter.backends.netns.nftables import Entry
+from vrouter.backends.netns.nftables import Entry, Place
 from vrouter.backends.netns.rules import HAIRPIN, ID_MASK
 from vrouter.backends.netns.standing import Attachment
 from vrouter.backends.netns.vrf import VrfNamespace
@@ -143,13 +143,17 @@ class _Walk:
 
     def _refused(self, translated: Header) -> str:
         """Why the pair of entries of a new flow could not be made."""
-        protocol = self._header.protocol
+        protocol, family, nft = self._header.protocol, self._header.source.version, self._vrf.nft_socket
+        limited = nftables.get(nft, Place(family, f"limited_{protocol}", self._service))
+        known = limited is None or self._find(limited.chain, flows.key(self._header)) is not None
+        if limited and not known and nftables.is_full(nft, family, limited.chain):
+            return "ConnLim"
         answer = flows.key(translated.reversed())
         taken = self._find(f"reverse_{protocol}", answer) is not None
         if taken and not (protocol == "tcp" and self._find("closing", answer)):
             return "NoRevFlow"
         for name in (f"forward_{protocol}", f"reverse_{protocol}"):
-            if nftables.is_full(self._vrf.nft_socket, self._header.source.version, name):
+            if nftables.is_full(nft, family, name):
                 return "FlowLim"
         return ""
 

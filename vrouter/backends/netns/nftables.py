@@ -8,7 +8,7 @@ would be ours.
 
 import errno
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
@@ -23,8 +23,9 @@ NFT_MSG_NEWSETELEM, NFT_MSG_GETSETELEM, NFT_MSG_DELSETELEM, NFT_MSG_GETOBJ = 12,
 NFT_MSG_GETSET = 10
 NFTA_SET_TABLE, NFTA_SET_NAME, NFTA_SET_DESC, NFTA_SET_COUNT, NFTA_SET_DESC_SIZE = 1, 2, 9, 20, 1
 NFTA_SET_ELEM_LIST_TABLE, NFTA_SET_ELEM_LIST_SET, NFTA_SET_ELEM_LIST_ELEMENTS = 1, 2, 3
-NFTA_LIST_ELEM, NFTA_DATA_VALUE, NFTA_EXPR_DATA = 1, 1, 2
-NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_DATA, NFTA_SET_ELEM_EXPIRATION = 1, 2, 5
+NFTA_LIST_ELEM, NFTA_DATA_VALUE, NFTA_DATA_VERDICT, NFTA_EXPR_DATA = 1, 1, 2, 2
+NFTA_VERDICT_CODE, NFTA_VERDICT_CHAIN, NFT_JUMP = 1, 2, -3
+NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_DATA, NFTA_SET_ELEM_TIMEOUT, NFTA_SET_ELEM_EXPIRATION = 1, 2, 4, 5
 NFTA_SET_ELEM_USERDATA, NFTA_SET_ELEM_EXPR, NFTA_SET_ELEM_EXPRESSIONS = 6, 7, 11
 NFTA_COUNTER_BYTES, NFTA_COUNTER_PACKETS = 1, 2
 NFTA_OBJ_TABLE, NFTA_OBJ_NAME, NFTA_OBJ_TYPE, NFTA_OBJ_DATA, NFT_OBJECT_COUNTER = 1, 2, 3, 4, 1
@@ -47,10 +48,12 @@ class Place(NamedTuple):
 
 
 class Value(NamedTuple):
-    """data: of a map's element. comment: for people, or what the kernel should keep for us."""
+    """data: of a map's element. comment: for people, or what the kernel should keep for us. chain: of a map of
+    verdicts, where it sends a packet (and back)."""
 
     data: bytes = b""
     comment: bytes = b""
+    chain: str = ""
 
 
 Elements = dict[Place, Value]
@@ -80,6 +83,23 @@ def changes(remove: Iterable[Place], add: Elements) -> list[Message]:
         _change(NFT_MSG_NEWSETELEM, NLM_F_CREATE, where, [_element(place, add[place]) for place in part])
         for where, part in _parts(add)
     ]
+
+
+def entries(family: Family, name: str, keys: Mapping[bytes, float]) -> list[Message]:
+    """Add these keys to a set with time-outs, each for so many seconds. For `transact`."""
+    found = [
+        nested(
+            NFTA_LIST_ELEM,
+            nested(NFTA_SET_ELEM_KEY, attribute(NFTA_DATA_VALUE, key)),
+            *(
+                attribute(kind, struct.pack(">Q", max(1, int(1000 * seconds))))
+                for kind in (NFTA_SET_ELEM_TIMEOUT, NFTA_SET_ELEM_EXPIRATION)
+            ),
+        )
+        for key, seconds in keys.items()
+    ]
+    parts = (found[start : start + _ELEMENTS] for start in range(0, len(found), _ELEMENTS))
+    return [_change(NFT_MSG_NEWSETELEM, NLM_F_CREATE, (family, name), part) for part in parts]
 
 
 def transact(socket: Socket, messages: Sequence[Message]) -> None:
@@ -132,14 +152,16 @@ def find(socket: Socket, family: Family, name: str, key: bytes) -> Entry | None:
 
 def is_full(socket: Socket, family: Family, name: str) -> bool:
     """Whether a set has no room for another element. Kernels before 6.16 do not tell: False."""
-    body = header(family) + attribute(NFTA_SET_TABLE, TABLE.encode() + b"\0")
-    body += attribute(NFTA_SET_NAME, name.encode() + b"\0")
-    for answer in socket.get(Message(message_type(NFT_MSG_GETSET), 0, body)):
-        found = dict(attributes(answer, _NFGENMSG.size))
-        size = dict(attributes(found.get(NFTA_SET_DESC, b""))).get(NFTA_SET_DESC_SIZE)
-        count = found.get(NFTA_SET_COUNT)
-        return bool(size and count and int.from_bytes(count, "big") >= int.from_bytes(size, "big"))
-    return False
+    values = _describe(socket, family, name)
+    size = dict(attributes(values.get(NFTA_SET_DESC, b""))).get(NFTA_SET_DESC_SIZE)
+    count = values.get(NFTA_SET_COUNT)
+    return bool(size and count and int.from_bytes(count, "big") >= int.from_bytes(size, "big"))
+
+
+def count(socket: Socket, family: Family, name: str) -> int:
+    """How many elements a set has. Kernels before 6.16 do not tell: its living ones are counted."""
+    count = _describe(socket, family, name).get(NFTA_SET_COUNT)
+    return len(read_entries(socket, family, name)) if count is None else int.from_bytes(count, "big")
 
 
 def read_counters(socket: Socket, family: Family) -> dict[str, tuple[int, int]]:
@@ -177,10 +199,22 @@ def _element(place: Place, value: Value) -> bytes:
     parts = [nested(NFTA_SET_ELEM_KEY, attribute(NFTA_DATA_VALUE, place.key))]
     if value.data:
         parts.append(nested(NFTA_SET_ELEM_DATA, attribute(NFTA_DATA_VALUE, value.data)))
+    if value.chain:
+        code = attribute(NFTA_VERDICT_CODE, struct.pack(">i", NFT_JUMP))
+        chain = attribute(NFTA_VERDICT_CHAIN, value.chain.encode() + b"\0")
+        parts.append(nested(NFTA_SET_ELEM_DATA, nested(NFTA_DATA_VERDICT, code, chain)))
     if value.comment:
         text = value.comment + b"\0"
         parts.append(attribute(NFTA_SET_ELEM_USERDATA, bytes((_COMMENT, len(text))) + text))
     return nested(NFTA_LIST_ELEM, *parts)
+
+
+def _describe(socket: Socket, family: Family, name: str) -> dict[int, bytes]:
+    """What the kernel says of a set as a whole."""
+    body = header(family) + attribute(NFTA_SET_TABLE, TABLE.encode() + b"\0")
+    body += attribute(NFTA_SET_NAME, name.encode() + b"\0")
+    answers = socket.get(Message(message_type(NFT_MSG_GETSET), 0, body))
+    return dict(attributes(answers[0], _NFGENMSG.size)) if answers else {}
 
 
 def _dump(socket: Socket, family: Family, name: str) -> Iterator[dict[int, bytes]]:
@@ -214,11 +248,12 @@ def _entry(values: dict[int, bytes]) -> Entry:
 
 
 def _value(values: dict[int, bytes]) -> Value:
-    data = dict(attributes(values.get(NFTA_SET_ELEM_DATA, b""))).get(NFTA_DATA_VALUE, b"")
+    found = dict(attributes(values.get(NFTA_SET_ELEM_DATA, b"")))
+    verdict = dict(attributes(found.get(NFTA_DATA_VERDICT, b"")))
+    data, chain = found.get(NFTA_DATA_VALUE, b""), verdict.get(NFTA_VERDICT_CHAIN, b"").rstrip(b"\0").decode()
     userdata = values.get(NFTA_SET_ELEM_USERDATA, b"")
-    if userdata and userdata[0] == _COMMENT:
-        return Value(data, userdata[2 : 2 + userdata[1]].rstrip(b"\0"))
-    return Value(data)
+    comment = userdata[2 : 2 + userdata[1]].rstrip(b"\0") if userdata and userdata[0] == _COMMENT else b""
+    return Value(data, comment, chain)
 
 
 def _key(values: dict[int, bytes]) -> bytes:

@@ -18,7 +18,7 @@ from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from vrouter import namespace
-from vrouter.backends.netns import devices, elements, fib, links, looks, nftables, probe, tables
+from vrouter.backends.netns import devices, elements, fib, limits, links, looks, nftables, probe, tables
 from vrouter.backends.netns.events import Suspect
 from vrouter.backends.netns.fib import RT_TABLE_MAIN
 from vrouter.backends.netns.nftables import Elements, Place
@@ -202,9 +202,16 @@ def expected(vrf: VrfNamespace, place: Place) -> nftables.Value | None:
 
 
 def _table(vrf: VrfNamespace, family: Family) -> Iterator[Drift]:
-    if family not in vrf.standing.families or tables.whole(vrf.nft_socket, family):
+    if family not in vrf.standing.families:
         return
-    tables.reload(vrf.network, family)
+    whole = tables.whole(vrf.nft_socket, family)
+    if not whole:
+        tables.reload(vrf.network, family)
+    templates = tables.templates(family)
+    broken = limits.broken(vrf.nft_socket, family, templates, vrf.standing.chains(family))
+    if whole and not broken:
+        return
+    limits.restore(vrf.nft_socket, family, templates, broken)
     places = [place for found in vrf.standing.expected(vrf.unit) for place in found if place.family == family]
     lost = sum(1 for _ in _elements(vrf, places))
     yield Drift("table", f"the rules were changed; loaded again, with {lost} elements that were lost", mended=True)

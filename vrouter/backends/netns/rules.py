@@ -30,6 +30,10 @@ VIP, port, pod and port: `opened` (the first packet of each flow), `inward` and 
 with the comment `count SET` is given that last step when the table is loaded (`counting.py`); if a set is full, it is
 only the counting that fails.
 
+*Limits.* A limited listener has a chain of its own, by `limited`, and in it a set with as many places as it may have
+connections. The first packet of a flow takes a place or is refused; those that follow from its client keep it, by the
+flag LIMITED in the flow's mark; what closes the connection, from either side, gives it back.
+
 A client port that leads through a VIP cannot lead to the same endpoint directly, or through another VIP, before that
 flow has ended: the endpoint's answers look alike. (vRouter has the first limit, too.)
 
@@ -63,9 +67,12 @@ UNANSWERED = 30
 CLOSING = 10
 MARGIN = 1  # `reverse` outlives `forward` by this
 
+# How the names of chains and sets of limited listeners begin: they come and go (`limits.py`).
+PREFIX_OF_COPIES = "limit-"
+
 # The mark of a packet in the VRF: the id of an endpoint, and flags.
 ID_MASK = 0x00FF_FFFF
-STICKY, DONE, AGAIN = 0x0400_0000, 0x0800_0000, 0x1000_0000
+LIMITED, STICKY, DONE, AGAIN = 0x0200_0000, 0x0400_0000, 0x0800_0000, 0x1000_0000
 NEW, CLOSED, HAIRPIN = 0x2000_0000, 0x4000_0000, 0x8000_0000
 
 # Direction of a packet -> how often it counts in (forward, reverse) of its flow.
@@ -77,6 +84,7 @@ DROP_COUNTERS = {
     "NoDstRt": "no_dst_route",
     "NoRevFlow": "no_reverse_flow",
     "FlowLim": "flow_limit",
+    "ConnLim": "connection_limit",  # of our own; Contrail has no limit of listeners
 }
 
 ICMP_ERRORS = "{ destination-unreachable, time-exceeded, parameter-problem }"
@@ -86,6 +94,7 @@ counter no_fip_port_map {{}}
 counter no_dst_route {{}}
 counter no_reverse_flow {{}}
 counter flow_limit {{}}
+counter connection_limit {{}}
 
 set vip {{ typeof ip daddr; }}
 map split {{ typeof ip daddr : meta mark; }}
@@ -204,9 +213,11 @@ map reverse_PROTO {
     typeof ip saddr . PROTO sport . ip daddr . PROTO dport : ip saddr
     flags dynamic,timeout; timeout @IDLE@s; size @LIMIT@;
 }
-set opened_PROTO { COUNTED; flags dynamic; size @LIMIT@; counter; }
-set inward_PROTO { COUNTED; flags dynamic; size @LIMIT@; counter; }
-set outward_PROTO { COUNTED; flags dynamic; size @LIMIT@; counter; }
+set opened_PROTO { MEASURED; flags dynamic; size @LIMIT@; counter; }
+set inward_PROTO { MEASURED; flags dynamic; size @LIMIT@; counter; }
+set outward_PROTO { MEASURED; flags dynamic; size @LIMIT@; counter; }
+map limited_PROTO { typeof ip daddr . PROTO dport : verdict; }
+set refused_PROTO { typeof ip daddr . PROTO dport; flags dynamic; size @LIMIT@; counter; }
 
 chain to_vip_PROTO {
     ip daddr . PROTO dport @service_PROTO goto ask_PROTO
@@ -224,6 +235,7 @@ chain ask_PROTO {
 chain known_PROTO {
     IF_TCP jump ending_tcp
     TOUCH forward OWN meta mark
+    meta mark & @LIMITED@ != 0 OF_LIMITED
     meta mark & @HAIRPIN@ != 0 ip saddr set ip daddr
     PROTO dport set ENDPOINT map @endpoint_port ip daddr set ENDPOINT map @endpoint_address NOTE "count inward_PROTO"
     meta mark & @DONE@ != 0 goto sent_PROTO
@@ -252,12 +264,14 @@ chain admit_PROTO {
 }
 chain record_PROTO {
     rt ip nexthop . ip saddr @self meta mark set meta mark | @HAIRPIN@
+    OF_LIMITED
     IF_TCP delete @closing { OWN }
     IF_TCP delete @half_closed { OWN }
     OWN @forward_PROTO meta mark set meta mark | @AGAIN@
     delete @forward_PROTO { OWN : meta mark }
     add @forward_PROTO { OWN timeout @UNANSWERED@s counter : meta mark } goto translate_PROTO
     add @forward_PROTO { OWN timeout @UNANSWERED@s : meta mark } goto translate_PROTO
+    LEAVE
     counter name flow_limit reject with NO_MEMBER
 }
 chain translate_PROTO {
@@ -289,6 +303,22 @@ chain restore_PROTO {
     ip daddr set ip daddr map @service_vip
     meta mark & @HAIRPIN@ != 0 ip saddr set rt ip nexthop
     delete @forward_PROTO { OWN : meta mark }
+    LEAVE
+}
+
+# What a limited listener has a copy of, with a set of its own size (`limits.py`). Here come, by `limited_PROTO`, the
+# first packet of each flow, the further ones of its client, and what closes it, from either side.
+set places_PROTO { typeof ip saddr . PROTO sport . ip daddr . PROTO dport; flags dynamic,timeout; size 1; }
+chain place_PROTO {
+    meta mark & @PLACED@ == 0 update @places_PROTO { OWN timeout @UNANSWERED@s } COUNTS return
+    meta mark & @PLACED@ == 0 goto excess_PROTO
+    meta mark & @CLOSED@ == 0 update @places_PROTO { OWN timeout @IDLE@s }
+    meta mark & @CLOSED@ != 0 delete @places_PROTO { OWN }
+    meta mark & @CLOSED@ != 0 delete @places_PROTO { PEER }
+}
+chain excess_PROTO {
+    update @refused_PROTO { ip daddr . PROTO dport }
+    counter name connection_limit reject with NO_MEMBER
 }
 
 # An endpoint to a client; home: to the pod itself, which it knows as the VIP.
@@ -332,7 +362,11 @@ chain direct_tcp {
 }
 chain ended_tcp {
     tcp flags & fin != 0 update @half_closed { PEER timeout @IDLE@s }
-    meta mark & @CLOSED@ != 0 update @closing { PEER timeout @CLOSED_FOR@s }
+    meta mark & @CLOSED@ != 0 goto closed_tcp
+}
+chain closed_tcp {
+    update @closing { PEER timeout @CLOSED_FOR@s }
+    ip saddr . tcp sport vmap @limited_tcp
 }
 """
 
@@ -352,6 +386,8 @@ _NUMBERS = {
     "CLOSING": CLOSING,
     "LIMIT": FLOW_LIMIT,
     "ID": ID_MASK,
+    "LIMITED": LIMITED,
+    "PLACED": LIMITED | CLOSED,
     "STICKY": STICKY,
     "DONE": DONE,
     "AGAIN": AGAIN,
@@ -390,7 +426,10 @@ def _for(protocol: Literal["tcp", "udp"], template: str) -> str:
         "ENDPOINT": "meta mark & @ID@",
         "SERVICE": "PROTO sport set ip saddr map @service_port ip saddr set ip saddr map @service_vip",
         "NOTE": "meta mark set meta mark | @DONE@ comment",
-        "COUNTED": "typeof ip daddr . PROTO dport . ip daddr . PROTO dport",
+        "COUNTS": "meta mark set meta mark | @LIMITED@",
+        "LEAVE": "meta mark & @LIMITED@ != 0 meta mark set meta mark | @CLOSED@ OF_LIMITED",
+        "OF_LIMITED": "ip daddr . PROTO dport vmap @limited_PROTO",
+        "MEASURED": "typeof ip daddr . PROTO dport . ip daddr . PROTO dport",
         "UNLESS_CLOSING": "CHOSEN != @closing" if tcp else "",
         "CHOSEN": f"rt ip nexthop . {protocol} dport . ip saddr . {protocol} sport",
         "CLOSED_PORT": "tcp reset" if tcp else "icmp port-unreachable",

@@ -127,6 +127,11 @@ class Standing:
             yield table.elements(address)
         yield dict(self.orphans)
 
+    def chains(self, family: Family) -> list[str]:
+        """Of limited listeners."""
+        tables = [table for address, table in list(self.vips.items()) if address.version == family and table.limits]
+        return [name for table in tables for name in table.chains.values()]
+
     def of_interface(self, unit: Interface) -> Elements:
         found = elements.label(elements.INTERFACE_LABEL, unit.address, unit.name)
         for one in unit.addresses:
@@ -211,7 +216,7 @@ def vip_unit(found: Standing, vrf: int, address: Address) -> Vip:
                 pod = found.fib.hops[hop].gateway
                 members.append(Member(uuid, pod, table.port(service, pod), weight))
         affinity = AFFINITY if service in table.sticky else 0
-        listeners.append(Listener(*service, tuple(sorted(members)), affinity))
+        listeners.append(Listener(*service, tuple(sorted(members)), affinity, table.limits.get(service, 0)))
     unit = Vip(vrf, address, table.name, tuple(listeners))
     own = found.fib.groups.get(found.fib.routes.get(address, 0), ())
     weights = {uuid: weight for hop, weight in own if (uuid := found.interface_of(hop)) is not None}

@@ -7,6 +7,8 @@ It is given the rules in one transaction: between two packets the old rules, cha
 go and the new ones come. Sets of the same shape stay as they are, with the flows and services in them, so an upgrade
 takes no connection. Sets of another shape begin empty: of services they are filled again at once, of flows the next
 packet begins anew, with the member that the hash finds.
+
+What limited listeners have (`limits.py`) comes and goes: it is no part of the shape, and is compared by itself.
 """
 
 import struct
@@ -17,8 +19,9 @@ from functools import cache, partial
 import structlog
 
 from vrouter import namespace
-from vrouter.backends.netns import expressions, nftables, probe, rules
-from vrouter.backends.netns.netlink import NETLINK_NETFILTER, Message, Socket, attribute, attributes
+from vrouter.backends.netns import expressions, limits, nftables, probe, rules
+from vrouter.backends.netns.netlink import NETLINK_NETFILTER, Message, NetlinkError, Socket, attribute, attributes
+from vrouter.backends.protocol import BackendError
 from vrouter.state import FAMILIES, Family
 
 log = structlog.get_logger(__name__)
@@ -51,19 +54,27 @@ def whole(socket: Socket, family: Family) -> bool:
     return read(socket, family) == reference(family)
 
 
-@cache
 def reference(family: Family) -> Shape:
     """The table of this version. Raises BackendError."""
+    return _loaded(family)[0]
 
-    def load() -> Shape:
+
+def templates(family: Family) -> limits.Templates:
+    """What limited listeners have copies of. Raises BackendError."""
+    return _loaded(family)[1]
+
+
+@cache
+def _loaded(family: Family) -> tuple[Shape, limits.Templates]:
+    def load() -> tuple[Shape, limits.Templates]:
         probe.load_table(family)
         socket = Socket(NETLINK_NETFILTER, None)
         try:
             found = read(socket, family)
+            assert found is not None
+            return found, limits.read_templates(socket, family)
         finally:
             socket.close()
-        assert found is not None
-        return found
 
     return namespace.scratch(load)
 
@@ -76,6 +87,7 @@ def read(socket: Socket, family: Family) -> Shape | None:
     }
     if not chains:
         return None
+    chains = {name: hook for name, hook in chains.items() if not name.startswith(rules.PREFIX_OF_COPIES)}
     sets: dict[str, tuple[bool, bytes]] = {}
     anonymous: list[bytes] = []
     for values in _dump(socket, family, _GETSET):
@@ -83,12 +95,13 @@ def read(socket: Socket, family: Family) -> Shape | None:
         name = _text(values[_SET_NAME])
         if flags & _ANONYMOUS:
             anonymous += sorted(_elements(socket, family, name))
-        else:
+        elif not name.startswith(rules.PREFIX_OF_COPIES):
             shape = b"".join(attribute(kind, values[kind]) for kind in _SET_SHAPE if kind in values)
             sets[name] = (bool(flags & _MAP), shape)
     listed = [
         (values[_RULE_CHAIN], values.get(_RULE_EXPRESSIONS, b""), values.get(_RULE_USERDATA, b""))
         for values in _dump(socket, family, expressions.NFT_MSG_GETRULE)
+        if _text(values[_RULE_CHAIN]) in chains
     ]
     return Shape(chains, listed, sets, anonymous)
 
@@ -98,17 +111,24 @@ def update(network: str) -> None:
     there only if it is needed. Raises BackendError."""
     socket = Socket(NETLINK_NETFILTER, network)
     try:
-        found = {family: read(socket, family) for family in FAMILIES}
+        for family in FAMILIES:
+            stands = read(socket, family)
+            if stands is None and family != 4:
+                continue
+            if stands != reference(family):
+                log.warning("the table of another version is replaced", namespace=network, family=family)
+                reload(network, family)
+            if broken := limits.broken(socket, family, templates(family), limits.led_to(socket, family)):
+                log.warning("what limits listeners is restored", namespace=network, family=family, names=broken)
+                limits.restore(socket, family, templates(family), broken)
+    except NetlinkError as error:
+        raise BackendError(f"The tables of {network} cannot be read or changed: {error.strerror}") from error
     finally:
         socket.close()
-    for family, stands in found.items():
-        if stands != reference(family) and (stands is not None or family == 4):
-            log.warning("the table of another version is replaced", namespace=network, family=family)
-            reload(network, family)
 
 
 def reload(network: str, family: Family) -> None:
-    """Give the namespace of that name the table of this version. Raises BackendError."""
+    """Give the namespace of that name the table of this version. Raises BackendError, NetlinkError."""
     namespace.inside(network, partial(_reload, family))
 
 

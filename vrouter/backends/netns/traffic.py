@@ -2,12 +2,12 @@
 
 import struct
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 
-from vrouter.backends.netns import elements, nftables
+from vrouter.backends.netns import elements, limits, nftables
 from vrouter.backends.netns.vrf import VrfNamespace
-from vrouter.backends.protocol import Stat
+from vrouter.backends.protocol import Places, Stat
 from vrouter.state import Address, Family, Protocol, Vip
 
 _SETS = ("opened", "inward", "outward")
@@ -44,6 +44,18 @@ def of(vrf: VrfNamespace, vip: Vip) -> Iterator[Stat]:
             counts = {name: (one.packets, one.bytes) if one else (0, 0) for name, one in found.items()}
             yield _stat(vrf, listener.protocol, vip.address, listener.port, member.address, member.port,
                         {member.address: uuid}, counts)  # fmt: skip
+
+
+def places(vrf: VrfNamespace, vips: Iterable[Address]) -> Iterator[Places]:
+    """Of the limited listeners of these VIPs."""
+    for vip in vips:
+        table = vrf.standing.vips.get(vip)
+        for service, name in table.chains.items() if table else ():
+            protocol, port = service
+            taken = nftables.count(vrf.nft_socket, vip.version, name)
+            refused = nftables.find(vrf.nft_socket, vip.version, f"refused_{protocol}", elements.service_key(vip, port))
+            limit = limits.limit_of(name)
+            yield Places(vrf.index, protocol, vip, port, limit, min(taken, limit), refused.packets if refused else 0)
 
 
 def _stat(

@@ -7,7 +7,7 @@ group before its listener; and the other way round when it goes.
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 
-from vrouter.backends.netns import elements, fib
+from vrouter.backends.netns import elements, fib, limits, nftables, tables
 from vrouter.backends.netns.batch import Batch
 from vrouter.backends.netns.elements import SURROGATES, Service, VipTable
 from vrouter.backends.netns.fib import Hop, Members
@@ -115,6 +115,8 @@ class Vips:
             if target is not None:
                 table.targets[service] = target
             table.exceptions.update({(service, pod): port for pod, port in others.items()})
+            if listener.limit:
+                table.limits[service] = listener.limit
             if listener.affinity:
                 table.sticky[service] = set(ports)
             weights = {hop.id: member.weight for hop, member in chosen}
@@ -134,6 +136,7 @@ class Vips:
         if before is None:
             return
         batch.change.extend(before.elements(address), {})
+        self._change_limits(batch, address.version, before, None)
         del self._kernel.standing.vips[address]
         batch.after += self._remove_groups([address, *before.surrogates.values()])
         self._kernel.surrogates.difference_update(before.surrogates.values())
@@ -163,6 +166,7 @@ class Vips:
         self, batch: Batch, vip: Address, before: VipTable | None, table: VipTable, groups: dict[Address, Members]
     ) -> None:
         """groups: members of the VIP and, if it is split, of each surrogate."""
+        self._change_limits(batch, vip.version, before, table)
         standing = before.elements(vip) if before else {}
         wanted = table.elements(vip) | self._new_endpoints(table, groups)
         used = {address: members for address, members in groups.items() if members}
@@ -181,6 +185,23 @@ class Vips:
         if before is not None:
             self._kernel.surrogates.difference_update(before.surrogates.values())
         self._kernel.surrogates.update(table.surrogates.values())
+
+    def _change_limits(self, batch: Batch, family: Family, before: VipTable | None, after: VipTable | None) -> None:
+        """The chains of limited listeners, and their sets. One that has another size now begins with the places that
+        are taken, those first that were used last."""
+        old, new = before.chains if before else {}, after.chains if after else {}
+        gone = {service: name for service, name in old.items() if new.get(service) != name}
+        for service, name in new.items():
+            if old.get(service) == name:
+                continue
+            batch.change.make += limits.make(family, tables.templates(family), name)
+            if service in gone:
+                entries = nftables.read_entries(self._kernel.nft_socket, family, gone[service])
+                taken = sorted(((entry.expires, key) for key, entry in entries.items()), reverse=True)
+                places = {key: seconds for seconds, key in taken[: limits.size(name)]}
+                batch.change.make += nftables.entries(family, name, places)
+        for name in gone.values():
+            batch.change.unmake += limits.remove(family, name)
 
     def _new_endpoints(self, table: VipTable, groups: dict[Address, Members]) -> Elements:
         """Those that the VIP's members need and nobody has needed yet."""

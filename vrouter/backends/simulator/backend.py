@@ -18,6 +18,7 @@ from vrouter.backends.protocol import (
     Drop,
     Flow,
     Operation,
+    Places,
     Put,
     Stat,
     Tables,
@@ -148,6 +149,10 @@ class SimulatorBackend:
                    for one in vip.listeners for member in one.members}  # fmt: skip
         return [stat for stat in self.stats(vip.vrf) if stat.vip == vip.address
                 and (stat.protocol, stat.port, stat.member_address, stat.member_port) in members]  # fmt: skip
+
+    def places(self, vip: Vip | None = None) -> list[Places]:
+        chosen = self._chosen(vip.vrf if vip else None)
+        return [one for table in chosen for one in table.list_places(vip.address if vip else None)]
 
     def cleanup(self) -> list[str]:
         removed = [f"VRF {vrf.unit.index} ({vrf.unit.name})" for vrf in self._vrfs.values()]

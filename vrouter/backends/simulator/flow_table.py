@@ -27,7 +27,7 @@ Direction = Literal["forward", "reverse"]
 @dataclass(slots=True, eq=False)
 class Entry:
     """forward: the tuple as the client sends it. translated: as the member gets it. expires: on the table's clock.
-    finished: which sides have sent a FIN."""
+    finished: which sides have sent a FIN. limited: it began at a listener with a limit."""
 
     forward: FiveTuple
     translated: FiveTuple
@@ -38,6 +38,7 @@ class Entry:
     reverse_bytes: int = 0
     finished: set[Direction] = field(default_factory=set)
     closing: bool = False
+    limited: bool = False
     timeout: float = UNANSWERED
     expires: float = 0.0
 

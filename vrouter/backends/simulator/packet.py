@@ -17,6 +17,10 @@ class TcpFlag(enum.IntFlag):
     ACK = 0x10
 
 
+Listener = tuple[str, Address, int]
+"""Protocol, VIP and port."""
+
+
 class FiveTuple(NamedTuple):
     """What identifies one direction of a flow."""
 
@@ -25,6 +29,11 @@ class FiveTuple(NamedTuple):
     source_port: int
     destination: Address
     destination_port: int
+
+    @property
+    def listener(self) -> "Listener":
+        """To which a client sends it."""
+        return (self.protocol, self.destination, self.destination_port)
 
     def reversed(self) -> "FiveTuple":
         return FiveTuple(self.protocol, self.destination, self.destination_port, self.source, self.source_port)

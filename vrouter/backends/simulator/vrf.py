@@ -12,11 +12,23 @@ from dataclasses import dataclass, field, replace
 
 from vrouter.backends.lookup import Group as Looked
 from vrouter.backends.lookup import Header, Lookup, Match, Share
-from vrouter.backends.protocol import BackendError, Drop, Flow, Nexthop, Route, Stat, Vif, by_family, host_prefix
+from vrouter.backends.protocol import (
+    BackendError,
+    Drop,
+    Flow,
+    Nexthop,
+    Places,
+    Route,
+    Stat,
+    Vif,
+    by_family,
+    host_prefix,
+)
 from vrouter.backends.simulator.affinity import Affinity
 from vrouter.backends.simulator.flow_table import Entry, FlowTable
 from vrouter.backends.simulator.group import Group, hash_of
-from vrouter.backends.simulator.packet import Delivered, Dropped, FiveTuple, Packet, Refused, TcpFlag, Verdict
+from vrouter.backends.simulator.limits import Limits
+from vrouter.backends.simulator.packet import Delivered, Dropped, FiveTuple, Listener, Packet, Refused, TcpFlag, Verdict
 from vrouter.backends.simulator.traffic import Traffic
 from vrouter.state import AFFINITY, Address, Family, Interface, Member, Protocol, Remote, Tunnel, Vip, Vrf, addresses_of
 
@@ -26,6 +38,7 @@ NO_ROUTE = "NoDstRt"
 FLOW_LIMIT = "FlowLim"
 NO_REVERSE_FLOW = "NoRevFlow"
 SAME_FLOW = "SameFlowRflowKey"
+CONNECTION_LIMIT = "ConnLim"  # of our own; Contrail has no limit of listeners
 
 
 @dataclass(slots=True)
@@ -70,6 +83,7 @@ class VrfTable:
         self.flows = FlowTable(flow_limit, clock)
         self._traffic = Traffic()
         self._affinity = Affinity(clock)
+        self._limits = Limits(clock)
         self._seed = seed
         self._clock = clock
         self._ports: dict[str, Port] = {}  # interface uuid -> port
@@ -138,6 +152,7 @@ class VrfTable:
                 if len(unit.listeners) == 1
                 else Group(ids.get(key) or self._new_id(), self._usable(listener.backends.values()))
             )
+            self._limits.put((listener.protocol, unit.address, listener.port), listener.limit)
         self._forget_unserved(old, service)
         return sorted(uuid for uuid, member in unit.backends.items() if not self._usable([member]))
 
@@ -158,6 +173,10 @@ class VrfTable:
             entry, direction = known
             self.flows.count(entry, direction, packet)
             self._traffic.count(entry, direction, packet)
+            if entry.closing:
+                self._limits.leave(entry.forward)
+            elif entry.limited and direction == "forward":
+                self._limits.keep(entry.forward)
             if direction == "forward":
                 return self._deliver(self._ports[entry.member.interface], packet.with_header(entry.translated))
             return self._route(packet.with_header(entry.forward.reversed()))
@@ -171,6 +190,7 @@ class VrfTable:
             return self._refuse(packet, entry)
         if taken := self.flows.find(entry.tuples[1]):  # by one that is closing
             self.flows.remove(taken[0])
+        entry.limited = self._limits.take(entry.forward)
         self.flows.add(entry)
         self.flows.count(entry, "forward", packet)
         self._traffic.count(entry, "forward", packet, opened=True)
@@ -186,6 +206,8 @@ class VrfTable:
         member = self._remembered(service, group, flow) or group.choose(hash_of(flow, self._seed))
         if member is None:
             return NO_ROUTE
+        if not self._limits.has_room(flow):
+            return CONNECTION_LIMIT
         # A member that talks to itself must not see its own address as the sender: it would answer inside.
         source = flow.destination if flow.source == member.address else flow.source
         target_port = 0 if flow.protocol == "icmp" else member.port
@@ -217,6 +239,8 @@ class VrfTable:
         return Delivered(port.unit.uuid, packet)
 
     def _refuse(self, packet: Packet, reason: str) -> Refused | Dropped:
+        if reason == CONNECTION_LIMIT:
+            self._limits.refuse(packet.five_tuple)
         self._drops[reason] += 1
         self._dropped_bytes[reason] += packet.size
         to_vip = packet.destination in self._services
@@ -366,6 +390,19 @@ class VrfTable:
         members: dict[Address, str] = {address: port.unit.uuid for address, port in self._routes.items()}
         return list(self._traffic.stats(self.unit.index, self._services.keys(), members))
 
+    def list_places(self, vip: Address | None) -> list[Places]:
+        """vip: None for all."""
+        return [
+            Places(
+                self.unit.index, protocol, address, port, limit, taken, self._limits.refused[protocol, address, port]
+            )
+            for address, service in self._services.items()
+            if vip in (None, address)
+            for protocol, port in service.listeners
+            if (counted := self._limits.count((protocol, address, port)))
+            for limit, taken in [counted]
+        ]
+
     # Upkeep
 
     def _new_id(self) -> int:
@@ -404,17 +441,15 @@ class VrfTable:
         as long as its interface stands."""
         gone = (_listeners(old) if old else set()) - (_listeners(new) if new else set())
         if gone:
-            self.flows.remove_if(lambda entry: _listener(entry.forward) in gone)
+            self.flows.remove_if(lambda entry: entry.forward.listener in gone)
+            for listener in gone:
+                self._limits.put(listener, 0)
 
     def _forget_member(self, interface: str) -> None:
         """Flows that lead to an interface end: their next packet begins anew."""
         self.flows.remove_if(lambda entry: entry.member.interface == interface)
 
 
-def _listener(flow: FiveTuple) -> tuple[str, Address, int]:
-    return (flow.protocol, flow.destination, flow.destination_port)
-
-
-def _listeners(service: Service) -> set[tuple[str, Address, int]]:
+def _listeners(service: Service) -> set[Listener]:
     """What a flow can be to; a ping has no port."""
     return {(protocol, service.unit.address, port) for protocol, port in [("icmp", 0), *service.listeners]}
