@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from vrouter.compiler import Compiler
 from vrouter.rehearsal import Difference, Rehearsal
-from vrouter.state import Interface, Key, Listener, Member, Remote, Unit, Vip, socket_address
+from vrouter.state import Interface, Join, Key, Listener, Member, Remote, Unit, Vip, socket_address
 
 Sign = Literal["+", "-", "~", " "]  # comes, goes, changes, neither
 Change = Literal["comes", "goes", "changes"]
@@ -39,8 +39,8 @@ class Told:
 
 
 def tell(compiler: Compiler, rehearsal: Rehearsal) -> list[Told]:
-    """VRFs first, then interfaces, then those of other nodes, then VIPs, each by title."""
-    order = ("vrf", "interface", "remote", "vip")
+    """VRFs first, then what joins them, interfaces, remote ones, VIPs, each by title."""
+    order = ("vrf", "join", "interface", "remote", "vip")
     words = _Words(compiler, rehearsal)
     told = [words.told(each) for each in rehearsal.differences]
     return sorted(told, key=lambda each: (order.index(str(each.key[0])), each.title))
@@ -59,6 +59,11 @@ class _Words:
 
     def told(self, each: Difference) -> Told:
         match each.after or each.before:
+            case Join() as join:
+                title, lines = (
+                    f"join of VRF {self._vrf(join.one)} and VRF {self._vrf(join.other)}",
+                    _fields(0, None, None),
+                )
             case Interface(name=name):
                 title, lines = f"interface {name}", self._interface(each)
             case Remote(name=name, vrf=vrf):

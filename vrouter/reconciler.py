@@ -24,7 +24,7 @@ import structlog
 
 from vrouter.backends.protocol import Backend, BackendError, Delete, Drift, Operation, Put
 from vrouter.drift import Repairs
-from vrouter.state import Check, Interface, Key, Unit, Vip, Vrf, base_of
+from vrouter.state import Check, Interface, Join, Key, Unit, Vip, Vrf, base_of
 
 log = structlog.get_logger(__name__)
 
@@ -149,8 +149,9 @@ class Reconciler:
         vips = {key for key in keys if key[0] == "vip"} | self._users_of(leaving)
         await self._apply(list(self._shrink(vips, leaving)))
         await self._apply(list(self._delete_bases(leaving)))
+        await self._apply(list(self._delete_joins(keys)))
         await self._apply(list(self._delete_vrfs(keys)))
-        bases = [*self._puts(keys, "vrf"), *self._puts(keys, "interface"), *self._puts(keys, "remote")]
+        bases = [put for kind in ("vrf", "join", *BASES) for put in self._puts(keys, kind)]
         remade = self._users_of(operation.unit.key for operation in bases if operation.unit.key in self.applied)
         await self._apply(bases)
         vips |= self._users_of(operation.unit.key for operation in bases)
@@ -161,7 +162,7 @@ class Reconciler:
     def _leaves(self, key: Key) -> bool:
         """Whether an interface that stands goes away, or to another VRF."""
         stands, wanted = self.applied.get(key), self._desired.get(key)
-        return stands is not None and (wanted is None or _vrf(stands) != _vrf(wanted))
+        return stands is not None and (wanted is None or _vrfs(stands) != _vrfs(wanted))
 
     def _blocked(self, key: Key) -> bool:
         """Whether an old self of it stands where it should, and could not be removed; that error is tried again."""
@@ -169,7 +170,7 @@ class Reconciler:
             return False
         wanted = self._desired[key]
         other = self.applied.get(_other_self(wanted))
-        return self._leaves(key) or (other is not None and _vrf(other) == _vrf(wanted))
+        return self._leaves(key) or (other is not None and _vrfs(other) == _vrfs(wanted))
 
     def _shrink(self, vips: Iterable[Key], leaving: set[Key]) -> Iterator[Operation]:
         for key in sorted(vips, key=str):
@@ -190,12 +191,18 @@ class Reconciler:
             else:
                 yield Delete(self.applied[key])
 
+    def _delete_joins(self, keys: Iterable[Key]) -> Iterator[Operation]:
+        for key in sorted((key for key in keys if key[0] == "join"), key=str):
+            stands = self.applied.get(key)
+            if stands is not None and key not in self._desired:
+                yield Delete(stands)
+
     def _delete_vrfs(self, keys: Iterable[Key]) -> Iterator[Operation]:
         for key in sorted((key for key in keys if key[0] == "vrf"), key=str):
             stands = self.applied.get(key)
             if stands is None or key in self._desired:
                 continue
-            if any(_vrf(other) == _vrf(stands) for other in self.applied.values() if not isinstance(other, Vrf)):
+            if any(_vrfs(stands)[0] in _vrfs(other) for other in self.applied.values() if not isinstance(other, Vrf)):
                 self._fail(key, BackendError("something in this VRF could not be removed yet"))
                 continue
             yield Delete(stands)
@@ -359,5 +366,12 @@ def _other_self(unit: Unit) -> Key:
     return ("remote", unit.vrf, unit.uuid) if isinstance(unit, Interface) else ("interface", unit.key[-1])
 
 
-def _vrf(unit: Unit) -> int:
-    return unit.index if isinstance(unit, Vrf) else unit.vrf
+def _vrfs(unit: Unit) -> tuple[int, ...]:
+    """Those it stands in."""
+    match unit:
+        case Vrf():
+            return (unit.index,)
+        case Join():
+            return unit.one, unit.other
+        case _:
+            return (unit.vrf,)

@@ -4,8 +4,8 @@ The compiler makes these from the objects, the reconciler compares them, a backe
 what an operator names (a VRF, an interface's uuid, a VIP), never by a kernel id: numbers of nexthops, groups and marks
 are the backend's own affair, found again in the kernel after a restart.
 
-A *unit* is the smallest thing that is compiled, compared and applied by itself: a `Vrf`, an `Interface`, a `Remote` or
-a `Vip`.
+A *unit* is the smallest thing that is compiled, compared and applied by itself: a `Vrf`, a `Join`, an
+`Interface`, a `Remote` or a `Vip`.
 Each has a `key`; two units with one key are two versions of the same thing.
 """
 
@@ -137,7 +137,8 @@ class Remote:
     """An interface that a VRF reaches though it does not stand in it here.
 
     uuid: of the virtual-machine-interface. name: its fq_name, joined by colons, for people. vrf: index of the VRF that
-    reaches it. addresses: one or two, at most one of each family, IPv4 first.
+    reaches it. addresses: one or two, at most one of each family, IPv4 first. guarded: from this VRF it gets what has
+    gone through a VIP, and answers, and nothing else.
     """
 
     uuid: str
@@ -145,6 +146,7 @@ class Remote:
     vrf: int
     addresses: tuple[Address, ...]
     via: Tunnel | Link
+    guarded: bool = False
 
     @property
     def key(self) -> Key:
@@ -163,6 +165,27 @@ class Remote:
     def address_of(self, family: Family) -> Address | None:
         """Its address of that family, if it has one."""
         return next((one for one in self.addresses if one.version == family), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """What connects two VRFs of this node, by their indices, the smaller first: the way of `Remote`s with a `Link`."""
+
+    one: int
+    other: int
+
+    @classmethod
+    def between(cls, vrf: int, other: int) -> "Join":
+        return cls(min(vrf, other), max(vrf, other))
+
+    @property
+    def key(self) -> Key:
+        return ("join", self.one, self.other)
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.one} and {self.other}"
 
 
 def addresses_of(unit: Interface | Remote) -> tuple[Address, ...]:
@@ -246,7 +269,7 @@ def strongest(members: Iterable[Member]) -> dict[str, Member]:
     return dict(sorted(chosen.items()))
 
 
-Unit = Vrf | Interface | Remote | Vip
+Unit = Vrf | Join | Interface | Remote | Vip
 
 
 def base_of(units: Mapping[Key, Unit], vrf: int, uuid: str) -> Interface | Remote | None:

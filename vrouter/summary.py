@@ -69,6 +69,8 @@ def describe(key: Key) -> str:
     match key:
         case ("vip", vrf, address):
             return f"VIP {address} in VRF {vrf}"
+        case ("join", one, other):
+            return f"join of VRFs {one} and {other}"
         case ("remote", vrf, uuid):
             return f"remote interface {uuid} in VRF {vrf}"
         case (kind, name):

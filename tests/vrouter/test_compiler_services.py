@@ -4,6 +4,8 @@ import pytest
 from object_graph import Graph, pass_rule, refs, subnet
 from world import World
 
+from vrouter.state import Link
+
 
 @pytest.fixture
 def world() -> World:
@@ -194,16 +196,16 @@ def test_a_policy_must_be_attached_to_both() -> None:
     assert world.backends(5, "10.96.0.1") == ["if-a"]
 
 
-def test_a_vip_stands_in_each_vrf_with_the_members_of_that_vrf() -> None:
+def test_a_vip_stands_in_each_vrf_with_all_its_members() -> None:
     world = joined(pass_rule(POD, SERVICE))
     world.graph.node("n1", "vm-a", world.graph.pod("c", "services", "10.96.0.9"))
     world.graph.member("mc", "pool-lb-80", vmi="if-c")
     world.graph.link("lb", "if-a", "if-c")
     world.follow()
-    assert world.backends(5, "10.96.0.1") == ["if-a"]
-    assert world.backends(6, "10.96.0.1") == ["if-c"]
-    assert "clients in VRF d:p:services:services do not reach it" in world.reasons["ma"]
-    assert "clients in VRF d:p:pods:pods do not reach it" in world.reasons["mc"]
+    assert world.backends(5, "10.96.0.1") == world.backends(6, "10.96.0.1") == ["if-a", "if-c"]
+    assert world.unit("remote", 5, "if-c").via == Link(6)
+    assert world.unit("remote", 6, "if-a").via == Link(5)
+    assert world.reasons == {}
 
 
 def dual(world: World) -> None:

@@ -28,7 +28,7 @@ async def test_status(node: Node) -> None:
     assert status["api"] == node.api.url
     assert status["revision"]["applied"]["revision"] == 1
     assert status["revision"]["applied"]["at"] >= status["revision"]["seen"]["at"]
-    assert status["units"] == {"vrf": 1, "interface": 3, "remote": 0, "vip": 1}
+    assert status["units"] == {"vrf": 1, "join": 0, "interface": 3, "remote": 0, "vip": 1}
     assert status["states"] == {"done": 5, "pending": 0, "error": 0}
     assert status["objects"]["loadbalancer-member"] == 2
     assert status["errors"] == status["problems"] == []

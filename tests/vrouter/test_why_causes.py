@@ -104,8 +104,9 @@ def other_vrf(scene: Scene) -> None:
     scene.graph.change("ip-if-c", virtual_network_refs=refs("vn2"))
 
 
-def joined_vrf(scene: Scene) -> None:
+def clashing_vrf(scene: Scene) -> None:
     other_vrf(scene)
+    scene.graph.interface("if-x", "vn2", "10.0.0.1")
     sides = [{"virtual_network": "any"}]
     rule = {"direction": "<>", "protocol": "any", "src_addresses": sides, "dst_addresses": sides,
             "action_list": {"simple_action": "pass"}}  # fmt: skip
@@ -207,11 +208,11 @@ CAUSES: dict[str, tuple[Callable[[Scene], None], str]] = {
         other_vrf,
         "interface d:p:if-c is in VRF d:p:vn2:vn2, to which no network-policy joins the VIP's network d:p:vn",
     ),
-    "a VRF that is joined": (
-        joined_vrf,
+    "a VRF that cannot be joined": (
+        clashing_vrf,
         (
-            "interface d:p:if-c is in VRF d:p:vn2:vn2; clients in VRF d:p:vn:vn do not reach it: "
-            "routes between VRFs come later"
+            "interface d:p:if-c is in VRF d:p:vn2:vn2, which is not joined with the VIP's network d:p:vn, for an "
+            "address clashes"
         ),
     ),
     "another node": (other_node, "interface if-c is on node n2, whose virtual-router has no virtual_router_ip_address"),
@@ -257,8 +258,8 @@ CAUSES: dict[str, tuple[Callable[[Scene], None], str]] = {
     ),
 }
 
-# Of these it gets something by another member, or from another VRF.
-ELSEWHERE = {"used twice", "a VRF that is joined"}
+# Of these it gets something by another member.
+ELSEWHERE = {"used twice"}
 
 
 @pytest.fixture

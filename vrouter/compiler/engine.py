@@ -10,7 +10,7 @@ interface goes before a VIP, and the loser gets a reason; it takes over when the
 that loses one of its two addresses stands with the other.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from copy import copy
 from dataclasses import replace
 from itertools import chain
@@ -18,34 +18,51 @@ from typing import Self
 
 from vrouter.cache import Cache, Fact
 from vrouter.compiler.interfaces import compile_interface
-from vrouter.compiler.networks import compile_network, compile_reach
+from vrouter.compiler.networks import compile_network, compile_peers
 from vrouter.compiler.routers import compile_router
+from vrouter.compiler.routes import compile_leak
 from vrouter.compiler.services import compile_floating_ip, compile_listener, compile_loadbalancer, compile_pool
-from vrouter.compiler.view import Located, Node, Result, Rule, Value, View
+from vrouter.compiler.view import Mark, Node, Result, Rule, Value, View
 from vrouter.layer import Layer, layered
 from vrouter.multimap import Multimap
-from vrouter.state import Address, Check, Health, Interface, Key, Plug, Reason, Remote, Unit, Vip, Vrf, addresses_of
+from vrouter.state import (
+    Address,
+    Check,
+    Health,
+    Interface,
+    Join,
+    Key,
+    Plug,
+    Reason,
+    Remote,
+    Unit,
+    Vip,
+    Vrf,
+    addresses_of,
+)
 
 # In the order of what reads what: a rule reads results of those before it only.
 _RULES: Mapping[Rule, Callable[[View, str], Result]] = {
     "router": compile_router,
     "network": compile_network,
-    "reach": compile_reach,
+    "peers": compile_peers,
     "interface": compile_interface,
     "listener": compile_listener,
     "pool": compile_pool,
     "loadbalancer": compile_loadbalancer,
     "floating-ip": compile_floating_ip,
+    "leak": compile_leak,
 }
 
 # type of object -> what is computed for each of them; the other rules are computed when somebody reads them
-_ROOTS: Mapping[str, Rule] = {
-    "virtual-machine-interface": "interface",
-    "loadbalancer-listener": "listener",
-    "loadbalancer-pool": "pool",
-    "loadbalancer": "loadbalancer",
-    "floating-ip": "floating-ip",
+_ROOTS: Mapping[str, Sequence[Rule]] = {
+    "virtual-machine-interface": ("interface", "leak"),
+    "loadbalancer-listener": ("listener",),
+    "loadbalancer-pool": ("pool",),
+    "loadbalancer": ("loadbalancer",),
+    "floating-ip": ("floating-ip",),
 }
+_ROOTED = frozenset(chain.from_iterable(_ROOTS.values()))
 
 _EMPTY = Result()
 
@@ -83,7 +100,8 @@ class Compiler:
         self._reads: MutableMapping[Node, set[Fact]] = {}  # what a result was made from
         self._readers: Multimap[Fact, Node] = Multimap()  # fact or node -> nodes made from it
         self._dirty: MutableMapping[Rule, set[str]] = {rule: set() for rule in _RULES}
-        self._locals: MutableMapping[str, set[str]] = {}  # network -> uuids of its interfaces on this node
+        self._markers: Multimap[Mark, Node] = Multimap()  # who makes it true
+        self._marks: Multimap[Fact, str] = Multimap()  # fact -> its values
         self._claims: Multimap[Key, Node] = Multimap()  # (vrf, address) or (vrf) -> who wants it
         self._held: MutableMapping[Key, tuple[Node, Key]] = {}  # the same -> whose unit has it
 
@@ -112,8 +130,9 @@ class Compiler:
         for fact in facts:
             for rule, uuid in self._readers.get(fact):
                 self._dirty[rule].add(uuid)
-            if isinstance(fact, str) and (found := self.cache.get(fact)) and (rule_of := _ROOTS.get(found.type)):
-                self._dirty[rule_of].add(fact)
+            if isinstance(fact, str) and (found := self.cache.get(fact)):
+                for rule in _ROOTS.get(found.type, ()):
+                    self._dirty[rule].add(fact)
 
     def compile(self, limit: int | None = None) -> None:
         """Make what is marked again, at most about `limit` results of it; `pending` says whether more is to do."""
@@ -182,8 +201,8 @@ class Compiler:
             self._evaluate(node)
         return self._results.get(node, _EMPTY).value
 
-    def has_local(self, network: str) -> bool:
-        return network in self._locals
+    def marked(self, fact: Fact) -> Collection[str]:
+        return self._marks.get(fact)
 
     # --- results
 
@@ -199,8 +218,9 @@ class Compiler:
         self._remember(node, view.reads)
         self._check(node, view.checks)
         if result.value != before.value:
-            self._local(uuid, before.value, result.value)
             self.touch([node])
+        if result.marks != before.marks:
+            self._mark(node, before.marks, result.marks)
         if (result.units, result.age) != (before.units, before.age):
             self._claim(node, before, result)
 
@@ -219,7 +239,7 @@ class Compiler:
 
     def _forget_unread(self, node: Node) -> None:
         """Drop a result that says nothing, or that only readers needed, once nobody reads it."""
-        rooted = node[0] in _ROOTS.values()
+        rooted = node[0] in _ROOTED
         if self._readers.get(node) or node not in self._results or (rooted and self._results[node] != _EMPTY):
             return
         if rooted and self.cache.get(node[1]) is not None:
@@ -230,22 +250,18 @@ class Compiler:
         for fact in self._reads.pop(node):
             self._unread(fact, node)
 
-    def _local(self, uuid: str, before: Value, after: Value) -> None:
-        """Note which networks have an interface here."""
-        old = before.network if isinstance(before, Located) and before.here else None
-        new = after.network if isinstance(after, Located) and after.here else None
-        if old == new:
-            return
-        if old is not None:
-            self._locals[old].discard(uuid)
-            if not self._locals[old]:
-                del self._locals[old]
-                self.touch([("local", old)])
-        if new is not None:
-            if new not in self._locals:
-                self._locals[new] = set()
-                self.touch([("local", new)])
-            self._locals[new].add(uuid)
+    def _mark(self, node: Node, before: frozenset[Mark], after: frozenset[Mark]) -> None:
+        """Note which facts it makes true."""
+        for mark in after - before:
+            if not self._markers.get(mark):
+                self._marks.add(*mark)
+                self.touch([mark[0]])
+            self._markers.add(mark, node)
+        for mark in before - after:
+            self._markers.discard(mark, node)
+            if not self._markers.get(mark):
+                self._marks.discard(*mark)
+                self.touch([mark[0]])
 
     def _check(self, node: Node, asked: Iterable[Check]) -> None:
         """Note which members a result wants probed; each once, however many listeners have its pool."""
@@ -314,8 +330,8 @@ class Compiler:
 
     def _owner(self, place: Key) -> Node | None:
         held = self._held.get(place)
-        if place[0] == "vrf" and held is not None and self._claims.has(place, held[0]):
-            return held[0]  # all who claim a VRF mean the same one
+        if place[0] != "address" and held is not None and self._claims.has(place, held[0]):
+            return held[0]  # all who claim a VRF or a join mean the same one
         claims = self._claims.get(place)
         return min(claims, key=self._rank, default=None)
 
@@ -330,10 +346,10 @@ class Compiler:
         if owner is None or place[0] != "address":
             return
         has = self._unit(owner, place)
-        kind = "interface" if isinstance(has, Interface | Remote) else "service"
+        kind = "service" if isinstance(has, Vip) else "interface"
         for node in self._claims.get(place):
             wants = self._unit(node, place)
-            if node != owner and not isinstance(wants, Vrf) and not isinstance(has, Vrf):
+            if node != owner and not isinstance(wants, Remote):  # two of these meet at home, too
                 subject = self.cache.get(node[1])
                 text = f"{wants.name}: the address {place[2]} is already that of {kind} {has.name} in this VRF"
                 yield Reason((subject.type if subject else node[0], node[1]), "address-taken", text)
@@ -342,7 +358,7 @@ class Compiler:
 def _places(unit: Unit) -> tuple[Key, ...]:
     """What only one unit can have."""
     match unit:
-        case Vrf():
+        case Vrf() | Join():
             return (unit.key,)
         case Interface() | Remote():
             return tuple(_address_place(unit.vrf, one) for one in addresses_of(unit))

@@ -6,10 +6,12 @@ then it is on the first of them by name, as every node sees it, and says so.
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from vrouter.cache import Object
-from vrouter.compiler.view import Absent, Located, Network, Result, Router, Unusable, View
+from vrouter.compiler.routes import clashes
+from vrouter.compiler.view import Absent, Located, Mark, Network, Result, Router, Unusable, View, local
 from vrouter.state import FAMILIES, Address, Family, HostAddress, Interface, Plug, Reason, Remote, Tunnel, Vrf
 
 # A workload without a gateway in its own subnet uses this one: link-local (RFC 3927, RFC 4291), so it is on nobody's
@@ -26,7 +28,18 @@ def compile_interface(view: View, uuid: str) -> Result:
     found = view.get(uuid)
     if found is None:
         return Result()
-    machines, plug = _machines(found), view.plug(uuid)
+    result = _compile(view, found)
+    value = result.value
+    marks: set[Mark] = {(local(value.network), "")} if isinstance(value, Located) and value.here else set()
+    reasons = dict.fromkeys(result.reasons)
+    for mark, reason in clashes(view, found):
+        marks.add(mark)
+        reasons[reason] = None
+    return replace(result, marks=frozenset(marks), reasons=tuple(reasons)) if marks else result
+
+
+def _compile(view: View, found: Object) -> Result:
+    machines, plug = _machines(found), view.plug(found.uuid)
     if not machines and plug is None:
         return Result(Absent("no-machine", "has no virtual-machine"))
     routers = _routers(view, machines)
@@ -38,14 +51,14 @@ def compile_interface(view: View, uuid: str) -> Result:
     reasons = []
     if len(nodes) > 1:
         text = f"interface {found.name} is on several nodes: {', '.join(nodes)}; it counts as on {node}"
-        reasons.append(Reason((found.type, uuid), "several-nodes", text))
+        reasons.append(Reason((found.type, found.uuid), "several-nodes", text))
     here = node == view.node
     try:
         located = _local(view, found, plug) if here else _remote(view, found, routers[0])
     except Unusable as unusable:
         absent = Absent(unusable.code, unusable.text, "here" if here else "elsewhere")
         if here:
-            reasons.append(Reason((found.type, uuid), unusable.code, f"interface {found.name} {unusable.text}"))
+            reasons.append(Reason((found.type, found.uuid), unusable.code, f"interface {found.name} {unusable.text}"))
         return Result(absent, reasons=tuple(reasons))
     if here:
         return Result(located, (located.vrf, located.interface), tuple(reasons), found.created)

@@ -7,8 +7,8 @@ from typing import Any
 from vrouter.cache import Object
 from vrouter.compiler.numerals import integer
 from vrouter.compiler.routers import own_address
-from vrouter.compiler.view import Network, Result, Subnet, View
-from vrouter.state import Address, Vrf, Vtep
+from vrouter.compiler.view import Network, Peer, Result, Subnet, View
+from vrouter.state import Address, Reason, Vrf, Vtep
 
 VNIS = range(1, 1 << 24)
 
@@ -22,27 +22,40 @@ def compile_network(view: View, uuid: str) -> Result:
     vrf = None
     if isinstance(index, int):
         vrf = Vrf(index, ":".join((*found.fq_name, found.name)), _vtep(view, found, index))
-    policies = tuple(sorted(set(found.targets("network-policy"))))
+    policies = tuple(uuid for _, uuid in sorted(_sequence(found)))
     return Result(Network(uuid, ":".join(found.fq_name), vrf, tuple(_subnets(view, found)), policies))
 
 
-def compile_reach(view: View, uuid: str) -> Result:
-    """The networks from which an address of this one may be reached: itself and those a policy joins.
+def compile_peers(view: View, uuid: str) -> Result:
+    """The networks that exchange routes with this one, because policies let one of the two open connections to the
+    other.
 
-    A policy joins two networks when it is attached to both and has a passing rule whose sides match them. Rules of one
-    protocol or port join like rules of all: what may pass is not decided by a route.
+    They share a policy, and the policies of both say so: of each network's, in their sequence, the first rule that
+    matches decides. A rule of some protocols, ports or subnets only would need more than routes: none joins, and none
+    that denies is passed over; both are told.
     """
     here = view.network(uuid)
     if here is None:
         return Result()
-    joined: set[str] = set()
-    for policy in here.policies:
-        rules = list(_rules(view.get(policy)))
-        for other in view.referrers(policy, "virtual-network"):
-            there = view.network(other)
-            if there is not None and other != uuid and any(_joins(view, rule, there, here) for rule in rules):
-                joined.add(other)
-    return Result((uuid, *sorted(joined)))
+    others = {other for policy in here.policies for other in view.referrers(policy, "virtual-network")} - {uuid}
+    peers: list[Peer] = []
+    reasons: list[Reason] = []
+    for other in sorted(others):
+        there = view.network(other)
+        if there is not None:
+            inward, outward = _opens(view, there, here, reasons), _opens(view, here, there, [])
+            if inward or outward:
+                peers.append(Peer(other, inward, outward))
+    return Result(tuple(peers), reasons=tuple(dict.fromkeys(reasons)))
+
+
+def _sequence(network: Object) -> set[tuple[tuple[int, int], str]]:
+    """(its place, uuid) of each policy."""
+    found = set()
+    for reference in network.references.get("network-policy", ()):
+        place = (reference.attr or {}).get("sequence") or {}
+        found.add(((integer(place.get("major")) or 0, integer(place.get("minor")) or 0), reference.uuid))
+    return found
 
 
 def _vtep(view: View, network: Object, index: int) -> Vtep | None:
@@ -85,31 +98,83 @@ def _served(entry: Mapping[str, Any], field: str, version: int) -> Address | Non
     return address if int(address) != 0 and address.version == version else None
 
 
-def _rules(policy: Object | None) -> Iterator[Mapping[str, Any]]:
+def _opens(view: View, client: Network, server: Network, reasons: list[Reason]) -> bool:
+    """Whether the policies of both let connections be opened from the one to the other."""
+    lets = [_lets(view, holder, client, server, reasons) for holder in (client, server)]  # both, for their reasons
+    return all(lets)
+
+
+def _lets(view: View, holder: Network, client: Network, server: Network, reasons: list[Reason]) -> bool:
+    narrow: list[Reason] = []
+    for policy in holder.policies:
+        for number, (rule, action) in enumerate(_rules(view.get(policy)), 1):
+            if not _matches(view, rule, client, server):
+                continue
+            only = _narrowness(rule)
+            if only is None:
+                if action != "pass":
+                    reasons += narrow
+                return action == "pass"
+            text = (
+                f"network-policy {view.name(policy)}: rule {number} is about {only} only, which is not modelled: "
+                f"{'it joins nothing' if action == 'pass' else 'all is denied'} from {client.name} to {server.name}"
+            )
+            narrow.append(Reason(("network-policy", policy), "policy-narrow", text))
+            if action != "pass":
+                break
+        else:
+            continue
+        break
+    reasons += narrow
+    return False
+
+
+def _rules(policy: Object | None) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """Those that pass or deny, and which of it they do."""
     entries = (policy.properties.get("network_policy_entries") or {}) if policy else {}
     for rule in entries.get("policy_rule") or ():
-        if (rule.get("action_list") or {}).get("simple_action") == "pass":
-            yield rule
+        action = (rule.get("action_list") or {}).get("simple_action")
+        if action in ("pass", "deny"):
+            yield rule, action
 
 
-def _joins(view: View, rule: Mapping[str, Any], client: Network, server: Network) -> bool:
+def _matches(view: View, rule: Mapping[str, Any], client: Network, server: Network) -> bool:
     if _side(view, rule, "src_addresses", client) and _side(view, rule, "dst_addresses", server):
         return True
     both_ways = rule.get("direction") == "<>"
     return both_ways and _side(view, rule, "src_addresses", server) and _side(view, rule, "dst_addresses", client)
 
 
+def _narrowness(rule: Mapping[str, Any]) -> str | None:
+    """What a rule is about that a route knows nothing of."""
+    protocol = rule.get("protocol")
+    if protocol not in (None, "any"):
+        return f"protocol {protocol}"
+    for side in ("src", "dst"):
+        for ports in rule.get(f"{side}_ports") or ():
+            first, last = ports.get("start_port"), ports.get("end_port")
+            if first not in (None, -1, 0) or last not in (None, -1, 65535):
+                return f"{side}_ports {first}-{last}"
+        if any(address.get("subnet") or address.get("subnet_list") for address in rule.get(f"{side}_addresses") or ()):
+            return f"a subnet of its {side}_addresses"
+    if (rule.get("action_list") or {}).get("apply_service"):
+        return "what passes a service instance"
+    return None
+
+
 def _side(view: View, rule: Mapping[str, Any], side: str, network: Network) -> bool:
-    return any(_matches(view, address, network) for address in rule.get(side) or ())
+    return any(_means(view, address, network) for address in rule.get(side) or ())
 
 
-def _matches(view: View, address: Mapping[str, Any], network: Network) -> bool:
+def _means(view: View, address: Mapping[str, Any], network: Network) -> bool:
     named = address.get("virtual_network")
     if named is not None:
         # `local` is whichever network the policy is attached to; here it is attached to both
         return named in ("any", "local", network.name)
     named = address.get("network_policy")
-    return named is not None and any(_policy_name(view, policy) == named for policy in network.policies)
+    if named is None:
+        return bool(address.get("subnet") or address.get("subnet_list"))
+    return any(_policy_name(view, policy) == named for policy in network.policies)
 
 
 def _policy_name(view: View, uuid: str) -> str | None:

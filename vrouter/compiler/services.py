@@ -18,7 +18,7 @@ from typing import Any
 from vrouter.cache import Object
 from vrouter.compiler.balancing import affinity, limit
 from vrouter.compiler.members import Backend, backends, canonical, is_up, port_of
-from vrouter.compiler.view import Absent, Result, Unusable, View
+from vrouter.compiler.view import Absent, Mark, Result, Unusable, View, clash, shown
 from vrouter.state import Address, Interface, Listener, Member, Protocol, Reason, Remote, Vip
 
 # What is balanced is connections; that they carry HTTP or TLS makes no difference to a router.
@@ -88,7 +88,8 @@ def compile_loadbalancer(view: View, uuid: str) -> Result:
     if not examined.places or not examined.services:
         return Result(reasons=tuple(reasons))
     vips = tuple(_vips(view, found, examined.places, examined.services, reasons))
-    return Result(units=vips, reasons=tuple(reasons), age=found.created)
+    marks = frozenset(_showings(view, examined.places, examined.services))
+    return Result(units=vips, reasons=tuple(reasons), age=found.created, marks=marks)
 
 
 def compile_floating_ip(view: View, uuid: str) -> Result:
@@ -118,7 +119,8 @@ def compile_floating_ip(view: View, uuid: str) -> Result:
         return Result(reasons=(*reasons, Reason((found.type, uuid), unusable.code, text)))
     place = Place(address, network, frozenset(found.targets("virtual-machine-interface")))
     vips = tuple(_vips(view, found, [place], services, reasons))
-    return Result(units=vips, reasons=tuple(reasons), age=found.created)
+    marks = frozenset(_showings(view, [place], services))
+    return Result(units=vips, reasons=tuple(reasons), age=found.created, marks=marks)
 
 
 def compile_listener(view: View, uuid: str) -> Result:
@@ -289,39 +291,32 @@ def _vips_of(
     if not vrfs:
         text = f"{found.type} {found.name}: no interface of this node is in a VRF from which its VIP may be reached"
         reasons.append(Reason((found.type, found.uuid), "no-local-vrf", text))
-    reasons += _apart(view, place, services, list(vrfs), reach)
+    reasons += _unjoined(view, place, services, reach)
     reasons += _without(place, services)
-    for uuid, vrf in sorted(vrfs.items()):
-        listeners = sorted(
-            Listener(
-                service.protocol,
-                service.port,
-                tuple(sorted(_members(place, service, uuid))),
-                service.affinity,
-                service.limit,
-            )
-            for service in services
+    listeners = tuple(sorted(
+        Listener(
+            service.protocol, service.port, tuple(sorted(_members(place, service, reach))), service.affinity,
+            service.limit,
         )
-        yield Vip(vrf.index, place.address, ":".join(found.fq_name), tuple(listeners))
+        for service in services
+    ))  # fmt: skip
+    for _, vrf in sorted(vrfs.items()):
+        yield Vip(vrf.index, place.address, ":".join(found.fq_name), listeners)
 
 
-def _apart(
-    view: View, place: Place, services: Sequence[Service], vrfs: Sequence[str], reach: Sequence[str]
-) -> Iterator[Reason]:
-    """Why a back-end does not answer clients of another VRF than its own."""
+def _unjoined(view: View, place: Place, services: Sequence[Service], reach: Sequence[str]) -> Iterator[Reason]:
+    """Why a back-end in a VRF that the VIP's does not know does not answer for it."""
     for backend in _each_backend(services):
-        here = f"{backend.label}: interface {backend.located.interface.name} is in VRF {backend.located.vrf.name}"
         if backend.located.network not in reach:
             network = view.network(place.network)
             service = network.name if network else place.network
+            here = f"{backend.label}: interface {backend.located.interface.name} is in VRF {backend.located.vrf.name}"
+            if view.marked(clash(place.network, backend.located.network)):
+                text = f"{here}, which is not joined with the VIP's network {service}, for an address clashes"
+                yield Reason(backend.subject, "address-clash", text)
+                continue
             text = f"{here}, to which no network-policy joins the VIP's network {service}"
             yield Reason(backend.subject, "not-joined", text)
-            continue
-        for other in vrfs:
-            network = view.network(other)
-            if other != backend.located.network and network is not None and network.vrf is not None:
-                text = f"{here}; clients in VRF {network.vrf.name} do not reach it: routes between VRFs come later"
-                yield Reason(backend.subject, "other-vrf", text)
 
 
 def _without(place: Place, services: Sequence[Service]) -> Iterator[Reason]:
@@ -347,10 +342,26 @@ def _short(interface: Interface | Remote) -> str:
     return interface.name.rpartition(":")[2]
 
 
-def _members(place: Place, service: Service, network: str) -> Iterator[Member]:
-    """Those of the VIP's family, in the VRF of that network."""
+def _members(place: Place, service: Service, reach: Sequence[str]) -> Iterator[Member]:
+    """Those of the VIP's family, in the networks from which it may be reached."""
     for backend in service.backends:
         interface = backend.located.interface
         address = interface.address_of(place.address.version)
-        if address is not None and backend.located.network == network and interface.uuid in place.linked:
+        if address is not None and backend.located.network in reach and interface.uuid in place.linked:
             yield Member(interface.uuid, address, backend.port, backend.weight)
+
+
+def _showings(view: View, places: Sequence[Place], services: Sequence[Service]) -> Iterator[Mark]:
+    """What clients and members in networks that nothing joins must know of each other, for the service's sake."""
+    for place in places:
+        reach = view.reach(place.network)
+        apart: dict[str, list[str]] = {}  # network of members -> those of clients
+        for backend in _each_backend(services):
+            uuid, network = backend.located.interface.uuid, backend.located.network
+            if network not in apart:
+                joined = {network, *(peer.network for peer in view.peers(network))}
+                apart[network] = [one for one in reach if one not in joined] if network in reach else []
+            for client in apart[network] if uuid in place.linked else ():
+                if backend.located.here or view.has_local(client):
+                    yield shown(uuid), client
+                    yield shown(client), network

@@ -5,7 +5,7 @@ read; the engine runs the function again when one of them changes, and only then
 to be maintained by hand, or can be forgotten.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal, Protocol
@@ -13,8 +13,10 @@ from typing import Literal, Protocol
 from vrouter.cache import Cache, Fact, Object, children_of, health_of, holders_of, name_of, referrers_of, router_of
 from vrouter.state import Address, Check, Health, Interface, Plug, Reason, Remote, Unit, Vrf
 
-Rule = Literal["router", "network", "reach", "interface", "listener", "pool", "loadbalancer", "floating-ip"]
+Rule = Literal["router", "network", "peers", "interface", "listener", "pool", "loadbalancer", "floating-ip", "leak"]
 Node = tuple[Rule, str]  # what is computed, and for which uuid
+Mark = tuple[Fact, str]
+"""A fact that results make true together, and a value of it: true as long as one of them has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,17 @@ class Network:
     name: str
     vrf: Vrf | None
     subnets: tuple[Subnet, ...]
-    policies: tuple[str, ...]
+    policies: tuple[str, ...]  # in their sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A network (its uuid) that exchanges routes with another. inward: it may open connections to that; outward: that
+    to it."""
+
+    network: str
+    inward: bool
+    outward: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +92,34 @@ class Unusable(Exception):
         self.text = text
 
 
-Value = Router | Network | tuple[str, ...] | Located | Absent | None
+Value = Router | Network | tuple[Peer, ...] | Located | Absent | None
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """value: for other functions to read. units: for the data plane. age: who was first, where two want one address."""
+    """value: for other functions to read. units: for the data plane. age: who was first, where two want one address.
+    marks: facts for functions that come later."""
 
     value: Value = None
     units: tuple[Unit, ...] = ()
     reasons: tuple[Reason, ...] = ()
     age: str = ""
+    marks: frozenset[Mark] = frozenset()
+
+
+def local(network: str) -> Fact:
+    """An interface of this node is in that network."""
+    return ("local", network)
+
+
+def clash(one: str, other: str) -> Fact:
+    """These two networks are not joined, though policies would: an address is twice in what they would share."""
+    return ("clash", *sorted((one, other)))
+
+
+def shown(uuid: str) -> Fact:
+    """Networks from which an interface, or all of a network, is reached for the sake of a service alone."""
+    return ("shown", uuid)
 
 
 class Evaluator(Protocol):
@@ -101,7 +130,7 @@ class Evaluator(Protocol):
 
     def value(self, node: Node) -> Value: ...
     def health(self, check: Check) -> Health: ...
-    def has_local(self, network: str) -> bool: ...
+    def marked(self, fact: Fact) -> Collection[str]: ...
     def plug(self, interface: str) -> Plug | None: ...
 
 
@@ -154,10 +183,20 @@ class View:
         value = self._value(("network", uuid))
         return value if isinstance(value, Network) else None
 
+    def policy_peers(self, network: str) -> tuple[Peer, ...]:
+        """The networks that policies join to this one."""
+        value = self._value(("peers", network))
+        return value if isinstance(value, tuple) else ()
+
+    def peers(self, network: str) -> tuple[Peer, ...]:
+        """Those of them that share no address with it."""
+        return tuple(peer for peer in self.policy_peers(network) if not self.marked(clash(network, peer.network)))
+
     def reach(self, network: str) -> tuple[str, ...]:
         """uuids of the networks from which this one may be reached, itself first."""
-        value = self._value(("reach", network))
-        return value if isinstance(value, tuple) else ()
+        if self.network(network) is None:
+            return ()
+        return (network, *(peer.network for peer in self.peers(network) if peer.inward))
 
     def interface(self, uuid: str) -> Located | Absent:
         value = self._value(("interface", uuid))
@@ -176,8 +215,12 @@ class View:
 
     def has_local(self, network: str) -> bool:
         """Whether any interface of this node is in the network."""
-        self.reads.add(("local", network))
-        return self._evaluator.has_local(network)
+        return bool(self.marked(local(network)))
+
+    def marked(self, fact: Fact) -> Sequence[str]:
+        """The values of a fact that results before this one make true."""
+        self.reads.add(fact)
+        return sorted(self._evaluator.marked(fact))
 
     def _linked(self, fact: Fact) -> Sequence[str]:
         self.reads.add(fact)

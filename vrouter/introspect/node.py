@@ -13,7 +13,7 @@ from vrouter.progress import Mark
 from vrouter.summary import describe
 
 LONGEST_WAIT = 300.0  # seconds that `/wait` holds a request
-KINDS = ("vrf", "interface", "remote", "vip")  # of units
+KINDS = ("vrf", "join", "interface", "remote", "vip")  # of units
 
 
 async def status(sources: Sources, request: Request) -> Any:

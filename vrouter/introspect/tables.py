@@ -13,7 +13,7 @@ from vrouter.state import Address, Interface, Vip, Vrf
 async def vrfs(sources: Sources, request: Request) -> Any:
     uses: dict[tuple[int, str], int] = {}
     for unit in sources.compiler.desired.values():
-        if not isinstance(unit, Vrf):
+        if isinstance(unit, Interface | Vip):
             uses[unit.vrf, type(unit).__name__] = uses.get((unit.vrf, type(unit).__name__), 0) + 1
     return [
         {"index": unit.index, "name": unit.name, "interfaces": uses.get((unit.index, "Interface"), 0),

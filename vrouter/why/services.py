@@ -87,7 +87,7 @@ def _member(
         yield line(depth + 1, False, f"its interface does not stand: {trouble}")
         return
     for vip in vips:
-        if vip.vrf == interface.vrf and interface.address_of(vip.address.version) is not None:
+        if interface.address_of(vip.address.version) is not None:
             place = (service.protocol, service.port)
             yield ground.in_group(depth + 1, vip, place, interface.uuid)
             yield ground.passed(depth + 1, vip, place, interface.uuid)

@@ -10,7 +10,21 @@ from uuid import uuid4
 from lab import Answer, Connection, Lab, Outcome, Refused, Silence
 
 from vrouter.backends.protocol import Delete, Flow, Put
-from vrouter.state import Address, Family, HostAddress, Interface, Listener, Member, Protocol, Vip, Vrf
+from vrouter.state import (
+    Address,
+    Family,
+    HostAddress,
+    Interface,
+    Join,
+    Link,
+    Listener,
+    Member,
+    Protocol,
+    Remote,
+    Vip,
+    Vrf,
+    addresses_of,
+)
 
 # The addresses of pods begin after these.
 PODS: Mapping[Family, Address] = {4: IPv4Address("10.47.255.0"), 6: IPv6Address("fd47::ff00")}
@@ -177,3 +191,16 @@ def eventually(look: Callable[[], T], patience: float = 5.0) -> T:
     while not (value := look()) and time.monotonic() < deadline:
         time.sleep(0.005)
     return value
+
+
+def join(one: Network, other: Network) -> Join:
+    unit = Join.between(one.index, other.index)
+    one.lab.apply(Put(unit))
+    return unit
+
+
+def leak(pod: Interface, network: Network, *, guarded: bool = False) -> Remote:
+    """Make a pod of another network, which is joined, be reached from this one."""
+    unit = Remote(pod.uuid, pod.name, network.index, addresses_of(pod), Link(pod.vrf), guarded)
+    network.lab.apply(Put(unit))
+    return unit

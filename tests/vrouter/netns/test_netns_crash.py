@@ -4,7 +4,7 @@ is left, as if nobody had died."""
 import json
 import subprocess
 from collections.abc import Callable
-from ipaddress import IPv4Address
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from vrouter import namespace
 from vrouter.backends.netns import NetnsBackend
 from vrouter.backends.netns.netlink import Message, Socket
 from vrouter.reconciler import Reconciler
-from vrouter.state import Interface, Key, Unit
+from vrouter.state import Interface, Join, Key, Link, Remote, Unit, Vrf, addresses_of
 
 
 class Death(BaseException):
@@ -51,12 +51,27 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
+FAR = Vrf(8, "default-domain:test:far:far")
+
+
+def far(pod: Interface) -> Interface:
+    return replace(pod, vrf=FAR.index)
+
+
+def remote(pod: Interface, vrf: Vrf) -> Remote:
+    return Remote(pod.uuid, pod.name, vrf.index, addresses_of(pod), Link(pod.vrf))
+
+
 STATES: dict[str, Callable[[list[Interface]], list[Unit]]] = {
     "nothing": lambda _: [],
     "a pod": lambda pods: [VRF, pods[0]],
     "one listener": lambda pods: [VRF, *pods[:2], service(80, pods=pods[:1])],
     "several": lambda pods: [
         VRF, *pods[:3], service(80, 443, pods=pods[:3]), service(53, pods=pods[1:2], vip=VIP + 1, protocol="udp"),
+    ],
+    "joined": lambda pods: [
+        VRF, FAR, Join(VRF.index, FAR.index), pods[0], far(pods[1]), remote(far(pods[1]), VRF), remote(pods[0], FAR),
+        service(80, pods=pods[:2]),
     ],
     "others": lambda pods: [VRF, *pods[1:], service(443, pods=pods[1:]), service(80, pods=[], vip=VIP + 2)],
 }  # fmt: skip
@@ -80,6 +95,8 @@ async def live(node: Node, units: list[Unit]) -> None:
         pytest.param("several", "others", marks=pytest.mark.slow),
         ("others", "several"),
         pytest.param("several", "a pod", marks=pytest.mark.slow),
+        pytest.param("a pod", "joined", marks=pytest.mark.slow),
+        pytest.param("joined", "a pod", marks=pytest.mark.slow),
         pytest.param("several", "one listener", marks=pytest.mark.slow),
         ("others", "nothing"),
     ],
@@ -112,13 +129,13 @@ def outcome(node: Node, wanted: list[Unit]) -> Any:
     stands: dict[Key, Unit] = {unit.key: unit for unit in backend.observe()}
     assert stands == {unit.key: unit for unit in wanted}
     tables = backend.tables()
-    members = {hop.id: frozenset(hop.members) for hop in tables.nexthops}
-    addresses: dict[int, IPv4Address | None] = {hop.id: hop.address for hop in tables.nexthops}
-    assert members.keys() == {route.nexthop for route in tables.routes} - {None}
+    members = {(hop.vrf, hop.id): hop.members for hop in tables.nexthops}
+    addresses = {(hop.vrf, hop.id): hop.address for hop in tables.nexthops}
+    assert members.keys() == {(route.vrf, route.nexthop) for route in tables.routes if route.nexthop}
     routes = {
-        route.prefix: {(addresses[hop], weight) for hop, weight in members[route.nexthop]} if route.nexthop else None
-        for route in tables.routes
-    }
+        (route.vrf, route.prefix): {(addresses[route.vrf, hop], weight) for hop, weight in members[route.vrf, number]}
+        for route in tables.routes if (number := route.nexthop)
+    }  # fmt: skip
     names = {name for name in namespace.names() if node.settings.node in name}
     networks = [name for name in names if name.startswith("vt-")]
     return names, routes, [kernel(name) for name in networks]

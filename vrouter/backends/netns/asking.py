@@ -15,7 +15,8 @@ from vrouter.backends.netns.netlink import Message, NetlinkError, Socket, attrib
 from vrouter.state import Address, Family
 
 _RTM_GETROUTE, _RTM_GETNEXTHOP = 26, 106
-_RTA_DST, _RTA_SRC, _RTA_IIF, _RTA_OIF, _RTA_NH_ID, _RTA_IP_PROTO, _RTA_SPORT, _RTA_DPORT = 1, 2, 3, 4, 30, 27, 28, 29
+_RTA_DST, _RTA_SRC, _RTA_IIF, _RTA_OIF, _RTA_GATEWAY, _RTA_NH_ID = 1, 2, 3, 4, 5, 30
+_RTA_IP_PROTO, _RTA_SPORT, _RTA_DPORT = 27, 28, 29
 _NHA_ID, _NHA_GROUP = 1, 2
 _RTM_F_FIB_MATCH = 0x2000
 _RTN_LOCAL = 2
@@ -30,12 +31,13 @@ _NO_WAY = (errno.ENETUNREACH, errno.EHOSTUNREACH)
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """prefix: of the route that was found, empty if there is none. nexthop: its object, if it has one. link: index of
-    the interface that this packet leaves by, 0 for none. local: it ends here."""
+    """prefix: of the route that was found, empty if there is none. nexthop: its object, if it has one. link, gateway:
+    index of the interface that this packet leaves by, 0 for none, and to whom. local: it ends here."""
 
     prefix: str = ""
     nexthop: int | None = None
     link: int = 0
+    gateway: Address | None = None
     local: bool = False
 
 
@@ -56,7 +58,8 @@ def way(socket: Socket, link: int, header: Header) -> Way:
     number = _U32.unpack(route[_RTA_NH_ID])[0] if _RTA_NH_ID in route else None
     out = _U32.unpack(chosen[_RTA_OIF])[0] if _RTA_OIF in chosen else 0
     prefix = ip_network((ip_address(destination), length), strict=False)
-    return Way(str(prefix), number, out, type_ == _RTN_LOCAL)
+    gateway = ip_address(chosen[_RTA_GATEWAY]) if _RTA_GATEWAY in chosen else None
+    return Way(str(prefix), number, out, gateway, type_ == _RTN_LOCAL)
 
 
 def group_of(socket: Socket, address: Address) -> int | None:

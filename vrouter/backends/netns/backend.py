@@ -13,8 +13,9 @@ from itertools import groupby
 
 from vrouter import namespace
 from vrouter.backends.lookup import Group, Header, Lookup
-from vrouter.backends.netns import flows, links, lookup, probe, tables, traffic
+from vrouter.backends.netns import flows, joins, links, lookup, probe, tables, traffic
 from vrouter.backends.netns.health import Prober
+from vrouter.backends.netns.standing import Base
 from vrouter.backends.netns.vrf import VrfNamespace
 from vrouter.backends.netns.watching import Watching
 from vrouter.backends.netns.workloads import Workloads
@@ -35,7 +36,7 @@ from vrouter.backends.protocol import (
     by_family,
     host_prefix,
 )
-from vrouter.state import Address, Check, Interface, Monitor, Remote, Unit, Vip, Vrf
+from vrouter.state import Address, Check, Interface, Join, Monitor, Remote, Unit, Vip, Vrf
 
 _PLAIN_NODE = re.compile(r"[A-Za-z0-9_.-]{1,48}")
 
@@ -63,7 +64,7 @@ class NetnsBackend:
                 self._vrfs[int(match[1])] = VrfNamespace(int(match[1]), name)
 
     def observe(self) -> list[Unit]:
-        """VRFs, then interfaces, then VIPs, read now.
+        """VRFs, then joins, interfaces, remote ones and VIPs, read now.
 
         What an agent left that died in the middle is given as a unit that nobody can want, so that it is mended or
         deleted in time: a VRF with remains in it has no name, an interface that is not whole (without a carrier, say)
@@ -73,10 +74,12 @@ class NetnsBackend:
             vrf.refresh()
         vrfs = self._vrfs.values()
         found: list[Unit] = [vrf.unit if vrf.is_clean else Vrf(vrf.index, "") for vrf in vrfs]
+        found += [Join(vrf.index, other) for vrf in vrfs for other in vrf.standing.joins if self._is_joined(vrf, other)]
         for vrf in vrfs:
             found += [*vrf.interfaces(), *vrf.remnants()]
         unused = set(self._workloads.ours()) - self._used_workloads()
         found += [Interface(name, "", 0, name, "", ()) for name in sorted(unused)]
+        found += [unit for vrf in vrfs for unit in vrf.remotes()]
         return found + [unit for vrf in vrfs for unit in vrf.vips()]
 
     def apply(self, operations: Sequence[Operation]) -> list[BackendError | None]:
@@ -202,14 +205,23 @@ class NetnsBackend:
             self._put_vrf(unit)
         elif isinstance(unit, Interface):
             self._put_interface(unit)
+        elif isinstance(unit, Join):
+            joins.join(self._standing(unit.one, "a join"), self._standing(unit.other, "a join"))
         elif isinstance(unit, Remote):
-            raise BackendError(f"Remote interface {unit.name}: there is no way by {unit.via} yet", permanent=True)
+            self._standing(unit.vrf, f"remote interface {unit.name}").reach(unit)
         else:
             self._standing(unit.vrf, f"VIP {unit.address}")
 
     def _delete(self, unit: Unit) -> None:
         if isinstance(unit, Vrf):
             self._delete_vrf(unit.index)
+        elif isinstance(unit, Join):
+            if unit.one in self._vrfs and unit.other in self._vrfs:
+                joins.part(self._vrfs[unit.one], self._vrfs[unit.other])
+        elif isinstance(unit, Remote):
+            if vrf := self._vrfs.get(unit.vrf):
+                vrf.refresh_if_stale()
+                vrf.remote.delete(unit.uuid)
         elif isinstance(unit, Interface):
             for vrf in self._vrfs.values():
                 self._detach(vrf, unit.uuid)
@@ -237,6 +249,9 @@ class NetnsBackend:
                 vrf.detach_all(workload)
         for uuid in vrf.borrowers():
             vrf.detach(uuid)
+        for other in list(vrf.standing.joins):
+            if other in self._vrfs:
+                joins.part(vrf, self._vrfs[other])
         vrf.close()
         namespace.remove(vrf.network)  # its links go with it, later
         del self._vrfs[index]
@@ -272,6 +287,10 @@ class NetnsBackend:
         if index not in self._vrfs:
             raise BackendError(f"There is no VRF {index} for {what}")
         return self._vrfs[index]
+
+    def _is_joined(self, vrf: VrfNamespace, other: int) -> bool:
+        """Of a pair, whether it is the one to tell of it, and both ends stand."""
+        return vrf.index < other and other in self._vrfs and joins.is_joined(vrf, self._vrfs[other])
 
     def _chosen(self, vrf: int | None) -> list[VrfNamespace]:
         return [table for index, table in self._vrfs.items() if vrf in (None, index)]
@@ -312,7 +331,8 @@ def _vifs(vrf: VrfNamespace) -> Iterator[Vif]:
 
 
 def _nexthops(vrf: VrfNamespace) -> Iterator[Nexthop]:
-    attachments = {hop: found for found in vrf.standing.attachments.values() for hop in found.hops.values()}
+    bases: list[Base] = [*vrf.standing.attachments.values(), *vrf.standing.remotes.values()]
+    attachments = {hop: found for found in bases for hop in found.hops.values()}
     for hop in vrf.standing.fib.hops.values():
         attachment = attachments.get(hop.id)
         uuid, device = (attachment.unit.uuid, attachment.device) if attachment else (None, None)
@@ -325,6 +345,9 @@ def _routes(vrf: VrfNamespace) -> Iterator[Route]:
     for attachment in vrf.standing.attachments.values():
         for one in attachment.unit.addresses:
             yield Route(vrf.index, host_prefix(one.address), attachment.hops[one.address.version])
+    for reached in vrf.standing.remotes.values():
+        for address in reached.unit.addresses if reached.hops else ():
+            yield Route(vrf.index, host_prefix(address), reached.hops[address.version])
     addresses: set[Address] = {*vrf.standing.fib.routes, *vrf.standing.vips}
     for address in sorted(addresses, key=by_family):
         group = vrf.standing.fib.routes.get(address)

@@ -127,6 +127,14 @@ def _interfaces(route: Socket, standing: Standing) -> Iterator[Suspect | None]:
         )
         if not right:
             yield Suspect("address", index)
+    for index in list(standing.joins.values()):
+        if index not in found or not found[index].carrier:
+            yield Suspect("interface", index)
+    for reached in list(standing.remotes.values()):
+        for address in reached.unit.addresses:
+            place = (reached.link, address)
+            if reached.hops and (neighbours.get(place) != reached.way.mac or (address, reached.link) not in ways):
+                yield Suspect("route", address)
     for attachment in list(standing.dark.values()):
         yield Suspect("interface", attachment.link)
 
@@ -147,7 +155,7 @@ def _ways(route: Socket, standing: Standing) -> Iterator[Suspect | None]:
         if stands.routes.get(address) != group:
             yield Suspect("route", address)
     ours = {*standing.fib.routes, *standing.vips}
-    ours.update(one.address for each in list(standing.attachments.values()) for one in each.unit.addresses)
+    ours.update(standing.owners())
     for address in fib.read_strange_routes(route) & ours:
         yield Suspect("route", address)
 

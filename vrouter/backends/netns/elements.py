@@ -37,7 +37,7 @@ STATIC_SETS = (
 )
 
 # The first field of a label's key: what the name is of.
-VRF_LABEL, INTERFACE_LABEL, VIP_LABEL = 0, 1, 2
+VRF_LABEL, INTERFACE_LABEL, VIP_LABEL, REMOTE_LABEL = 0, 1, 2, 3
 NOWHERE = IPv4Address(0)
 
 # Where surrogates begin: prefixes that are on no wire (RFC 1112, RFC 6666).
@@ -227,7 +227,8 @@ def of_other_pods(table: Elements, pods: Container[Address]) -> Elements:
             case "endpoint" | "self":
                 other = ip_address(place.key[: LENGTHS[place.family]]) not in pods
             case "label":
-                other = place.key[:4] == mark(INTERFACE_LABEL) and ip_address(place.key[4:-4]) not in pods
+                of_pod = place.key[:4] in (mark(INTERFACE_LABEL), mark(REMOTE_LABEL))
+                other = of_pod and ip_address(place.key[4:-4]) not in pods
             case _:
                 other = False
         if other:

@@ -196,7 +196,9 @@ def _routing(kind: int, body: bytes) -> Iterator[Suspect]:
     match _RTM.get(kind):
         case "link" | "address" | "neighbour" as which:
             # struct ifinfomsg, ifaddrmsg and ndmsg all have the index at 4
-            if which == "link" or body[0] in _FAMILIES:
+            if which == "neighbour" and body[0] in _FAMILIES:
+                yield from _neighbour(body)
+            elif which == "link" or body[0] in _FAMILIES:
                 yield Suspect("address" if which == "address" else "interface", struct.unpack_from("=i", body, 4)[0])
         case "nexthop":
             found = dict(attributes(body, 8))
@@ -211,6 +213,13 @@ def _routing(kind: int, body: bytes) -> Iterator[Suspect]:
                 yield Suspect("route")
             elif fib.RTA_DST in found and body[1] == 8 * len(found[fib.RTA_DST]):
                 yield Suspect("route", ip_address(found[fib.RTA_DST]))
+
+
+def _neighbour(body: bytes) -> Iterator[Suspect]:
+    """Whoever has its address."""
+    found = dict(attributes(body, 12))
+    if links.NDA_DST in found:
+        yield Suspect("route", ip_address(found[links.NDA_DST]))
 
 
 def _tables(kind: int, body: bytes) -> Iterator[Suspect]:

@@ -159,6 +159,12 @@ def put_link_route(address: Address, link: int) -> Message:
     return Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body)
 
 
+def delete_link_route(address: Address, link: int) -> Message:
+    """What `put_link_route` made."""
+    body = _to(address, 0) + attribute(RTA_OIF, _U32.pack(link)) + attribute(RTA_GATEWAY, address.packed)
+    return Message(RTM_NEWROUTE + 1, 0, body)
+
+
 def put_default_route(gateway: Address, link: int, metric: int) -> Message:
     """`default via gateway dev link onlink metric N`."""
     body = _route(gateway.version, 0, RT_SCOPE_UNIVERSE, RTNH_F_ONLINK) + attribute(RTA_GATEWAY, gateway.packed)

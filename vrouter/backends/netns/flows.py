@@ -21,7 +21,7 @@ def flows(vrf: VrfNamespace) -> Iterator[Flow]:
     """Family by family all of TCP, then all of UDP, each read at one time. A flow whose service or endpoint is gone is
     none."""
     endpoints = {number: (pod, port) for pod, ports in vrf.standing.endpoints.items() for port, number in ports.items()}
-    uuids = {one.address: uuid for uuid, found in vrf.standing.attachments.items() for one in found.unit.addresses}
+    uuids = vrf.standing.owners()
     for family in sorted(vrf.standing.families):
         for protocol in elements.PROTOCOLS:
             yield from _of(vrf, family, protocol, endpoints, uuids)

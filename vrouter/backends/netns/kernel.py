@@ -4,6 +4,7 @@ What stands has been read and is kept up to date with what is done, so a change 
 it. If the kernel refuses a change, what stands is read anew before the next.
 """
 
+import errno
 import secrets
 
 from vrouter import namespace
@@ -14,6 +15,8 @@ from vrouter.backends.netns.nftables import Elements
 from vrouter.backends.netns.numbers import LIMIT, Numbers
 from vrouter.backends.protocol import BackendError
 from vrouter.state import Address, Family, Key
+
+_ABSENT = (errno.ENODEV, errno.ENOENT, errno.ESRCH, errno.ENXIO)
 
 
 class Kernel:
@@ -54,13 +57,15 @@ class Kernel:
         if self.stale:
             self.refresh()
 
-    def send(self, messages: list[Message]) -> None:
-        """To the FIB and the links. Raises BackendError."""
+    def send(self, messages: list[Message], *, absent: bool = False) -> None:
+        """To the FIB and the links. absent: what is to be deleted may be gone already. Raises BackendError."""
         if not messages:
             return
         try:
             self.route_socket.send(messages)
         except NetlinkError as error:
+            if absent and error.errno in _ABSENT:
+                return
             self.stale = True
             raise BackendError(f"The kernel refused a change in VRF {self.index}: {error.strerror}") from error
 

@@ -114,6 +114,11 @@ def put_neighbour(index: int, address: Address, mac: str) -> Message:
     return Message(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, body + attribute(NDA_LLADDR, mac_bytes(mac)))
 
 
+def delete_neighbour(index: int, address: Address) -> Message:
+    body = _NDMSG.pack(AF[address.version], 0, 0, index, 0, 0, 0) + attribute(NDA_DST, address.packed)
+    return Message(RTM_NEWNEIGH + 1, 0, body)
+
+
 def read(socket: Socket) -> list[Link]:
     found: list[Link] = []
     for body in socket.dump(Message(RTM_GETLINK, 0, _IFINFO.pack(0, 0, 0, 0, 0, 0))):

@@ -12,7 +12,7 @@ from vrouter.backends.netns.asking import Way
 from vrouter.backends.netns.elements import Service, number_of
 from vrouter.backends.netns.nftables import Entry, Place
 from vrouter.backends.netns.rules import HAIRPIN, ID_MASK
-from vrouter.backends.netns.standing import Attachment
+from vrouter.backends.netns.standing import Attachment, Base, Reached
 from vrouter.backends.netns.vrf import VrfNamespace
 from vrouter.backends.protocol import Flow, host_prefix
 from vrouter.state import Address
@@ -51,9 +51,8 @@ def _group_of(vrf: VrfNamespace, address: Address) -> int | None:
 
 def shares(vrf: VrfNamespace, group: int | None) -> tuple[Share, ...]:
     """Who is in a group now; nobody if it is a single next hop."""
-    uuids = {hop: uuid for uuid, one in vrf.standing.attachments.items() for hop in one.hops.values()}
     members = asking.members(vrf.route_socket, group) if group is not None else ()
-    return tuple(Share(hop, weight, uuids.get(hop)) for hop, weight in members)
+    return tuple(Share(hop, weight, vrf.standing.interface_of(hop)) for hop, weight in members)
 
 
 class _Walk:
@@ -61,7 +60,6 @@ class _Walk:
         self._vrf = vrf
         self._sender = sender
         self._header = header
-        self._by_link = {one.link: one for one in vrf.standing.attachments.values()}
 
     def result(self) -> Lookup:
         header = self._header
@@ -171,7 +169,7 @@ class _Walk:
         group of several takes."""
         members = shares(self._vrf, number)
         only = members[0] if len(members) == 1 else None
-        chosen = self._vrf.standing.attachments.get(only.interface or "") if only else None
+        chosen = self._vrf.standing.base(only.interface or "") if only else None
         return Match(
             asked,
             host_prefix(asked),
@@ -183,7 +181,7 @@ class _Walk:
         )
 
     def _read(self, asked: Address, way: Way) -> Match:
-        chosen = self._by_link.get(way.link)
+        chosen = self._base(way)
         hop = self._hop(chosen, asked)
         uuid, device = (chosen.unit.uuid, chosen.device) if chosen else (None, "lo" if way.local else None)
         return Match(
@@ -196,20 +194,28 @@ class _Walk:
             device,
         )
 
-    def _hop(self, chosen: Attachment | None, asked: Address) -> int | None:
+    def _base(self, way: Way) -> Base | None:
+        """Who is behind it."""
+        on = self._vrf.standing.attachments_on(way.link)
+        if on is not None or way.gateway is None:
+            return on
+        reached = self._vrf.standing.at(way.gateway)
+        return reached if isinstance(reached, Reached) and reached.link == way.link else None
+
+    def _hop(self, chosen: Base | None, asked: Address) -> int | None:
         return chosen.hops.get(asked.version) if chosen else None
 
     def _address(self, match: Match) -> Address | None:
         """What `rt nexthop` says."""
-        chosen = self._vrf.standing.attachments.get(match.interface or "")
+        chosen = self._vrf.standing.base(match.interface or "")
         return chosen.unit.address_of(match.asked.version) if chosen else None
 
-    def _out(self, sender: Attachment, header: Header) -> Attachment | None:
-        return self._by_link.get(asking.way(self._vrf.route_socket, sender.link, header).link)
+    def _out(self, sender: Base, header: Header) -> Base | None:
+        return self._base(asking.way(self._vrf.route_socket, sender.link, header))
 
     def _by_address(self, pod: Address) -> str | None:
-        found = (one.unit for one in self._by_link.values())
-        return next((unit.uuid for unit in found if unit.address_of(pod.version) == pod), None)
+        found = self._vrf.standing.at(pod)
+        return found.unit.uuid if found else None
 
     # --- the table
 

@@ -22,10 +22,10 @@ from vrouter.backends.netns import devices, elements, fib, limits, links, looks,
 from vrouter.backends.netns.events import Suspect
 from vrouter.backends.netns.fib import RT_TABLE_MAIN
 from vrouter.backends.netns.nftables import Elements, Place
-from vrouter.backends.netns.standing import Attachment
+from vrouter.backends.netns.standing import Attachment, Reached
 from vrouter.backends.netns.vrf import VrfNamespace
 from vrouter.backends.protocol import Drift
-from vrouter.state import Address, Family, Key
+from vrouter.state import Address, Family, Join, Key
 
 # What others stand on first.
 _ORDER = ("namespace", "table", "sysctl", "address", "interface", "nexthop", "route", "element")
@@ -69,6 +69,7 @@ def _interface(vrf: VrfNamespace, index: int, *, addressed: bool = False) -> Ite
     """addressed: look at its addresses, too, of which the kernel can only be asked for all."""
     attachment = vrf.standing.on(index)
     if attachment is None:
+        yield from _join(vrf, index)
         return
     key: Key = attachment.unit.key
     link = looks.link(vrf.route_socket, index)
@@ -93,6 +94,36 @@ def _interface(vrf: VrfNamespace, index: int, *, addressed: bool = False) -> Ite
         yield Drift(wrong[0], f"{attachment.device} had lost its {', '.join(wrong)}", key, mended=True)
 
 
+def _join(vrf: VrfNamespace, index: int) -> Iterator[Drift]:
+    """What was reached over the link falls with it."""
+    other = next((other for other, link in vrf.standing.joins.items() if link == index), None)
+    link = looks.link(vrf.route_socket, index) if other is not None else None
+    if other is not None and (link is None or not link.carrier):
+        vrf.remote.unjoin(other)
+        what = "was removed" if link is None else "has no carrier"
+        yield Drift("link", f"the link to VRF {other} {what}", Join.between(vrf.index, other).key)
+
+
+def _remote(vrf: VrfNamespace, reached: Reached) -> Iterator[Drift]:
+    unit, hops = reached.unit, vrf.standing.fib.hops
+    yield from _join(vrf, reached.link)
+    if not vrf.standing.remotes[unit.uuid].hops:
+        return
+    if any(looks.nexthop(vrf.route_socket, hop) != hops[hop] for hop in reached.hops.values()):
+        vrf.remote.sever(unit.uuid)
+        return
+    wrong = []
+    for address in unit.addresses:
+        if looks.neighbour(vrf.route_socket, reached.link, address) != reached.way.mac:
+            wrong.append("neighbour")
+        way = looks.way(vrf.route_socket, address)
+        if way is None or (way.length, way.link) != (address.max_prefixlen, reached.link):
+            wrong.append("route")
+    if wrong:
+        vrf.remote.restate(reached)
+        yield Drift(wrong[0], f"{unit.name}: {reached.device} had lost its {', '.join(wrong)}", unit.key, mended=True)
+
+
 def _wrong(vrf: VrfNamespace, attachment: Attachment, alias: str, *, addressed: bool) -> list[str]:
     unit, index = attachment.unit, attachment.link
     found = [] if alias == devices.alias(unit) else ["alias"]
@@ -110,7 +141,7 @@ def _wrong(vrf: VrfNamespace, attachment: Attachment, alias: str, *, addressed: 
 def _nexthop(vrf: VrfNamespace, number: int) -> Iterator[Drift]:
     current = vrf.standing.fib
     if number in current.hops:
-        yield from _interface(vrf, current.hops[number].link)
+        yield from _hop(vrf, number)
         return
     if number not in current.groups:
         return
@@ -120,7 +151,7 @@ def _nexthop(vrf: VrfNamespace, number: int) -> Iterator[Drift]:
     left = {hop for hop, _ in stands} if isinstance(stands, tuple) else set()
     for hop, _ in current.groups[number]:  # a next hop that is gone took the place in the group along
         if hop not in left and hop in current.hops:
-            yield from _interface(vrf, current.hops[hop].link)
+            yield from _hop(vrf, hop)
     members = current.groups.get(number)
     if members is None or looks.nexthop(vrf.route_socket, number) == members:
         return
@@ -132,8 +163,16 @@ def _nexthop(vrf: VrfNamespace, number: int) -> Iterator[Drift]:
     yield Drift("nexthop", f"the group of {address} {what}", _vip(vrf, address), mended=True)
 
 
+def _hop(vrf: VrfNamespace, number: int) -> Iterator[Drift]:
+    reached = vrf.standing.remotes.get(vrf.standing.interface_of(number) or "")
+    yield from _remote(vrf, reached) if reached else _interface(vrf, vrf.standing.fib.hops[number].link)
+
+
 def _route(vrf: VrfNamespace, address: Address) -> Iterator[Drift]:
     owner = vrf.standing.at(address)
+    if isinstance(owner, Reached):
+        yield from _remote(vrf, owner)
+        return
     if owner is not None:
         yield from _interface(vrf, owner.link)
         return

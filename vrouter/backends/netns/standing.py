@@ -7,11 +7,28 @@ from typing import NamedTuple
 
 from vrouter.backends.netns import elements, fib, links, nftables
 from vrouter.backends.netns.elements import POD, VipTable
-from vrouter.backends.netns.fib import Fib, Members
+from vrouter.backends.netns.fib import Fib, Hop, Members
 from vrouter.backends.netns.netlink import NetlinkError, Socket
 from vrouter.backends.netns.nftables import Elements
-from vrouter.backends.protocol import BackendError
-from vrouter.state import AFFINITY, FAMILIES, Address, Family, HostAddress, Interface, Key, Listener, Member, Vip, Vrf
+from vrouter.backends.protocol import BackendError, by_family
+from vrouter.state import (
+    AFFINITY,
+    FAMILIES,
+    Address,
+    Family,
+    HostAddress,
+    Interface,
+    Join,
+    Key,
+    Link,
+    Listener,
+    Member,
+    Remote,
+    Vip,
+    Vrf,
+)
+
+_JOIN = "join"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +49,47 @@ class Part(NamedTuple):
     device: str
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """The link by which a VRF reaches remote interfaces, and the MAC they have on it."""
+
+    link: int
+    device: str
+    mac: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A remote interface that stands whole, by the way of its link; hops: ids of its next hops."""
+
+    unit: Remote
+    way: Way
+    hops: Mapping[Family, int]
+
+    @property
+    def link(self) -> int:
+        return self.way.link
+
+    @property
+    def device(self) -> str:
+        return self.way.device
+
+
+Base = Attachment | Reached
+"""What a VIP stands on."""
+
+
 @dataclass(slots=True)
 class Standing:
     """What stands.
 
     families: those that have a table. endpoints: pod -> port -> id. partial: uuid -> what there is of an
     interface that is not whole. dark: uuid -> one that is whole but for its next hops, which the kernel has taken away
-    with the carrier. orphans: what the tables have of pods that no whole interface has. strays: groups that lead to no
-    VIP's members.
+    with the carrier. remotes: uuid -> remote interface. joins: index of another VRF -> the link to it.
+    orphans: what the tables have of pods that no whole interface has. strays: groups that lead to no VIP's members, and
+    next hops to nobody. astray: (address, link) of routes to remote interfaces that do not stand.
 
-    Attachments are changed by the methods, which keep the ways back.
+    Attachments and remotes are changed by the methods, which keep the ways back.
     """
 
     families: set[Family]
@@ -51,9 +99,12 @@ class Standing:
     attachments: dict[str, Attachment] = field(default_factory=dict)
     partial: dict[str, Part] = field(default_factory=dict)
     dark: dict[str, Attachment] = field(default_factory=dict)
+    remotes: dict[str, Reached] = field(default_factory=dict)
+    joins: dict[int, int] = field(default_factory=dict)
     orphans: Elements = field(default_factory=dict)
     strays: set[int] = field(default_factory=set)
-    _at: dict[Address, Attachment] = field(default_factory=dict, init=False)
+    astray: set[tuple[Address, int]] = field(default_factory=set)
+    _at: dict[Address, Base] = field(default_factory=dict, init=False)
     _on: dict[int, Attachment] = field(default_factory=dict, init=False)  # link -> attachment
     _uuids: dict[int, str] = field(default_factory=dict, init=False)  # hop -> interface
     _inside: dict[str, set[str]] = field(default_factory=dict, init=False)  # workload -> interfaces
@@ -84,10 +135,37 @@ class Standing:
         self.detach(uuid)
         self.dark[uuid] = attachment
 
-    def at(self, address: Address) -> Attachment | None:
+    def reach(self, reached: Reached) -> None:
+        """A new remote interface, or one that has another name now."""
+        unit = reached.unit
+        self.remotes[unit.uuid] = reached
+        self._at.update(dict.fromkeys(unit.addresses, reached))
+        self._uuids.update(dict.fromkeys(reached.hops.values(), unit.uuid))
+
+    def forget(self, uuid: str) -> None:
+        """A remote interface is reached no more."""
+        gone = self.remotes.pop(uuid)
+        for address in gone.unit.addresses:
+            del self._at[address]
+        for hop in gone.hops.values():
+            del self._uuids[hop]
+
+    def base(self, uuid: str) -> Base | None:
+        """What VIPs reach an interface by, if it stands whole."""
+        return self.attachments.get(uuid) or self.remotes.get(uuid)
+
+    def owners(self) -> dict[Address, str]:
+        """Address -> uuid of the interface, here or not, that has it."""
+        return {address: one.unit.uuid for address, one in self._at.items()}
+
+    def at(self, address: Address) -> Base | None:
         """Whose address it is."""
         dark = (one for one in self.dark.values() if one.unit.address_of(address.version) == address)
         return self._at.get(address) or next(dark, None)
+
+    def attachments_on(self, link: int) -> Attachment | None:
+        """The interface that stands whole on the link with that index."""
+        return self._on.get(link)
 
     def on(self, link: int) -> Attachment | None:
         """Whose link has that index."""
@@ -123,6 +201,8 @@ class Standing:
             yield elements.complete()
         for attachment in [*self.attachments.values(), *self.dark.values()]:
             yield self.of_interface(attachment.unit)
+        for reached in list(self.remotes.values()):
+            yield self.of_remote(reached.unit)
         for address, table in list(self.vips.items()):
             yield table.elements(address)
         yield dict(self.orphans)
@@ -135,9 +215,19 @@ class Standing:
     def of_interface(self, unit: Interface) -> Elements:
         found = elements.label(elements.INTERFACE_LABEL, unit.address, unit.name)
         for one in unit.addresses:
-            found |= elements.self_element(one.address)
-            for port, number in list(self.endpoints.get(one.address, {}).items()):
-                found |= elements.endpoint_elements(one.address, port, number)
+            found |= elements.self_element(one.address) | self._endpoints_of(one.address)
+        return found
+
+    def of_remote(self, unit: Remote) -> Elements:
+        found: Elements = {}
+        for address in unit.addresses:
+            found |= elements.label(elements.REMOTE_LABEL, address, _remote_text(unit)) | self._endpoints_of(address)
+        return found
+
+    def _endpoints_of(self, pod: Address) -> Elements:
+        found: Elements = {}
+        for port, number in list(self.endpoints.get(pod, {}).items()):
+            found |= elements.endpoint_elements(pod, port, number)
         return found
 
 
@@ -152,17 +242,18 @@ def read(index: int, route: Socket, nft: Socket) -> tuple[Vrf, Standing]:
         labels = elements.read_labels(table)
         found = Standing(families, fib.read(route), elements.read_vips(table, labels), elements.read_endpoints(table))
         _read_interfaces(found, index, route, table, labels)
+        _read_remotes(found, index, route, labels)
     except NetlinkError as error:
         if error.errno == errno.ENOENT:
             raise BackendError(f"The namespace of VRF {index} has lost its nft table") from error
         raise BackendError(f"The namespace of VRF {index} cannot be read: {error.strerror}") from error
-    pods = {one.address for attachment in found.attachments.values() for one in attachment.unit.addresses}
+    pods = set(found.owners())
     found.orphans = elements.of_other_pods(table, pods)
     found.endpoints = {pod: ports for pod, ports in found.endpoints.items() if pod in pods}
     vips = set(found.vips)
     for vip in found.vips.values():
         vips.update(vip.surrogates.values() if vip.split else ())
-    found.strays = found.fib.groups.keys() - {group for address, group in found.fib.routes.items() if address in vips}
+    found.strays |= found.fib.groups.keys() - {group for address, group in found.fib.routes.items() if address in vips}
     return Vrf(index, labels.get((elements.VRF_LABEL, elements.NOWHERE), "")), found
 
 
@@ -190,6 +281,12 @@ def differences(vrf: int, before: Standing, after: Standing) -> set[Key]:
     for uuid, attachment in before.attachments.items():
         if after.attachments.get(uuid) != attachment:
             found.add(("interface", uuid))
+    for uuid, reached in before.remotes.items():
+        if after.remotes.get(uuid) != reached:
+            found.add(("remote", vrf, uuid))
+    for other, link in before.joins.items():
+        if after.joins.get(other) != link:
+            found.add(Join.between(vrf, other).key)
     for address, table in before.vips.items():
         ways = [address, *(table.surrogates.values() if table.split else ())]
         if after.vips.get(address) != table or any(_members(before, way) != _members(after, way) for way in ways):
@@ -259,3 +356,54 @@ def _read_interfaces(
             ids = {leg.address.version: hops[link.index, leg.address.version].id for leg in legs}
             found.attach(Attachment(unit, link.index, link.name, ids))
             del found.partial[uuid]
+
+
+def join_device(other: int) -> str:
+    """Name of the link to the VRF of that index."""
+    return f"{_JOIN}{other}"
+
+
+def _remote_text(unit: Remote) -> str:
+    """What a label says of it."""
+    return f"{unit.uuid} {'guarded' if unit.guarded else 'open'} {unit.name}"
+
+
+def _read_remotes(found: Standing, index: int, route: Socket, labels: dict[tuple[int, Address], str]) -> None:
+    """Those that have all that their label promises; what is left of others is astray."""
+    ways = _read_ways(found, route)
+    neighbours, routes = links.read_neighbours(route), fib.read_link_routes(route)
+    hops = {hop.gateway: hop for hop in found.fib.hops.values() if hop.link in ways}
+    told: dict[str, dict[Address, Hop | None]] = {}
+    for (kind, address), text in labels.items():
+        if kind == elements.REMOTE_LABEL:
+            hop = hops.get(address)
+            if (
+                hop is None
+                or (address, hop.link) not in routes
+                or neighbours.get((hop.link, address)) != ways[hop.link][0].mac
+                or POD not in found.endpoints.get(address, {})
+            ):
+                hop = None
+            told.setdefault(text, {})[address] = hop
+    for text, legs in told.items():
+        uuid, guard, name = text.split(" ", 2)
+        whole = [hop for hop in legs.values() if hop is not None]
+        if len(whole) == len(legs) and len({hop.link for hop in whole}) == 1:
+            way, via = ways[whole[0].link]
+            addresses = tuple(sorted(legs, key=by_family))
+            unit = Remote(uuid, name, index, addresses, via, guard == "guarded")
+            found.reach(Reached(unit, way, {hop.gateway.version: hop.id for hop in whole}))
+    found.strays |= {hop.id for hop in hops.values() if found.interface_of(hop.id) is None}
+    reached = found.owners()
+    found.astray = {(address, link) for address, link in routes if link in ways and address not in reached}
+
+
+def _read_ways(found: Standing, route: Socket) -> dict[int, tuple[Way, Link]]:
+    """Index of a link by which remote interfaces may be reached -> how, and by what."""
+    ways = {}
+    for link in links.read(route):
+        other = link.name.removeprefix(_JOIN)
+        if link.name.startswith(_JOIN) and other.isdecimal() and link.carrier:
+            found.joins[int(other)] = link.index
+            ways[link.index] = Way(link.index, link.name, links.GATEWAY_MAC), Link(int(other))
+    return ways

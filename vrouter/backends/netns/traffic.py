@@ -16,7 +16,7 @@ _KEYS = {4: struct.Struct(">4sHxx4sHxx"), 6: struct.Struct(">16sHxx16sHxx")}
 
 
 def stats(vrf: VrfNamespace) -> Iterator[Stat]:
-    uuids = {one.address: uuid for uuid, found in vrf.standing.attachments.items() for one in found.unit.addresses}
+    uuids = vrf.standing.owners()
     for family in sorted(vrf.standing.families):
         for protocol in elements.PROTOCOLS:
             yield from _of(vrf, family, protocol, uuids)

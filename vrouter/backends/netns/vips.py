@@ -15,9 +15,9 @@ from vrouter.backends.netns.kernel import Kernel
 from vrouter.backends.netns.netlink import Message
 from vrouter.backends.netns.nftables import Elements
 from vrouter.backends.netns.numbers import LIMIT
-from vrouter.backends.netns.standing import Attachment
+from vrouter.backends.netns.standing import Base
 from vrouter.backends.protocol import BackendError, Operation, Put
-from vrouter.state import AFFINITY, Address, Family, Listener, Member, Vip
+from vrouter.state import AFFINITY, Address, Family, Listener, Member, Vip, addresses_of
 
 # The sets that must have what a new member needs before a group leads to it.
 LEADING = ("target", "exception", "endpoint")
@@ -66,9 +66,9 @@ class Vips:
             if error is not None and not isinstance(error, Incomplete):
                 raise error
 
-    def unstick(self, attachment: Attachment) -> None:
+    def unstick(self, attachment: Base) -> None:
         """No client is led there by its affinity any more."""
-        pods = {one.address for one in attachment.unit.addresses}
+        pods = set(addresses_of(attachment.unit))
         for hop in attachment.hops.values():
             for vip in self._kernel.standing.fib.addresses_of(hop):
                 table = self._kernel.standing.vips.get(vip)
@@ -155,7 +155,7 @@ class Vips:
         """Each attached pod once: a FIB chooses pods, so of two ports on one pod the one with the greater weight."""
         chosen: list[tuple[Hop, Member]] = []
         for uuid, member in listener.backends.items():
-            attachment = self._kernel.standing.attachments.get(uuid)
+            attachment = self._kernel.standing.base(uuid)
             if attachment is None or family not in attachment.hops:
                 missing.add(uuid)
             else:

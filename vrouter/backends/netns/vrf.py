@@ -17,10 +17,11 @@ from vrouter.backends.netns.fib import Hop
 from vrouter.backends.netns.kernel import Kernel
 from vrouter.backends.netns.netlink import NETLINK_ROUTE, Message, NetlinkError, Socket
 from vrouter.backends.netns.nftables import Elements
-from vrouter.backends.netns.standing import Attachment
+from vrouter.backends.netns.remotes import Remotes
+from vrouter.backends.netns.standing import Attachment, Reached
 from vrouter.backends.netns.vips import Vips
 from vrouter.backends.protocol import BackendError, Operation
-from vrouter.state import Interface, Vip, Vrf
+from vrouter.state import Interface, Remote, Vip, Vrf
 
 CARRIER_PATIENCE = 2.0  # seconds; the kernel acts on a carrier within one
 
@@ -31,6 +32,7 @@ class VrfNamespace(Kernel):
     def __init__(self, index: int, network: str) -> None:
         super().__init__(index, network)
         self._vips = Vips(self)
+        self.remote = Remotes(self, self._vips)
 
     def link_of(self, interface: str) -> int | None:
         """Index of its link, whether the interface is whole or not."""
@@ -57,6 +59,9 @@ class VrfNamespace(Kernel):
     def interfaces(self) -> list[Interface]:
         return [attachment.unit for attachment in self.standing.attachments.values()]
 
+    def remotes(self) -> list[Remote]:
+        return [reached.unit for reached in self.standing.remotes.values() if reached.hops]
+
     def workloads(self) -> set[str]:
         """Those with an interface here, whole or not."""
         known = [*self.standing.attachments.values(), *self.standing.dark.values()]
@@ -71,7 +76,7 @@ class VrfNamespace(Kernel):
     @property
     def is_clean(self) -> bool:
         """Whether nothing is left of what an agent was about to make or to remove when it died."""
-        return not self.standing.orphans and not self.standing.strays
+        return not (self.standing.orphans or self.standing.strays or self.standing.astray)
 
     def rename(self, unit: Vrf) -> None:
         """Note the VRF's name, and remove what is left over."""
@@ -80,13 +85,31 @@ class VrfNamespace(Kernel):
             self.change(before, elements.label(elements.VRF_LABEL, NOWHERE, unit.name))
             self.unit = unit
         if not self.is_clean:
-            self.send([fib.delete_nexthop(group) for group in self.standing.strays])
+            self.send([fib.delete_nexthop(number) for number in self.standing.strays], absent=True)
+            self.send([fib.delete_link_route(*way) for way in self.standing.astray], absent=True)
             self.change(self.standing.orphans, {})
             self.refresh()
 
     def change_vips(self, operations: Sequence[Operation]) -> list[BackendError | None]:
         """As `Vips.change`."""
         return self._vips.change(operations)
+
+    # -- remote interfaces
+
+    def reach(self, unit: Remote) -> None:
+        """Make it be reached, and have its place in the VIPs that were put before it."""
+        self.refresh_if_stale()
+        if unit.guarded:
+            raise BackendError(f"Remote interface {unit.name}: what is direct cannot be kept from it", permanent=True)
+        for address in unit.addresses:
+            if address in self.standing.vips:
+                raise BackendError(f"Address {address} of {unit.name} is a VIP in this VRF")
+            other = self.standing.at(address)
+            if isinstance(other, Attachment):
+                raise BackendError(f"Address {address} of {unit.name} is that of {other.unit.name} in this VRF")
+            if other is not None and other.unit.uuid != unit.uuid:
+                self.remote.delete(other.unit.uuid)
+        self.remote.put(unit)
 
     # -- interfaces
 
@@ -107,7 +130,9 @@ class VrfNamespace(Kernel):
                 raise BackendError(f"Address {one.address} of {unit.name} is a VIP in this VRF")
             self.serve(one.address.version)
             other = self.standing.at(one.address)
-            if other is not None and other is not dark:
+            if isinstance(other, Reached):
+                self.remote.delete(other.unit.uuid)
+            elif other is not None and other is not dark:
                 self.detach(other.unit.uuid)
         if dark is None or dark.unit != unit or not self._relight(dark):
             self.detach(unit.uuid)

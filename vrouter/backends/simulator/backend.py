@@ -27,7 +27,7 @@ from vrouter.backends.protocol import (
 from vrouter.backends.simulator.connection import Connection, connect
 from vrouter.backends.simulator.packet import FiveTuple, Packet, Refused, Verdict
 from vrouter.backends.simulator.vrf import VrfTable
-from vrouter.state import Address, Check, Interface, Key, Monitor, Remote, Tunnel, Unit, Vip, Vrf
+from vrouter.state import Address, Check, Interface, Join, Key, Link, Monitor, Remote, Unit, Vip, Vrf
 
 FLOW_LIMIT = 65_536  # flows in one VRF; about 1 kB each
 EPHEMERAL_PORTS = range(32_768, 61_000)  # Linux's ip_local_port_range
@@ -70,6 +70,7 @@ class SimulatorBackend:
         """What was applied and not deleted."""
         vrfs = self._vrfs.values()
         found: list[Unit] = [vrf.unit for vrf in vrfs]
+        found += [Join(vrf.unit.index, other) for vrf in vrfs for other in vrf.joins if vrf.unit.index < other]
         found += [unit for vrf in vrfs for unit in vrf.interfaces]
         found += [unit for vrf in vrfs for unit in vrf.remotes]
         return found + [unit for vrf in vrfs for unit in vrf.vips]
@@ -190,6 +191,9 @@ class SimulatorBackend:
             self._put_vrf(unit)
         elif isinstance(unit, Vip):
             self._put_vip(unit)
+        elif isinstance(unit, Join):
+            one, other = self._standing(unit.one, "a join"), self._standing(unit.other, "a join")
+            one.joins[unit.other], other.joins[unit.one] = other, one
         else:
             self._put_base(unit)
 
@@ -203,11 +207,15 @@ class SimulatorBackend:
 
     def _put_base(self, unit: Interface | Remote) -> None:
         vrf = self._standing(unit.vrf, f"interface {unit.name}")
-        if isinstance(unit, Remote):
-            if not isinstance(unit.via, Tunnel):
-                raise BackendError(f"Remote interface {unit.name}: there is no way through {unit.via}", permanent=True)
-            if vrf.unit.vtep is None:
-                raise BackendError(f"Remote interface {unit.name}: VRF {unit.vrf} has no VTEP")
+        if isinstance(unit, Remote) and unit.guarded:
+            raise BackendError(f"Remote interface {unit.name}: what is direct cannot be kept from it", permanent=True)
+        if isinstance(unit, Remote) and isinstance(unit.via, Link):
+            if unit.via.vrf not in vrf.joins:
+                raise BackendError(f"Remote interface {unit.name}: VRF {unit.vrf} has no way by {unit.via}")
+            vrf.put_interface(unit)  # its home is another VRF
+            return
+        if isinstance(unit, Remote) and vrf.unit.vtep is None:
+            raise BackendError(f"Remote interface {unit.name}: VRF {unit.vrf} has no VTEP")
         homes = self._homes(unit)
         home = homes.get(unit.uuid)
         if home is not None and home is not vrf:
@@ -226,11 +234,20 @@ class SimulatorBackend:
     def _delete(self, unit: Unit) -> None:
         if isinstance(unit, Vrf):
             vrf = self._vrfs.pop(unit.index, None)
+            for table in self._vrfs.values():
+                table.unjoin(unit.index)
             self._home = {uuid: home for uuid, home in self._home.items() if home is not vrf}
             self._away = {uuid: home for uuid, home in self._away.items() if home is not vrf}
         elif isinstance(unit, Vip):
             if vrf := self._vrfs.get(unit.vrf):
                 vrf.delete_vip(unit.address)
+        elif isinstance(unit, Join):
+            for index, away in ((unit.one, unit.other), (unit.other, unit.one)):
+                if index in self._vrfs:
+                    self._vrfs[index].unjoin(away)
+        elif isinstance(unit, Remote) and isinstance(unit.via, Link):
+            if vrf := self._vrfs.get(unit.vrf):
+                vrf.delete_interface(unit.uuid)
         elif home := self._homes(unit).pop(unit.uuid, None):
             home.delete_interface(unit.uuid)
 

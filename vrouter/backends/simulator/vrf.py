@@ -30,7 +30,20 @@ from vrouter.backends.simulator.group import Group, hash_of
 from vrouter.backends.simulator.limits import Limits
 from vrouter.backends.simulator.packet import Delivered, Dropped, FiveTuple, Listener, Packet, Refused, TcpFlag, Verdict
 from vrouter.backends.simulator.traffic import Traffic
-from vrouter.state import AFFINITY, Address, Family, Interface, Member, Protocol, Remote, Tunnel, Vip, Vrf, addresses_of
+from vrouter.state import (
+    AFFINITY,
+    Address,
+    Family,
+    Interface,
+    Link,
+    Member,
+    Protocol,
+    Remote,
+    Tunnel,
+    Vip,
+    Vrf,
+    addresses_of,
+)
 
 # Contrail's words (`flow_get_drop_reason` in tf-vrouter's utils/flow.c).
 NO_PORT_MAP = "NoFipPortMap"
@@ -52,6 +65,8 @@ class Port:
 
     @property
     def device(self) -> str:
+        if isinstance(self.unit, Remote) and isinstance(self.unit.via, Link):
+            return f"join{self.unit.via.vrf}"
         return "vxlan" if isinstance(self.unit, Remote) else f"tap{self.unit.uuid[:11]}"  # as Contrail names it
 
     def sent(self, packet: Packet) -> None:
@@ -81,6 +96,7 @@ class VrfTable:
     def __init__(self, unit: Vrf, seed: bytes, flow_limit: int, clock: Callable[[], float]) -> None:
         self.unit = unit
         self.flows = FlowTable(flow_limit, clock)
+        self.joins: dict[int, VrfTable] = {}  # index -> a VRF that is joined to this one
         self._traffic = Traffic()
         self._affinity = Affinity(clock)
         self._limits = Limits(clock)
@@ -136,6 +152,13 @@ class VrfTable:
             self._forget_member(uuid)
             self._regroup(uuid)
 
+    def unjoin(self, other: int) -> None:
+        """That VRF is joined no more, and nobody is reached through it."""
+        self.joins.pop(other, None)
+        for unit in self.remotes:
+            if unit.via == Link(other):
+                self.delete_interface(unit.uuid)
+
     def put_vip(self, unit: Vip) -> list[str]:
         """Make the VIP stand with those of its members whose interface does; groups keep their ids. Returns the uuids
         of missing interfaces."""
@@ -163,8 +186,11 @@ class VrfTable:
 
     def forward(self, interface: str, packet: Packet) -> Verdict:
         """What becomes of a packet that the workload behind `interface` sends. KeyError: no such interface."""
-        port = self._ports[interface]
-        port.sent(packet)
+        self._ports[interface].sent(packet)
+        return self.enter(packet)
+
+    def enter(self, packet: Packet) -> Verdict:
+        """What becomes of a packet that comes in, from a workload or another VRF."""
         known = self.flows.find(packet.five_tuple)
         if known and known[1] == "forward" and packet.opens:
             self.flows.remove(known[0])  # a new connection, whatever is remembered of an older one from that port
@@ -234,8 +260,10 @@ class VrfTable:
         port = self._routes.get(packet.destination)
         return self._refuse(packet, NO_ROUTE) if port is None else self._deliver(port, packet)
 
-    def _deliver(self, port: Port, packet: Packet) -> Delivered:
+    def _deliver(self, port: Port, packet: Packet) -> Verdict:
         port.received(packet)
+        if isinstance(port.unit, Remote) and isinstance(port.unit.via, Link):
+            return self.joins[port.unit.via.vrf].enter(packet)
         return Delivered(port.unit.uuid, packet)
 
     def _refuse(self, packet: Packet, reason: str) -> Refused | Dropped:

@@ -1,0 +1,165 @@
+"""Routes between VRFs: what is joined reaches each other, by itself and through VIPs, and nothing else does."""
+
+from dataclasses import replace
+
+import pytest
+from lab import Answer, Echo, Lab, Refused
+from scenery import Network, answer, ask, assert_reaches, connect, eventually, join, leak, listener, member, who
+
+from vrouter.backends.protocol import BackendError, Delete, Put, host_prefix
+from vrouter.state import Address, Interface, Join, Link, Remote
+
+
+class Two:
+    """Two networks that are joined, with a pod in each that the other reaches. `near` has the clients."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.near, self.far = Network(lab, 1), Network(lab, 2)
+        self.join = join(self.near, self.far)
+        self.client = self.near.pod(80)
+        self.server = self.far_pod(80)
+        self.back = leak(self.client, self.far)
+        self.there = leak(self.server, self.near)
+
+    def far_pod(self, *serving: int) -> Interface:
+        """With an address that no pod of the near network has."""
+        count = sum(isinstance(unit, Interface) for unit in self.lab.backend.observe())
+        base = self.near._last
+        return self.far.pod(*serving, address=base + 100 + count)
+
+
+def unreachable(lab: Lab, client: Interface, address: Address) -> bool:
+    """Of UDP: Linux tells a TCP client of ICMPv6 errors late."""
+    return ask(lab, client, address, 80, "udp") == Refused("unreachable")
+
+
+@pytest.fixture
+def two(lab: Lab) -> Two:
+    return Two(lab)
+
+
+def test_pods_of_joined_vrfs_reach_each_other(two: Two) -> None:
+    for client, server in ((two.client, two.server), (two.server, two.client)):
+        found = answer(two.lab, client, server.address, 80)
+        assert (found.member, found.client[0]) == (server.uuid, client.address)
+        assert two.lab.ping(client, server.address) == Echo(server.address)
+
+
+def test_a_member_in_another_vrf_serves(two: Two) -> None:
+    pods = [two.near.pod(8080), two.server]
+    two.lab.listen(two.server, "tcp", 8080)
+    two.near.service(listener(8888, *(member(pod, 8080) for pod in pods)))
+    assert_reaches(two.lab, two.client, two.lab.vip, 8888, pods)
+    connection = connect(two.lab, two.client, two.lab.vip, 8888)
+    assert who(connection) in {pod.uuid for pod in pods}
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_the_member_sees_its_client_and_answers_as_the_vip(two: Two, protocol: str) -> None:
+    two.lab.listen(two.server, protocol, 8080)  # type: ignore[arg-type]
+    two.near.service(listener(8888, member(two.server, 8080), protocol=protocol))  # type: ignore[arg-type]
+    found = answer(two.lab, two.client, two.lab.vip, 8888, protocol)  # type: ignore[arg-type]
+    assert (found.member, found.client[0], found.local) == (
+        two.server.uuid, two.client.address, (two.server.address, 8080),
+    )  # fmt: skip
+    assert two.lab.ping(two.client, two.lab.vip) == Echo(two.lab.vip)
+
+
+def test_a_closed_port_behind_a_link_is_refused_at_once(two: Two) -> None:
+    for protocol in ("tcp", "udp"):
+        two.near.service(listener(8888, member(two.server, 9), protocol=protocol))  # type: ignore[arg-type]
+        assert ask(two.lab, two.client, two.lab.vip, 8888, protocol) == Refused("reset")  # type: ignore[arg-type]
+
+
+def test_what_is_not_joined_is_not_reached(two: Two) -> None:
+    stranger = two.far_pod(80)  # nobody leaks it
+    third = Network(two.lab, 3)
+    other = third.pod(80)
+    for client, address in ((two.client, stranger.address), (other, two.server.address), (other, two.client.address)):
+        if client.address != address:  # overlapping addresses: it is the pod's own
+            assert unreachable(two.lab, client, address)
+
+
+def test_overlapping_addresses_stay_apart(two: Two) -> None:
+    third = Network(two.lab, 3)
+    double = third.pod(80)
+    assert double.address == two.client.address
+    beside = third.pod()
+    assert answer(two.lab, beside, double.address, 80).member == double.uuid
+    assert answer(two.lab, two.server, two.client.address, 80).member == two.client.uuid
+
+
+def test_the_vip_is_not_there_in_the_members_vrf(two: Two) -> None:
+    two.near.service(listener(8888, member(two.server, 80)))
+    assert unreachable(two.lab, two.server, two.lab.vip)
+
+
+def test_it_is_gone_with_its_remote_interface(two: Two) -> None:
+    two.near.service(listener(8888, member(two.server, 80)))
+    assert answer(two.lab, two.client, two.lab.vip, 8888).member == two.server.uuid
+    two.near.service(listener(8888))
+    two.lab.apply(Delete(two.there))
+    assert unreachable(two.lab, two.client, two.server.address)
+    assert isinstance(ask(two.lab, two.client, two.lab.vip, 8888), Refused)
+    two.there = leak(two.server, two.near)
+    two.near.service(listener(8888, member(two.server, 80)))
+    assert answer(two.lab, two.client, two.lab.vip, 8888).member == two.server.uuid
+
+
+def test_a_member_whose_way_comes_later_joins_then(two: Two) -> None:
+    two.lab.apply(Delete(two.there))
+    with pytest.raises(BackendError, match=two.server.uuid):
+        two.near.service(listener(8888, member(two.server, 80)))
+    leak(two.server, two.near)
+    assert answer(two.lab, two.client, two.lab.vip, 8888).member == two.server.uuid
+
+
+def test_without_a_join_there_is_no_way(lab: Lab) -> None:
+    near, far = Network(lab, 1), Network(lab, 2)
+    pod = far.pod()
+    with pytest.raises(BackendError, match="no way by VRF 2"):
+        leak(pod, near)
+
+
+def test_what_stands_is_observed(two: Two) -> None:
+    observed = two.lab.backend.observe()
+    assert [unit for unit in observed if isinstance(unit, Join | Remote)] == [two.join, two.there, two.back]
+    renamed = replace(two.there, name="default-domain:lab:another")
+    two.lab.apply(Put(renamed), Put(renamed), Put(two.join))
+    assert renamed in two.lab.backend.observe()
+    two.lab.apply(Delete(two.there), Delete(two.back), Delete(two.join))
+    assert not [unit for unit in two.lab.backend.observe() if isinstance(unit, Join | Remote)]
+
+
+def test_the_tables_show_it(two: Two) -> None:
+    tables = two.lab.backend.tables(1)
+    (hop,) = [one for one in tables.nexthops if one.interface == two.server.uuid]
+    assert (hop.device, hop.address) == ("join2", two.server.address)
+    assert [one.nexthop for one in tables.routes if one.prefix == host_prefix(two.server.address)] == [hop.id]
+    assert two.server.uuid not in {vif.uuid for vif in tables.interfaces}
+
+
+def test_after_a_restart_it_is_the_same(two: Two) -> None:
+    two.near.service(listener(8888, member(two.server, 80)))
+    connection = connect(two.lab, two.client, two.lab.vip, 8888)
+    assert isinstance(connection.exchange(), Answer)
+    before = two.lab.backend.observe()
+    two.lab.restart()
+    if not two.lab.survives_restart:
+        return
+    assert two.lab.backend.observe() == before
+    two.lab.apply(*(Put(unit) for unit in before))
+    assert who(connection) == two.server.uuid
+    assert two.lab.backend.observe() == before
+
+
+def test_a_link_that_is_lost_is_made_again(two: Two) -> None:
+    two.near.service(listener(8888, member(two.server, 80)))
+    service = two.lab.backend.observe()[-1]
+    two.lab.apply(Delete(two.join))
+    assert not [unit for unit in two.lab.backend.observe() if isinstance(unit, Remote)]
+    assert isinstance(ask(two.lab, two.client, two.lab.vip, 8888), Refused)
+    two.lab.apply(Put(two.join), Put(two.there), Put(two.back), Put(service))
+    assert eventually(lambda: isinstance(ask(two.lab, two.client, two.lab.vip, 8888), Answer))
+    assert two.there.via == Link(2)
