@@ -192,8 +192,9 @@ def read(socket: Socket, family: Family) -> list[Rule]:
     return found
 
 
-def put(family: Family, rule: Rule) -> Message:
-    """In the place of the one with its handle; without one at the end of its chain. For `nftables.transact`."""
+def put(family: Family, rule: Rule, *, first: bool = False) -> Message:
+    """In the place of the one with its handle; without one at the end of its chain, or as its first one. For
+    `nftables.transact`."""
     body = header(family) + attribute(_TABLE, TABLE.encode() + b"\0") + attribute(_CHAIN, rule.chain.encode() + b"\0")
     if rule.handle:
         body += attribute(_HANDLE, struct.pack(">Q", rule.handle))
@@ -201,7 +202,8 @@ def put(family: Family, rule: Rule) -> Message:
     if rule.comment:
         text = rule.comment.encode() + b"\0"
         body += attribute(_USERDATA, bytes((_COMMENT, len(text))) + text)
-    return Message(message_type(NFT_MSG_NEWRULE), NLM_F_REPLACE if rule.handle else NLM_F_CREATE | NLM_F_APPEND, body)
+    new = NLM_F_CREATE if first else NLM_F_CREATE | NLM_F_APPEND
+    return Message(message_type(NFT_MSG_NEWRULE), NLM_F_REPLACE if rule.handle else new, body)
 
 
 def _read(name: str, data: bytes) -> Expression:

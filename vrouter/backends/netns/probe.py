@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from vrouter import namespace
-from vrouter.backends.netns import counting, elements, fib, icmp_errors, links, nftables, rules, wide
+from vrouter.backends.netns import counting, elements, fib, icmp_errors, links, nftables, rules, straight, wide
 from vrouter.backends.netns.fib import MAX_WEIGHT, Hop
 from vrouter.backends.netns.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkError, Socket
 from vrouter.backends.protocol import BackendError
@@ -165,7 +165,7 @@ def load_table(family: Family, before: str = "") -> None:
     socket = Socket(NETLINK_NETFILTER, None)
     try:
         counting.complete(socket, family)
-        nftables.transact(socket, icmp_errors.messages(family))
+        nftables.transact(socket, icmp_errors.messages(family) + straight.messages(family))
         if family == 6:
             wide.complete(socket, elements.complete())
     except NetlinkError as error:

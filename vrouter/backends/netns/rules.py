@@ -16,6 +16,10 @@ packet, whatever its direction, refreshes both. `reverse` always outlives `forwa
 still send gets an answer untranslated. Every look-up or update of an element counts the packet; a packet of a given
 direction touches the two entries a known number of times (`TOUCHES`), from which the packets of each direction follow.
 
+*The straight way.* A packet of an established flow is first tried by one rule for its direction (`straight.py`, at the
+head of `to_vip_*` and `answer_*`) that does all that the chains here would do for it, with fewer expressions. What it
+does not take, and beginnings and ends of connections, goes through the chains.
+
 A flow is counted if it can be. Its counter is memory of each CPU, of which the kernel keeps little at hand for the
 path of a packet: some thousand new flows at once use it up. The flow is then recorded without a counter, not refused.
 
@@ -74,6 +78,7 @@ PREFIX_OF_COPIES = "limit-"
 ID_MASK = 0x00FF_FFFF
 LIMITED, STICKY, DONE, AGAIN = 0x0200_0000, 0x0400_0000, 0x0800_0000, 0x1000_0000
 NEW, CLOSED, HAIRPIN = 0x2000_0000, 0x4000_0000, 0x8000_0000
+FOUND, HALF = 0x0100_0001, 0x0100_0002  # how far an answer has come on the straight way
 
 # Direction of a packet -> how often it counts in (forward, reverse) of its flow.
 TOUCHES: dict[Literal["forward", "reverse"], tuple[int, int]] = {"forward": (2, 1), "reverse": (1, 3)}
@@ -117,21 +122,22 @@ map ping {{
     flags dynamic,timeout; timeout {UNANSWERED}s; size {PING_LIMIT};
 }}
 
-# `ct` brings defragmentation, so that every fragment has its ports; nothing is tracked.
-chain untracked {{
-    type filter hook prerouting priority raw; policy accept;
-    ct state untracked accept
-    notrack
-}}
+# The last rule is never reached by TCP. That it is there brings defragmentation, so that every fragment has its ports;
+# a `ct` expression would, too, but with the hooks of connection tracking.
 chain arriving {{
     type filter hook prerouting priority -290; policy accept;
-    ip daddr @vip meta l4proto vmap {{ tcp : goto to_vip_tcp, udp : goto to_vip_udp, icmp : goto to_vip_icmp }}
-    ip daddr @vip counter name no_fip_port_map reject with icmp prot-unreachable
+    ip daddr @vip goto to_vip
     meta l4proto vmap {{ tcp : goto answer_tcp, udp : goto answer_udp, icmp : goto answer_icmp }}
+    meta l4proto tcp tproxy to :1
+}}
+chain to_vip {{
+    meta l4proto vmap {{ tcp : goto to_vip_tcp, udp : goto to_vip_udp, icmp : goto to_vip_icmp }}
+    counter name no_fip_port_map reject with icmp prot-unreachable
 }}
 chain forwarding {{
     type filter hook forward priority filter; policy accept;
     oif lo goto unrouted
+    meta mark {DONE} accept
     tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
     meta mark & {NEW} != 0 meta l4proto vmap {{ tcp : goto admit_tcp, udp : goto admit_udp, icmp : goto admit_icmp }}
 }}
@@ -220,6 +226,7 @@ map limited_PROTO { typeof ip daddr . PROTO dport : verdict; }
 set refused_PROTO { typeof ip daddr . PROTO dport; flags dynamic; size @LIMIT@; counter; }
 
 chain to_vip_PROTO {
+    meta mark @DONE@ accept
     ip daddr . PROTO dport @service_PROTO goto ask_PROTO
     OWN @reverse_PROTO goto home_PROTO
     counter name no_fip_port_map reject with CLOSED_PORT
@@ -323,8 +330,12 @@ chain excess_PROTO {
 
 # An endpoint to a client; home: to the pod itself, which it knows as the VIP.
 chain answer_PROTO {
+    meta mark vmap { @DONE@ : accept, @HALF@ : drop, @FOUND@ : goto found_PROTO }
     IF_TCP tcp flags & (fin | syn | rst | ack) == syn PEER @closing goto direct_tcp
-    OWN @reverse_PROTO goto back_PROTO
+}
+chain found_PROTO {
+    meta mark set 0
+    goto back_PROTO
 }
 chain home_PROTO {
     meta mark set 0
@@ -390,6 +401,8 @@ _NUMBERS = {
     "PLACED": LIMITED | CLOSED,
     "STICKY": STICKY,
     "DONE": DONE,
+    "FOUND": FOUND,
+    "HALF": HALF,
     "AGAIN": AGAIN,
     "NEW": NEW,
     "CLOSED": CLOSED,

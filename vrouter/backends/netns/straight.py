@@ -1,0 +1,158 @@
+"""The straight way through the table: two rules, one for each direction, in which a packet of an established flow is
+looked up, counted, refreshes its flow and is translated.
+
+The rules of the text do all of this, too, and more: beginnings and ends of connections, hairpins. But each of theirs
+loads the flow's key anew, and what a packet costs is the number of expressions that it passes. A packet for which one
+of the steps here fails goes on with the text; the mark tells it how far the packet has come.
+
+The registers hold fields side by side, so that one key is part of another: client, its port, VIP and its port are the
+key of the flow, and their second half is that of the service. What a map gives goes through the packet or its mark
+before it is part of another key: `nft list` of Debian 12 aborts at what was looked up with what was looked up.
+"""
+
+import sys
+
+from vrouter.backends.netns import expressions
+from vrouter.backends.netns.expressions import (
+    ACCEPT,
+    MARK,
+    NETWORK,
+    TRANSPORT,
+    UPDATE,
+    Expression,
+    Rule,
+    bitwise,
+    compare,
+    dynset,
+    immediate,
+    lookup,
+    meta,
+    payload,
+    set_meta,
+    set_payload,
+    verdict,
+    word,
+)
+from vrouter.backends.netns.netlink import Message
+from vrouter.backends.netns.rules import DONE, FOUND, HALF, ID_MASK, IDLE, MARGIN
+from vrouter.state import Family, Protocol
+
+_PROTOCOLS: tuple[Protocol, ...] = ("tcp", "udp")
+_CHECKSUM: dict[Protocol, int] = {"tcp": 16, "udp": 6}  # offset in the header of that protocol
+_FLAGS, _ENDING = 13, 0x07  # of TCP: where they are, and FIN, SYN or RST (RFC 9293)
+
+
+def messages(family: Family) -> list[Message]:
+    """Both rules of both protocols, for the heads of the chains `arriving_*`."""
+    return [
+        expressions.put(family, Rule(f"{chain}_{protocol}", tuple(rule)), first=True)
+        for protocol in _PROTOCOLS
+        for chain, rule in (("to_vip", _Way(family, protocol).forth()), ("answer", _Way(family, protocol).back()))
+    ]
+
+
+class _Way:
+    """Expressions for one family and protocol. size: words of an address."""
+
+    def __init__(self, family: Family, protocol: Protocol) -> None:
+        self.protocol = protocol
+        self.source, self.destination, length = {4: (12, 16, 4), 6: (8, 24, 16)}[family]
+        self.length = length
+        self.size = length // 4
+        self.checksum = 10 if family == 4 else None
+
+    def forth(self) -> list[Expression]:
+        """From a client to the endpoint that its flow has. Flows with flags in their mark go by the text."""
+        size, spare = self.size, word(15)
+        own, service, pod, target = word(0), word(size + 1), word(2 * size + 2), word(3 * size + 2)
+        return [
+            *self._neither_begins_nor_ends(),
+            *self._key(0),
+            lookup(f"service_{self.protocol}", service),
+            lookup(f"forward_{self.protocol}", own, spare),
+            set_meta(MARK, spare),
+            meta(MARK, spare),
+            bitwise(spare, word(14), _mark(0xFFFF_FFFF & ~ID_MASK), bytes(4)),
+            compare(word(14), bytes(4)),
+            *self._open(own),
+            dynset(UPDATE, f"forward_{self.protocol}", own, spare, 1000 * IDLE),
+            lookup("endpoint_address", spare, pod),
+            lookup("endpoint_port", spare, target),
+            self._write(self.destination, pod),
+            self._write_port(2, target),
+            immediate(spare, _mark(DONE)),
+            set_meta(MARK, spare),
+            payload(NETWORK, self.destination, self.length, pod),
+            payload(TRANSPORT, 2, 2, target),
+            dynset(UPDATE, f"inward_{self.protocol}", service),
+            *self._key(0, mirrored=True),
+            dynset(UPDATE, f"reverse_{self.protocol}", own, own, 1000 * (IDLE + MARGIN)),
+            verdict(ACCEPT),
+        ]
+
+    def back(self) -> list[Expression]:
+        """From an endpoint to the client. The text drops what is half translated: its service went."""
+        size, spare = self.size, word(15)
+        own = word(size + 1)
+        vip, port = word(0), word(size)
+        return [
+            *self._key(size + 1),
+            lookup(f"reverse_{self.protocol}", own, vip),
+            immediate(spare, _mark(FOUND)),
+            set_meta(MARK, spare),
+            *self._neither_begins_nor_ends(),
+            *self._open(own),
+            lookup(f"reverse_{self.protocol}", own),  # counts as the text's, see `rules.TOUCHES`
+            dynset(UPDATE, f"reverse_{self.protocol}", own, own, 1000 * (IDLE + MARGIN)),
+            immediate(spare, _mark(HALF)),
+            set_meta(MARK, spare),
+            self._write(self.source, vip),
+            payload(NETWORK, self.source, self.length, vip),
+            lookup("service_port", vip, port),
+            self._write_port(0, port),
+            lookup("service_vip", vip, vip),
+            self._write(self.source, vip),
+            immediate(spare, _mark(DONE)),
+            set_meta(MARK, spare),
+            payload(NETWORK, self.source, self.length, vip),
+            payload(TRANSPORT, 0, 2, port),
+            dynset(UPDATE, f"outward_{self.protocol}", vip),
+            *self._key(0, mirrored=True),
+            dynset(UPDATE, f"forward_{self.protocol}", word(0), spare, 1000 * IDLE),
+            verdict(ACCEPT),
+        ]
+
+    def _neither_begins_nor_ends(self) -> list[Expression]:
+        if self.protocol == "udp":
+            return []
+        flags = word(15)
+        return [
+            payload(TRANSPORT, _FLAGS, 1, flags),
+            bitwise(flags, flags, bytes((_ENDING,)), b"\0"),
+            compare(flags, b"\0"),
+        ]
+
+    def _open(self, key: int) -> list[Expression]:
+        return [lookup("closing", key, inverted=True)] if self.protocol == "tcp" else []
+
+    def _key(self, place: int, *, mirrored: bool = False) -> list[Expression]:
+        """Load source, its port, destination and its port."""
+        first, second = (self.source, 0), (self.destination, 2)
+        if mirrored:
+            first, second = second, first
+        return [
+            payload(NETWORK, first[0], self.length, word(place)),
+            payload(TRANSPORT, first[1], 2, word(place + self.size)),
+            payload(NETWORK, second[0], self.length, word(place + self.size + 1)),
+            payload(TRANSPORT, second[1], 2, word(place + 2 * self.size + 1)),
+        ]
+
+    def _write(self, offset: int, register: int) -> Expression:
+        return set_payload(NETWORK, offset, self.length, register, self.checksum, pseudo=True)
+
+    def _write_port(self, offset: int, register: int) -> Expression:
+        return set_payload(TRANSPORT, offset, 2, register, _CHECKSUM[self.protocol])
+
+
+def _mark(value: int) -> bytes:
+    return value.to_bytes(4, sys.byteorder)
