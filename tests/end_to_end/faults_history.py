@@ -184,6 +184,14 @@ class Client:
         for step in steps:
             await step()
 
+    async def service_leaves(self, service: str) -> None:
+        """All that `make_service` made, with what was added to its listeners."""
+        for name in await self._listeners(service):
+            await self._listener_goes(name)
+        await self._drop("loadbalancer", [*PROJECT, service])
+        await self._drop("instance-ip", [f"{service}-ip"])
+        await self._drop("virtual-machine-interface", [*PROJECT, f"{service}-vip"])
+
     async def listener_comes(self) -> None:
         service = self.chance.choice(self.cluster.services)
         await self.make_listener(service, self.chance.choice(["TCP", "TCP", "UDP"]), self._port())

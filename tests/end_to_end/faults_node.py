@@ -16,10 +16,10 @@ Members = frozenset[tuple[str, int]]
 
 
 class Server:
-    """A server that keeps its database and, from its first start on, its port."""
+    """A server that keeps its database (one of its own, or that one) and, from its first start on, its port."""
 
-    def __init__(self, folder: Path) -> None:
-        self.database = f"sqlite:///{folder}/faults.db"
+    def __init__(self, folder: Path, *, database: str | None = None) -> None:
+        self.database = database or f"sqlite:///{folder}/faults.db"
         self.port = 0
         self.start()
 
