@@ -87,6 +87,7 @@ def _mend(survey: Survey, report: Report, found: list[Finding]) -> None:
         except Exception as error:  # noqa: BLE001 - what is in the way of one repair is not in that of others
             del survey.tx.events[events:]
             del survey.tx.fields[events:]
+            del survey.tx.touched[events:]
             survey.tx.forget()
             known = isinstance(error, ApiError | survey.session.database.driver.Error)
             report.refused[finding] = one_line(error) if known else f"it cannot be: {error!r}"

@@ -84,6 +84,7 @@ def request(session: Session, request_id: str) -> Transaction:
 
 def finish(session: Session, tx: Transaction) -> None:
     """Its revision counts if it changed anything, and the servers hear of it."""
+    tx.finish()
     session.flush()
     if tx.events:
         session.execute(_SET_REVISION, revision=tx.revision)

@@ -15,7 +15,7 @@ from api_server.care.holdings import keys_of
 from api_server.care.opening import request
 from api_server.care.reading import Reading, is_revision, number_of, text_of
 from api_server.errors import one_line
-from api_server.store import names
+from api_server.store import concerns, names
 from api_server.store.objects import Object
 from api_server.store.session import Session, Statement, any_of
 from api_server.store.tables import allocation, counter, free_range, key_value, resource
@@ -70,6 +70,7 @@ def restore(session: Session, reading: Reading) -> int:
         for _, found in pairs:
             tx.restore_references(found)
         _send(session, [line for line, _ in pairs])
+    concerns.rebuild(session)
     session.execute(_COUNTER, revision=revision, compacted=revision)
     return count
 

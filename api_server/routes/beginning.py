@@ -4,7 +4,7 @@ The objects are read and written a slice at a time, so that a watcher of everyth
 goes out when it is whole.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 
 from api_server.resources.rendering import Item, excerpts, types_of
 from api_server.store.reader import Reader
@@ -17,14 +17,25 @@ Fields = Mapping[str, frozenset[str]]
 END = b"]}\n\n"
 
 
-def init(reader: Reader, types: Sequence[ResourceType], fields: Fields) -> Iterator[bytes]:
-    """The frames in parts, inside a snapshot."""
+def init(
+    reader: Reader, types: Sequence[ResourceType], fields: Fields, scopes: Collection[str] | None = None
+) -> Iterator[bytes]:
+    """The frames in parts, inside a snapshot. scopes: only of the objects that concern one of them."""
+    seen = None if scopes is None else reader.concerned(scopes)
     for kind in types:
         number = b"id: %d\n" % reader.revision if kind is types[-1] else b""
-        yield b'event: init\n%bdata: {"%b":[' % (number, kind.plural.encode())
-        for count, items in enumerate(_items(reader, kind, fields.get(kind.name))):
-            yield b"," + items if count else items
-        yield END
+        uuids = None if seen is None else seen.get(kind.name, ())
+        yield from frames_of_objects(reader, b"event: init\n" + number, kind, fields, uuids)
+
+
+def frames_of_objects(
+    reader: Reader, head: bytes, kind: ResourceType, fields: Fields, uuids: Collection[str] | None
+) -> Iterator[bytes]:
+    """One frame with objects of a type, in parts. uuids: of those; None for all."""
+    yield head + b'data: {"%b":[' % kind.plural.encode()
+    for count, items in enumerate(_items(reader, kind, fields.get(kind.name), uuids)):
+        yield b"," + items if count else items
+    yield END
 
 
 async def beginning(snapshot: Snapshot) -> AsyncIterator[bytes]:
@@ -37,12 +48,15 @@ async def beginning(snapshot: Snapshot) -> AsyncIterator[bytes]:
             parts.clear()
 
 
-def _items(reader: Reader, kind: ResourceType, fields: frozenset[str] | None) -> Iterator[bytes]:
+def _items(
+    reader: Reader, kind: ResourceType, fields: frozenset[str] | None, uuids: Collection[str] | None
+) -> Iterator[bytes]:
     if fields is None:
         item = Item(kind, detail=True, hrefs=False)
-        for records in reader.slices(kind.name, references=True):
+        for records in reader.slices(kind.name, uuids=uuids, references=True):
             yield b",".join(item.render(records, ""))
         return
     properties, references = fields - kind.references.keys(), types_of(fields, kind.references)
-    for records in reader.slices(kind.name, properties=bool(properties), references=references):
+    wanted = bool(properties)
+    for records in reader.slices(kind.name, uuids=uuids, properties=wanted, references=references):
         yield excerpts(kind, records, properties)

@@ -5,15 +5,15 @@ A watch begins with one `init` frame per type, all from one snapshot (`beginning
 snapshot's revision. Then come the events, as the feed has them: those of one revision follow each other, and the last
 of them carries the id. With `Last-Event-ID` (or `?last_event_id=`, `?since=`) the watch goes on after that revision
 instead, without `init`; 410 and the oldest id if the log no longer reaches back so far. A slow watcher is told to
-`stop`, and resumes. With `?status=1` statuses come in between (`status_frames`).
+`stop`, and resumes. With `?status=1` statuses come in between (`status_frames`), with `?scope=` it is of
+a part (`scoped_watch`).
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import suppress
-from itertools import zip_longest
+from functools import partial
 
-import orjson
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -21,18 +21,17 @@ from starlette.types import Receive, Scope, Send
 
 from api_server.errors import BadRequest, NotFound, Unavailable
 from api_server.routes.beginning import Fields, beginning, init
+from api_server.routes.frames import frames, stop
 from api_server.routes.plans import flag
+from api_server.routes.scoped_watch import step, wanted_scopes
 from api_server.routes.service import Service, named, service
 from api_server.routes.status_frames import status_frames
-from api_server.store.events import Chunk
 from api_server.store.feed import Subscription
 from api_server.store.snapshot import Snapshot
 from schema.model import ObjectModel, ResourceType
 from schema.quoting import quote
 
 router = APIRouter()
-
-NAMING = ("uuid", "fq_name", "parent_type", "parent_uuid")
 
 
 def watched_types(model: ObjectModel, text: str | None) -> list[ResourceType]:
@@ -67,31 +66,10 @@ def wanted_fields(types: Iterable[ResourceType], query: Mapping[str, str]) -> Fi
     }
 
 
-def only(document: bytes, kind: str, fields: frozenset[str]) -> bytes:
-    """An event's document with the names and the wanted fields of its object."""
-    found = orjson.loads(document)[kind]
-    return orjson.dumps({kind: {name: value for name, value in found.items() if name in NAMING or name in fields}})
-
-
-def frames(chunk: Chunk, fields: Fields) -> bytes:
-    """A chunk as it goes out: encoded by the feed, unless this watcher wants less of some type."""
-    if not any(event.type in fields for event in chunk.events):
-        return chunk.data
-    framed = []
-    for event, following in zip_longest(chunk.events, chunk.events[1:]):
-        data = event.data().encode()
-        if event.type in fields and event.operation != "delete":
-            data = only(data, event.type, fields[event.type])
-        last = following is None or following.revision != event.revision
-        number = b"id: %d\n" % event.revision if last else b""
-        framed.append(b"event: %b\n%bdata: %b\n\n" % (event.operation.encode(), number, data))
-    return b"".join(framed)
-
-
-async def begun(snapshot: Snapshot, content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The objects, and then what goes on."""
+async def begun(first: AsyncIterator[bytes], content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """What is read of the present, and then what goes on."""
     try:
-        async for frame in beginning(snapshot):
+        async for frame in first:
             yield frame
     except Unavailable as error:
         yield stop(error.text)
@@ -109,10 +87,6 @@ async def stream(subscription: Subscription, fields: Fields) -> AsyncIterator[by
     except Unavailable as error:
         reason = error.text
     yield stop(reason)
-
-
-def stop(reason: str) -> bytes:
-    return b"event: stop\ndata: %b\n\n" % " ".join(reason.split()).encode()
 
 
 async def both(watch: AsyncIterator[bytes], beside: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -176,17 +150,27 @@ async def watch(request: Request) -> Response:
     types = watched_types(server.model, request.query_params.get("resource_type"))
     after, fields = last_event_id(request), wanted_fields(types, request.query_params)
     statuses, snapshot = flag(request.query_params, "status"), None
+    scopes = wanted_scopes(request.query_params, resumed=after is not None)
     if current.method == "HEAD":
         return Response(headers=HEADERS)
     if server.watching >= server.settings.max_watchers:
         raise Unavailable(f"There are {server.settings.max_watchers} watchers already, which is the limit")
+    names, feed = [kind.name for kind in types], server.store.feed
+    first: AsyncIterator[bytes] | None = None
     if after is None:
-        snapshot = await server.store.snapshot(lambda reader: init(reader, types, fields))
+        sight = None if scopes is None else scopes.now
+        snapshot = await server.store.snapshot(lambda reader: init(reader, types, fields, sight))
+        first = beginning(snapshot)
+    elif scopes is not None and scopes.moving:
+        await feed.require(after)
+        snapshot = await server.store.snapshot(partial(step, types=types, fields=fields, scopes=scopes, after=after))
+        first = snapshot.parts()
+    if snapshot is not None:
         after = current.revision = snapshot.revision
-    subscription = await server.store.feed.subscribe([kind.name for kind in types], after)
+    subscription = await feed.subscribe(names, after, None if scopes is None else scopes.now)
     content = stream(subscription, fields)
     if statuses:
-        content = both(content, status_frames(server, frozenset(kind.name for kind in types)))
-    if snapshot is not None:
-        content = begun(snapshot, content)
+        content = both(content, status_frames(server, frozenset(names)))
+    if first is not None:
+        content = begun(first, content)
     return EventStream(server, subscription, snapshot, content)

@@ -4,13 +4,16 @@ Revisions have no gaps, so a range of revisions is a page, and a page never cuts
 each change reads entries, a limited number at a time.
 """
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from api_server.store import concerns
+from api_server.store.concerns import ScopeChange
 from api_server.store.events import Event, Operation
-from api_server.store.session import Session, Statement
-from api_server.store.tables import change, counter
+from api_server.store.session import Session, Statement, any_of
+from api_server.store.tables import change, counter, scope_change
 
 PAGE = 500
 """Revisions per read of the log: a few milliseconds of one connection's time."""
@@ -33,6 +36,25 @@ _ENTRIES = Statement(
     .order_by(_c.revision, _c.sequence)
     .limit(ENTRIES)
 )
+_s = scope_change.c
+_SCOPED = (
+    sa.select(
+        _s.scope, _s.revision, _s.sequence, _s.operation, _s.type, _s.uuid, sa.func.coalesce(_s.object, _c.object, "")
+    )
+    .select_from(
+        scope_change.outerjoin(change, sa.and_(_c.revision == _s.revision, _c.sequence == _s.sequence))
+    )
+    .where(_s.revision > _arg("after"), _s.revision <= _arg("upto"))
+    .order_by(_s.revision, _s.sequence)
+)  # fmt: skip
+_ALL_SCOPES = Statement(_SCOPED)
+_SOME_SCOPES = Statement(_SCOPED.where(any_of(_s.scope, "scopes")))
+_SOME_OF_SOME_SCOPES = Statement(_SCOPED.where(any_of(_s.scope, "scopes")).limit(PAGE))
+_DUE = Statement(
+    sa.select(sa.func.min(_s.revision)).where(
+        any_of(_s.scope, "scopes"), _s.revision > _arg("after"), _s.revision <= _arg("upto"), _s.operation != "keep"
+    )
+)
 _AT = Statement(sa.select(sa.func.max(_c.at)).where(_c.revision > _arg("after"), _c.revision <= _arg("upto")))
 _FORGET = Statement(change.delete().where(_c.revision <= _arg("upto")))
 _COMPACTED = Statement(counter.update().where(counter.c.id == 1), ("compacted",))
@@ -50,16 +72,54 @@ def bounds(session: Session) -> Bounds:
 
 
 class Page(NamedTuple):
-    """Events after some revision, in order, whole revisions; and the log's bounds when they had been read."""
+    """Events after some revision, in order, whole revisions, and what became of them for each scope; and the log's
+    bounds when they had been read."""
 
     events: list[Event]
+    scope_changes: list[ScopeChange]
     bounds: Bounds
 
 
 def page(session: Session, after: int) -> Page:
     """The bounds are read last: whoever sees `compacted` beyond `after` knows that events may be missing."""
     events = [Event(*row) for row in session.all(_PAGE, after=after, upto=after + PAGE)]
-    return Page(events, bounds(session))
+    newest = events[-1].revision if events else after
+    rows = [ScopeChange(*row) for row in session.all(_ALL_SCOPES, after=after, upto=newest)] if events else []
+    return Page(events, rows, bounds(session))
+
+
+class ScopedPage(NamedTuple):
+    """What those see who watch some scopes, after some revision and up to `upto`, in order, whole revisions; and the
+    log's bounds when it had been read."""
+
+    changes: list[ScopeChange]
+    upto: int
+    bounds: Bounds
+
+
+def scoped_page(session: Session, scopes: Collection[str], after: int) -> ScopedPage:
+    """At most `PAGE` rows, or one revision; up to the newest revision if there are fewer."""
+    newest = bounds(session).newest
+    wanted = session.array(sorted(scopes))
+    rows = session.all(_SOME_OF_SOME_SCOPES, scopes=wanted, after=after, upto=newest)
+    if len(rows) == PAGE:
+        last, newest = rows[-1][1], rows[-1][1] - 1
+        rows = [row for row in rows if row[1] != last]
+        if not rows:
+            newest = last
+            rows = session.all(_SOME_SCOPES, scopes=wanted, after=last - 1, upto=last)
+    return ScopedPage([ScopeChange(*row) for row in rows], newest, bounds(session))
+
+
+def due(session: Session, scopes: Collection[str], after: int, upto: int) -> int | None:
+    """The first revision after one and up to another that has anything for those who watch these scopes; the one after
+    it if the log does not reach back so far, and nobody knows. None: they have all there is."""
+    if upto <= after:
+        return None
+    if bounds(session).compacted > after:
+        return after + 1
+    found = session.all(_DUE, scopes=session.array(sorted(scopes)), after=after, upto=upto)[0][0]
+    return None if found is None else int(found)
 
 
 class Position(NamedTuple):
@@ -116,5 +176,6 @@ def compact(session: Session, newest: int, keep: int, before: str, slice: int) -
     if upto <= compacted:
         return 0
     session.execute(_FORGET, upto=upto)
+    concerns.forget(session, upto)
     session.execute(_COMPACTED, compacted=upto)
     return upto - compacted

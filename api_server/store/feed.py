@@ -6,6 +6,9 @@ at once, many are sent chunks. A watcher that comes back reads the log up to the
 then joins the live feed, in one step of the loop: nothing is missed, nothing comes twice. One whose queue overflows is
 ended with the reason; it resumes from the log.
 
+Those who watch scopes (`scopes`) are found by scope (`sight`), read the log by scope, and are sent nothing that others
+see: no bookmark tells them of a revision that has nothing for them, but the keep-alive does.
+
 The feed is in order because it refuses anything else: it takes the events of a revision only after those of the one
 before. If it lacks some (another process wrote them) it reads them from the log.
 """
@@ -14,10 +17,13 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
+from itertools import chain
 
 from api_server.errors import Gone, Unavailable
-from api_server.store.changes import Bounds, Page
+from api_server.store.changes import Bounds, Page, ScopedPage
+from api_server.store.concerns import ScopeChange
 from api_server.store.events import Chunk, Event, bookmark, chunk, keep_alive
+from api_server.store.sight import Sight, Sights, events_of
 
 Types = frozenset[str] | None
 """Hyphenated types a watcher wants; None: all."""
@@ -44,13 +50,14 @@ class Subscription:
     """An async iterator of chunks, of one reader. It ends when the feed or its reader closes it, or it is too slow:
     `reason` says which. May be cancelled while it waits, and asked again.
 
-    revision: of the last chunk handed out; at first, the one after which it began.
+    revision: of the last chunk handed out; at first, the one after which it began. sight: of one that watches scopes.
     """
 
-    def __init__(self, feed: "Feed", types: Types, after: int) -> None:
+    def __init__(self, feed: "Feed", types: Types, after: int, scopes: frozenset[str] | None) -> None:
         self.revision = after
         self.reason = ""
         self.types = types
+        self.sight = None if scopes is None else Sight(types, scopes)
         self._feed = feed
         self._queue: deque[Chunk] = deque()
         self._waiting = 0
@@ -103,34 +110,45 @@ class Subscription:
             feed.join(self)
             return
         try:
-            page = await feed.read(self.queued)
+            wanted, newest, bounds = await self._page()
         except Unavailable as error:
             self.reason = error.text
             return
-        if page.bounds.compacted > self.queued:
+        if bounds.compacted > self.queued:
             self.reason = f"the changes after revision {self.queued} are compacted; list again"
             return
-        if not page.events:
+        if newest <= self.queued:
             self.reason = f"the change log has nothing after revision {self.queued}; list again"
             return
-        newest = page.events[-1].revision
-        if wanted := _of(page.events, self.types):
+        if wanted:
             self.put(chunk(wanted))
         if self.queued < newest:
             self.put(bookmark(newest))
 
+    async def _page(self) -> tuple[tuple[Event, ...], int, Bounds]:
+        """What the log has for it next, the revision up to which that is all, and the log's bounds."""
+        if self.sight is not None:
+            scoped = await self._feed.read_scoped(self.sight.scopes, self.queued)
+            return events_of(scoped.changes, self.sight.types), scoped.upto, scoped.bounds
+        page = await self._feed.read(self.queued)
+        newest = page.events[-1].revision if page.events else self.queued
+        return _of(page.events, self.types), newest, page.bounds
+
 
 class Feed:
-    """read: a page of the log after a revision. bounds: of the log. revision: the feed begins after it."""
+    """read: a page of the log after a revision; read_scoped: of those who watch some scopes. bounds: of the log.
+    revision: the feed begins after it."""
 
     def __init__(
         self,
         read: Callable[[int], Awaitable[Page]],
+        read_scoped: Callable[[Collection[str], int], Awaitable[ScopedPage]],
         bounds: Callable[[], Awaitable[Bounds]],
         revision: int,
         pace: Pace,
     ) -> None:
         self.read = read
+        self.read_scoped = read_scoped
         self.pace = pace
         self.revision = revision
         self._bounds = bounds
@@ -138,7 +156,9 @@ class Feed:
         self._announced = revision  # the newest revision it has heard of
         self._loop = asyncio.get_running_loop()
         self._live: dict[Types, set[Subscription]] = {}
+        self._sights: Sights[Subscription] = Sights()
         self._pending: list[Event] = []
+        self._pending_scoped: list[ScopeChange] = []
         self._sent_at = 0.0
         self._flush: asyncio.TimerHandle | None = None
         self._tail: asyncio.Task[None] | None = None
@@ -150,10 +170,13 @@ class Feed:
 
     @property
     def watchers(self) -> int:
-        return sum(map(len, self._live.values()))
+        return sum(map(len, self._live.values())) + len(self._sights)
 
-    async def subscribe(self, types: Collection[str] | None = None, after: int | None = None) -> Subscription:
-        """Events of these types (all: None) after a revision (None: from now on).
+    async def subscribe(
+        self, types: Collection[str] | None = None, after: int | None = None, scopes: Collection[str] | None = None
+    ) -> Subscription:
+        """Events of these types (all: None) after a revision (None: from now on), of objects that concern one of these
+        scopes (all: None).
 
         Gone, with the oldest id to resume from, if the log does not reach back so far, or not forward.
         """
@@ -161,13 +184,18 @@ class Feed:
             raise Unavailable(self._closed)
         if after is None:
             after = self.revision
-        elif after != self.revision:
+        await self.require(after)
+        wanted = None if types is None else frozenset(types)
+        return Subscription(self, wanted, after, None if scopes is None else frozenset(scopes))
+
+    async def require(self, after: int) -> None:
+        """Gone, with the oldest id to resume from, if the log does not reach back to a revision, or not forward."""
+        if after != self.revision:
             bounds = await self._bounds()
             if after < bounds.compacted:
                 raise Gone(f"Changes after revision {after} are compacted; the oldest id is {bounds.compacted}")
             if after > bounds.newest:
                 raise Gone(f"Revision {after} is unknown here, the newest is {bounds.newest}; list again")
-        return Subscription(self, None if types is None else frozenset(types), after)
 
     async def beyond(self, revision: int) -> None:
         """Until this process knows of a later one."""
@@ -179,9 +207,8 @@ class Feed:
         """End all subscriptions, after what they have not sent yet."""
         self._closed = reason
         self._send()
-        for group in list(self._live.values()):
-            for subscription in list(group):
-                subscription.close(reason)
+        for subscription in self._everybody():
+            subscription.close(reason)
         self._sweep.cancel()
         if self._flush:
             self._flush.cancel()
@@ -190,11 +217,14 @@ class Feed:
 
     # --- from the store
 
-    def publish(self, events: list[Event]) -> None:
-        """Events of committed revisions, in order. What does not follow at once is left to the log."""
+    def publish(self, events: list[Event], scope_changes: list[ScopeChange]) -> None:
+        """Events of committed revisions, in order, and what became of them for each scope. What does not follow at once
+        is left to the log."""
         fresh = [event for event in events if event.revision > self.revision]
         if fresh and fresh[0].revision == self.revision + 1:
+            known = self.revision
             self._pending += fresh
+            self._pending_scoped += [change for change in scope_changes if change.revision > known]
             self.revision = fresh[-1].revision
             self._moved.set()
             self._schedule()
@@ -220,7 +250,7 @@ class Feed:
                 if page.bounds.compacted > at:
                     self._skip(page.bounds.compacted)
                     continue
-                self.publish(page.events)
+                self.publish(page.events, page.scope_changes)
                 if self.revision == at:
                     return
         finally:
@@ -229,9 +259,8 @@ class Feed:
     def _skip(self, compacted: int) -> None:
         """Compacted before this process had read it: its watchers must list again."""
         self._send()
-        for group in list(self._live.values()):
-            for subscription in list(group):
-                subscription.close(f"changes up to revision {compacted} are compacted; list again")
+        for subscription in self._everybody():
+            subscription.close(f"changes up to revision {compacted} are compacted; list again")
         self.revision = max(self.revision, compacted)
         self._moved.set()
 
@@ -240,10 +269,15 @@ class Feed:
     def join(self, subscription: Subscription) -> None:
         if self._closed:
             subscription.close(self._closed)
+        elif subscription.sight is not None:
+            self._sights.join(subscription.sight, subscription)
         else:
             self._live.setdefault(subscription.types, set()).add(subscription)
 
     def leave(self, subscription: Subscription) -> None:
+        if subscription.sight is not None:
+            self._sights.leave(subscription.sight, subscription)
+            return
         group = self._live.get(subscription.types)
         if group:
             group.discard(subscription)
@@ -266,31 +300,39 @@ class Feed:
         if not self._pending:
             return
         events, self._pending, self._sent_at = self._pending, [], self.time()
+        scoped, self._pending_scoped = self._pending_scoped, []
         for types, group in list(self._live.items()):
-            wanted = _of(events, types)
-            if not wanted:
-                continue
-            whole: Chunk | None = None
-            for subscription in list(group):
-                if subscription.queued < wanted[0].revision:
-                    whole = whole or chunk(wanted)
-                    subscription.put(whole)
-                # One that joined with a list newer than what this process had heard of has seen some of these.
-                elif rest := tuple(event for event in wanted if event.revision > subscription.queued):
-                    subscription.put(chunk(rest))
+            if wanted := _of(events, types):
+                _put(list(group), wanted)
+        for watchers, seen in list(self._sights.of(scoped)):
+            _put(watchers, seen)
 
     def _swept(self) -> None:
         """Bookmarks and keep-alives."""
         now = self.time()
         if not self._pending:
             marked, alive = bookmark(self.revision), keep_alive(self.revision)
-            for group in list(self._live.values()):
-                for subscription in list(group):
-                    if subscription.queued < self.revision:
-                        subscription.put(marked)
-                    elif now - subscription.quiet_since >= self.pace.keep_alive:
-                        subscription.put(alive)
+            for subscription in self._everybody():
+                due = now - subscription.quiet_since >= self.pace.keep_alive
+                if subscription.queued < self.revision and (due or subscription.sight is None):
+                    subscription.put(marked)
+                elif due:
+                    subscription.put(alive)
         self._sweep = self._loop.call_later(self.pace.bookmark, self._swept)
+
+    def _everybody(self) -> list[Subscription]:
+        return [*chain.from_iterable(self._live.values()), *self._sights]
+
+
+def _put(watchers: list[Subscription], wanted: tuple[Event, ...]) -> None:
+    whole: Chunk | None = None
+    for subscription in watchers:
+        if subscription.queued < wanted[0].revision:
+            whole = whole or chunk(wanted)
+            subscription.put(whole)
+        # One that joined with a list newer than what this process had heard of has seen some of these.
+        elif rest := tuple(event for event in wanted if event.revision > subscription.queued):
+            subscription.put(chunk(rest))
 
 
 def _of(events: list[Event], types: Types) -> tuple[Event, ...]:

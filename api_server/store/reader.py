@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.sql.expression import ColumnElement
 
-from api_server.store import loading, names, nodes, statuses
+from api_server.store import changes, concerns, loading, names, nodes, statuses
+from api_server.store.concerns import ScopeChange
 from api_server.store.objects import Object
 from api_server.store.pools import taken
 from api_server.store.session import Row, Session, Statement, any_of
@@ -294,11 +295,20 @@ class Reader:
         return list(found.values())
 
     def slices(
-        self, type: str, *, properties: bool = True, references: Links = False, size: int = 500
+        self,
+        type: str,
+        *,
+        uuids: Collection[str] | None = None,
+        properties: bool = True,
+        references: Links = False,
+        size: int = 500,
     ) -> Iterator[list[Record]]:
-        """All objects of a type, `size` of them at a time and in no order; inside a `snapshot`."""
-        statement = _listing(frozenset(), "properties" if properties else "names", ordered=False, limited=False)
-        rows = self._session.stream(statement, type=type)
+        """All objects of a type, or those with these uuids, `size` of them at a time and in no order; inside a
+        `snapshot`."""
+        given = {} if uuids is None else {"uuids": self._array(list(uuids))}
+        shape = "properties" if properties else "names"
+        statement = _listing(frozenset(given), shape, ordered=False, limited=False)
+        rows = self._session.stream(statement, type=type, **given)
         while found := {row[0]: _record(row) for row in islice(rows, size)}:
             self._link(found, "references", references, possible=True)
             yield list(found.values())
@@ -317,6 +327,28 @@ class Reader:
         statement = _listing(frozenset(given), "count", limited=False)
         with self.snapshot():
             return int(self._session.all(statement, type=type, **given)[0][0])
+
+    # --- by scope
+
+    def concerned(self, scopes: Collection[str], without: Collection[str] = ()) -> Mapping[str, Sequence[str]]:
+        """uuids of the objects that concern one of these scopes and none of the others, by type, in order."""
+        return concerns.of_scopes(self._session, scopes, without)
+
+    def bounds(self) -> changes.Bounds:
+        """Of the log."""
+        return changes.bounds(self._session)
+
+    def scoped_changes(self, scopes: Collection[str], after: int) -> Iterator[ScopeChange]:
+        """The log after a revision as those see it who watch these scopes; inside a `snapshot`."""
+        upto = after
+        while upto < self.revision:
+            page = changes.scoped_page(self._session, scopes, upto)
+            yield from page.changes
+            upto = page.upto
+
+    def due(self, scopes: Collection[str], after: int, upto: int) -> int | None:
+        """See `changes.due`."""
+        return changes.due(self._session, scopes, after, upto)
 
     # --- strings by name (contract 4.3)
 

@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self, TypeVar
 
 from api_server.errors import Unavailable, one_line
 from api_server.store import changes, nodes, statuses
+from api_server.store.concerns import ScopeChange
 from api_server.store.engine import Database
 from api_server.store.events import Event
 from api_server.store.feed import Feed, Pace
@@ -51,7 +52,7 @@ class Store:
 
     def __init__(self, database: Database, limits: Limits, claim: int | None, newest: int, stamp: int) -> None:
         self.counts = Counts()
-        self.feed = Feed(self._page, self._bounds, newest, limits.pace)
+        self.feed = Feed(self._page, self._scoped_page, self._bounds, newest, limits.pace)
         self.stamps = Stamps(stamp)
         self.steps = Stamps(0)
         self.sqlite = database.sqlite
@@ -244,16 +245,19 @@ class Store:
                 return error
         raise AssertionError
 
-    def _publish(self, events: list[Event]) -> None:
+    def _publish(self, events: list[Event], scope_changes: list[ScopeChange]) -> None:
         """Called by the writer after a commit, on its own thread on PostgreSQL."""
         if self.sqlite:
-            self.feed.publish(events)
+            self.feed.publish(events, scope_changes)
         else:
             with contextlib.suppress(RuntimeError):  # the loop has been closed
-                self._loop.call_soon_threadsafe(self.feed.publish, events)
+                self._loop.call_soon_threadsafe(self.feed.publish, events, scope_changes)
 
     async def _page(self, after: int) -> changes.Page:
         return await self._with_session(lambda session: changes.page(session, after))
+
+    async def _scoped_page(self, scopes: Collection[str], after: int) -> changes.ScopedPage:
+        return await self._with_session(lambda session: changes.scoped_page(session, scopes, after))
 
     async def _bounds(self) -> changes.Bounds:
         return await self._with_session(changes.bounds)

@@ -79,6 +79,32 @@ change = sa.Table(
     sa.Column("implicit", sa.Integer, nullable=False, server_default="0"),
 )
 
+# What an object concerns (scopes.py).
+concern = sa.Table(
+    "concern",
+    metadata,
+    sa.Column("uuid", TEXT, sa.ForeignKey("resource.uuid", name="concern_of", ondelete="CASCADE"), primary_key=True),
+    sa.Column("scope", TEXT, primary_key=True),
+    sa.Column("type", TEXT, nullable=False),
+    sa.Index("concern_scope", "scope", "type", "uuid"),
+    sqlite_with_rowid=False,
+)
+
+# The log as those see it who watch a scope (concerns.py). object: NULL if `change` has it, under the same numbers.
+scope_change = sa.Table(
+    "scope_change",
+    metadata,
+    sa.Column("scope", TEXT, primary_key=True),
+    sa.Column("revision", BIG, primary_key=True, autoincrement=False),
+    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("operation", TEXT, nullable=False),
+    sa.Column("type", TEXT, nullable=False),
+    sa.Column("uuid", TEXT, nullable=False),
+    sa.Column("object", TEXT),
+    sa.Index("scope_change_revision", "revision"),
+    sqlite_with_rowid=False,
+)
+
 # One row. revision: the last one given. compacted: changes up to it are no longer in the log. statuses: the last stamp
 # given (status.stamp).
 counter = sa.Table(

@@ -12,10 +12,12 @@ import orjson
 import sqlalchemy as sa
 
 from api_server.errors import BadRequest, Conflict, NotFound
-from api_server.store import changes, events, leases, names, nodes, pools, removal, statuses
+from api_server.store import changes, concerns, events, leases, names, nodes, pools, removal, statuses
+from api_server.store.concerns import ScopeChange, Touched
 from api_server.store.events import Event, Operation
 from api_server.store.leases import Lease
 from api_server.store.objects import Change, Create, Delete, Object, Reference, Update
+from api_server.store.scopes import RULES
 from api_server.store.session import Session, Statement, any_of
 from api_server.store.tables import change as change_table
 from api_server.store.tables import key_value, reference, relaxation, resource, search_key
@@ -50,7 +52,10 @@ _DELETE_RELAXATION = Statement(
 _INSERT_VALUE = Statement(key_value.insert(), key_value.columns.keys())
 _DELETE_VALUE = Statement(key_value.delete().where(key_value.c.key == _arg("key")))
 
-WAITING = (_INSERT_RESOURCE, _UPDATE_RESOURCE, _INSERT_REFERENCE, _UPDATE_REFERENCE, _INSERT_KEY, _INSERT_CHANGE)
+WAITING = (
+    _INSERT_RESOURCE, _UPDATE_RESOURCE, _INSERT_REFERENCE, _UPDATE_REFERENCE, _INSERT_KEY, _INSERT_CHANGE,
+    concerns.INSERT_CONCERN, concerns.INSERT_SCOPE_CHANGE,
+)  # fmt: skip
 """What may wait in a session, in the order in which it is sent."""
 
 
@@ -60,7 +65,8 @@ class Transaction(View):
     now: naive UTC, ISO 8601 with microseconds; the time of this request, later than that of any before it.
     base_url: of the request, without trailing slash, for hrefs in refusals. revision: what its changes get.
     events: its changes so far, in order; none: it needs no revision. fields: what each of them changed; None for a
-    create or delete.
+    create or delete. touched: the object of each, where its type has scopes. scope_changes: what `finish` has made of
+    them for those who watch a scope.
     """
 
     def __init__(
@@ -82,6 +88,16 @@ class Transaction(View):
         self.base_url = base_url
         self.events: list[Event] = []
         self.fields: list[list[str] | None] = []
+        self.scope_changes: list[ScopeChange] = []
+        self.touched: list[Touched | None] = []
+        self._followed = 0  # of the events
+
+    def finish(self) -> None:
+        """The request has made all its changes: what follows from them for those who watch a scope."""
+        touched = [one for one in self.touched[self._followed :] if one is not None]
+        self._followed = len(self.touched)
+        if touched:
+            self.scope_changes += concerns.follow(self._session, self, touched, self.revision, len(self.scope_changes))
 
     # --- objects
 
@@ -122,7 +138,7 @@ class Transaction(View):
         properties = orjson.dumps(after.properties)
         self._insert(after, fq_name, properties)
         self.known.uuids[after.type, fq_name] = after.uuid
-        self._log("create", after, events.encode(after, properties))
+        self._log("create", None, after, events.encode(after, properties))
         self._relink(after, {}, _links(after))
 
     def _insert(self, after: Object, fq_name: str, properties: bytes) -> None:
@@ -152,6 +168,7 @@ class Transaction(View):
         plan = removal.plan(self._session, before.type, before.uuid, self.base_url)
         gone = set(plan.gone)
         self.get_many(plan.gone + plan.bereft)
+        scopes = self._scopes(plan.gone)
         self._session.execute(_DELETE_REFERENCES_TO, uuids=self._session.array(plan.gone))
         for uuid in plan.bereft:
             current = self._current(uuid)
@@ -168,7 +185,8 @@ class Transaction(View):
             assert current is not None
             pools.release_all(self._session, uuid)
             self._session.execute(_DELETE_RESOURCE, uuid=uuid)
-            self._log("delete", current, events.encode(current, orjson.dumps(current.properties)))
+            text = events.encode(current, orjson.dumps(current.properties))
+            self._log("delete", current, current, text, scopes=scopes.get(uuid))
             self.known.objects[uuid] = None
             self.known.uuids[current.type, names.join(current.fq_name)] = None
 
@@ -182,7 +200,7 @@ class Transaction(View):
         properties = orjson.dumps(after.properties)
         self._session.later(_UPDATE_RESOURCE, of=after.uuid, **self._row(after, properties))
         fields = list(changed_fields(current, after))
-        self._log("update", after, events.encode(after, properties), fields, implicit=implicit)
+        self._log("update", current, after, events.encode(after, properties), fields, implicit=implicit)
 
     def _stamp(self, after: Object, modified: str) -> None:
         after.modified = modified
@@ -204,11 +222,13 @@ class Transaction(View):
     def _log(
         self,
         operation: Operation,
+        before: Object | None,
         object: Object,
         text: str,
         fields: list[str] | None = None,
         *,
         implicit: bool = False,
+        scopes: set[str] | None = None,
     ) -> None:
         event = Event(self.revision, len(self.events), operation, object.type, object.uuid, text)
         self.events.append(event)
@@ -223,8 +243,17 @@ class Transaction(View):
             at=self.now,
             implicit=int(implicit),
         )
-        if operation != "delete":
-            self.known.objects[object.uuid] = object.copy()
+        after = None if operation == "delete" else object.copy()
+        if after is not None:
+            self.known.objects[object.uuid] = after
+        scoped = object.type in RULES
+        self.touched.append(Touched(before, after, event.sequence, text, scopes) if scoped else None)
+
+    def _scopes(self, uuids: Sequence[str]) -> dict[str, set[str]]:
+        """What objects concern that are about to go, by uuid; those of types without scopes are left out."""
+        found = {uuid: one for uuid in uuids if (one := self._current(uuid)) is not None and one.type in RULES}
+        standing = concerns.stored(self._session, found)
+        return {uuid: standing.get(uuid, set()) for uuid in found}
 
     # --- objects as they were, from an export: no event, nothing looked up, nothing remembered
 

@@ -18,6 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from api_server.errors import ApiError, Conflict, Unavailable, one_line
+from api_server.store.concerns import ScopeChange
 from api_server.store.engine import Database
 from api_server.store.events import Event
 from api_server.store.session import Ended, Lost, Session, Statement
@@ -95,19 +96,24 @@ class _Group:
     known: Known = field(default_factory=Known.nothing)
     answers: list[Any] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    scope_changes: list[ScopeChange] = field(default_factory=list)
 
     def accept(self, tx: Transaction, result: Any) -> None:
         if tx.events:
             self.revision = tx.revision
             self.events += tx.events
+            self.scope_changes += tx.scope_changes
         self.known.merge(tx.known)
         self.answers.append((result, self.revision))
 
 
 class Writer:
-    """Runs groups of writes in one session. published: gets the events of each group after its commit."""
+    """Runs groups of writes in one session. published: gets the events of each group after its commit, and what became
+    of them for each scope."""
 
-    def __init__(self, database: Database, counts: Counts, published: Callable[[list[Event]], None]) -> None:
+    def __init__(
+        self, database: Database, counts: Counts, published: Callable[[list[Event], list[ScopeChange]], None]
+    ) -> None:
         self._session = Session(database, WAITING)
         self._counts = counts
         self._published = published
@@ -128,7 +134,7 @@ class Writer:
         if group is not None:
             answers = group.answers
             if group.events:
-                self._published(group.events)
+                self._published(group.events, group.scope_changes)
                 self._counts.events += len(group.events)
         self._counts.groups += 1
         self._counts.writes += len(writes)
@@ -167,6 +173,7 @@ class Writer:
                 tx = self._request(group, write)
                 try:
                     result = write.call(tx)
+                    tx.finish()
                 except Exception as error:
                     # On PostgreSQL any error of the database ends the transaction, a failed read included.
                     if session.sent != sent or isinstance(error, self._driver.Error):
@@ -193,6 +200,7 @@ class Writer:
                 if write.rehearsal:
                     self._session.flush()  # what the database has to say of it
                     raise Rehearsed(result)
+                tx.finish()
         except Ended:
             raise
         except Rehearsed as rehearsed:

@@ -40,7 +40,7 @@ def a_reference_of_nothing(damage: Damage) -> None:
 @case(status=f"it is of object {GHOST}, which is not there")
 def a_status_of_nothing(damage: Damage) -> None:
     damage.run(
-        "insert into node values ('n1', 1, 1, 0)",
+        "insert into node (name, revision, reported, stale) values ('n1', 1, 1, 0)",
         f"insert into status values ('{GHOST}', 'n1', 'ONLINE', 'ACTIVE', '', 1, 1, 0)",
     )
 
@@ -49,12 +49,23 @@ def a_status_of_nothing(damage: Damage) -> None:
 def a_stamp_that_was_not_given(damage: Damage) -> None:
     uuid = damage.uuid("virtual-network", "vn")
     damage.run(
-        "insert into node values ('n1', 1, 1, 0)",
+        "insert into node (name, revision, reported, stale) values ('n1', 1, 1, 0)",
         f"insert into status values ('{uuid}', 'n1', 'ONLINE', 'ACTIVE', '', 1, 1, 7)",
     )
 
 
-@case(reference_type="it is loadbalancer-pool to loadbalancer-listener", unlinked="")
+@case(scope="do not see it")
+def an_object_that_is_shown_to_nobody(damage: Damage) -> None:
+    damage.run("delete from concern where type='loadbalancer-member'")
+
+
+@case(scope="see it, whom it does not concern")
+def an_object_that_is_shown_to_others(damage: Damage) -> None:
+    uuid = damage.uuid("virtual-network", "vn")
+    damage.run(f"insert into concern values ('{uuid}', 'node:n1', 'virtual-network')")
+
+
+@case(reference_type="it is loadbalancer-pool to loadbalancer-listener", unlinked="", scope="see it, whom")
 def a_reference_of_another_type(damage: Damage) -> None:
     damage.run("update reference set from_type='project' where from_type='loadbalancer-pool'")
 

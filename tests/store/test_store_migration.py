@@ -74,7 +74,7 @@ async def test_what_was_shared_before_is_found_after(url: str) -> None:
     await store.close()
     with Database.at(url).engine.begin() as connection:
         connection.execute(sa.text("update alembic_version set version_num = '0002'"))
-        for later in ("table relaxation", "table status", "table node"):
+        for later in ("table relaxation", "table status", "table node", "table concern", "table scope_change"):
             connection.execute(sa.text(f"drop {later}"))
         connection.execute(sa.text("alter table counter drop column statuses"))
     store = await Store.open(url)

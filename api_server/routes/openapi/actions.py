@@ -330,6 +330,12 @@ def watching() -> dict[str, Json]:
         query("last_event_id", "The same."),
         query("since", "The same."),
         query("status", "Statuses as well, as they are and as they change."),
+        query(
+            "scope",
+            "Only objects that concern one of these, comma separated: uuids of networks, policies, ipams; node:NAME.",
+        ),
+        query("enter", "Those of them that the watch was not of before."),
+        query("leave", "What the watch was of besides, before."),
     ]
     return {"/watch": operation("/watch", "get", "watch", "Changes as they happen, resumable",
                                 {"200": frames, **refusals("404", "410")}, parameters=parameters)}  # fmt: skip
