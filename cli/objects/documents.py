@@ -123,7 +123,7 @@ def _fields(type: ResourceType, object: Mapping[str, Any], where: str) -> Iterat
         if name in type.properties:
             yield name, _property(type, name, value, where)
         elif name in type.references:
-            yield name, _references(type, type.references[name], value, where)
+            yield name, references(type, type.references[name], value, where)
         elif name not in type.children and name not in type.back_references:
             known = [*type.properties, *type.references]
             raise Failure(f"{where}: {type.name} has no field {name!r}{paths.hint(name, known)}")
@@ -138,7 +138,8 @@ def _property(type: ResourceType, name: str, value: Any, where: str) -> Any:
         raise Failure(f"{where}: {error.text}") from None
 
 
-def _references(type: ResourceType, declared: ReferenceField, value: Any, where: str) -> list[dict[str, Any]]:
+def references(type: ResourceType, declared: ReferenceField, value: Any, where: str) -> list[dict[str, Any]]:
+    """Those of a field, as on the wire. where: for the Failure."""
     if not isinstance(value, list | None):
         raise Failure(f"{where}: {declared.field} must be a list of names or of {{to, attr}}")
     return [_reference(type, declared, each, where) for each in value or ()]

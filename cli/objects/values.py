@@ -2,7 +2,7 @@
 
     loadbalancer_properties.admin_state=false      a member of a property; the others stay
     annotations.owner=me                           an element of a map property
-    network_policy_refs=p1,p2                      references, by paths without their type
+    network_policy_refs=p1,p2                      references, by paths without their type; or as JSON, with attributes
     ipam_subnets='{"subnets": [...]}'              JSON, for what has no short form
     display_name-                                  away with it
 
@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import schema
+from cli.objects import documents
 from cli.objects.paths import hint
-from cli.output import Misuse
+from cli.output import Failure, Misuse
 from schema.model import ComplexType, Member, Property, ReferenceField, ResourceType
 from schema.validation import InvalidValue, validate_property
 
@@ -66,7 +67,7 @@ def changes(type: ResourceType, object: Mapping[str, Any], assignments: Sequence
         if declared is None:
             raise Misuse(f"{type.name} has no property or reference {each.field!r}{hint(each.field, _fields(type))}")
         if isinstance(declared, ReferenceField):
-            changed[each.field] = _references(declared, each)
+            changed[each.field] = _references(type, declared, each)
         else:
             before = changed[each.field] if each.field in changed else object.get(each.field)
             changed[each.field] = assigned(declared, each, before)
@@ -109,14 +110,18 @@ def _check(type: ResourceType, name: str, value: Any) -> None:
         raise Misuse(error.text) from None
 
 
-def _references(declared: ReferenceField, each: Assignment) -> Any:
+def _references(type: ResourceType, declared: ReferenceField, each: Assignment) -> Any:
     if each.members:
         raise Misuse(f"{each.field} holds references: {each.field}=NAME,NAME or JSON; `vaportrail ln` adds one")
     if not each.text:
         return []
-    if each.text.startswith("["):
-        return _json(each)
-    return Unresolved(declared.to, tuple(name.removeprefix(f"{declared.to}/") for name in each.text.split(",")))
+    names = _json(each) if each.text.startswith("[") else each.text.split(",")
+    if names and all(isinstance(name, str) for name in names):
+        return Unresolved(declared.to, tuple(name.removeprefix(f"{declared.to}/") for name in names))
+    try:
+        return documents.references(type, declared, names, each.key)
+    except Failure as error:
+        raise Misuse(str(error)) from None
 
 
 def assigned(declared: Property, each: Assignment, before: Any) -> Any:

@@ -45,6 +45,11 @@ def change(type: str, stored: dict[str, Any], *assignments: str) -> dict[str, An
         ("loadbalancer", ["virtual_machine_interface_refs=a,virtual-machine-interface/b:c"],
          {"virtual_machine_interface_refs": Unresolved("virtual-machine-interface", ("a", "b:c"))}),
         ("loadbalancer", ["virtual_machine_interface_refs="], {"virtual_machine_interface_refs": []}),
+        ("loadbalancer", ["virtual_machine_interface_refs=[]"], {"virtual_machine_interface_refs": []}),
+        ("loadbalancer", ['virtual_machine_interface_refs=["a", "b:c"]'],
+         {"virtual_machine_interface_refs": Unresolved("virtual-machine-interface", ("a", "b:c"))}),
+        ("loadbalancer", ['virtual_machine_interface_refs=[{"to": ["d", "p", "a"], "attr": null}]'],
+         {"virtual_machine_interface_refs": [{"to": ["d", "p", "a"], "attr": None}]}),
         ("loadbalancer-listener", ["loadbalancer_listener_properties.protocol_port=80"],
          {"loadbalancer_listener_properties": {"protocol_port": 80}}),
         ("loadbalancer-listener", ["loadbalancer_listener_properties.sni_containers=a,b"],
@@ -80,6 +85,9 @@ def test_the_stored_object_stays_as_it_is() -> None:
         ("loadbalancer_properties.admin_state=yes", "is true or false, not 'yes'"),
         ("loadbalancer_properties.admin_state.x=1", "a value of type boolean has no members"),
         ("virtual_machine_interface_refs.x=1", "holds references"),
+        ("virtual_machine_interface_refs=[a", "takes JSON"),
+        ("virtual_machine_interface_refs=[1]", "a reference in virtual_machine_interface_refs is a name or {to, attr}"),
+        ('virtual_machine_interface_refs=["a", {"too": "b"}]', "is a name or {to, attr}, not {'too': 'b'}"),
     ],
 )
 def test_what_is_wrong_names_the_key(assignment: str, says: str) -> None:
