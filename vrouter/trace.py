@@ -154,6 +154,7 @@ class _Teller:
             "NoRevFlow": f"the way back to {client} is that of another flow to the same "
                          "member; another source port will do",
             "FlowLim": "the flow table is full",
+            "Policy": "no network-policy lets this VRF open connections to it; VIPs lead to it, and it is answered",
             "ConnLim": f"the listener has all {self._limit(header)} connections of its connection_limit",
         }.get(found.refused, "")  # fmt: skip
         told = _TOLD[header.protocol] if found.vip else "an ICMP error"

@@ -4,10 +4,13 @@ from dataclasses import replace
 
 import pytest
 from lab import Answer, Echo, Lab, Refused
-from scenery import Network, answer, ask, assert_reaches, connect, eventually, join, leak, listener, member, who
+from scenery import Network, answer, ask, assert_reaches, connect, drops, eventually, join, leak, listener, member, who
 
+from vrouter.backends.lookup import Header
 from vrouter.backends.protocol import BackendError, Delete, Put, host_prefix
-from vrouter.state import Address, Interface, Join, Link, Remote
+from vrouter.state import Address, Interface, Join, Link, Protocol, Remote
+
+PROTOCOLS: tuple[Protocol, ...] = ("tcp", "udp")
 
 
 class Two:
@@ -55,11 +58,11 @@ def test_a_member_in_another_vrf_serves(two: Two) -> None:
     assert who(connection) in {pod.uuid for pod in pods}
 
 
-@pytest.mark.parametrize("protocol", ["tcp", "udp"])
-def test_the_member_sees_its_client_and_answers_as_the_vip(two: Two, protocol: str) -> None:
-    two.lab.listen(two.server, protocol, 8080)  # type: ignore[arg-type]
-    two.near.service(listener(8888, member(two.server, 8080), protocol=protocol))  # type: ignore[arg-type]
-    found = answer(two.lab, two.client, two.lab.vip, 8888, protocol)  # type: ignore[arg-type]
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_the_member_sees_its_client_and_answers_as_the_vip(two: Two, protocol: Protocol) -> None:
+    two.lab.listen(two.server, protocol, 8080)
+    two.near.service(listener(8888, member(two.server, 8080), protocol=protocol))
+    found = answer(two.lab, two.client, two.lab.vip, 8888, protocol)
     assert (found.member, found.client[0], found.local) == (
         two.server.uuid, two.client.address, (two.server.address, 8080),
     )  # fmt: skip
@@ -67,9 +70,9 @@ def test_the_member_sees_its_client_and_answers_as_the_vip(two: Two, protocol: s
 
 
 def test_a_closed_port_behind_a_link_is_refused_at_once(two: Two) -> None:
-    for protocol in ("tcp", "udp"):
-        two.near.service(listener(8888, member(two.server, 9), protocol=protocol))  # type: ignore[arg-type]
-        assert ask(two.lab, two.client, two.lab.vip, 8888, protocol) == Refused("reset")  # type: ignore[arg-type]
+    for protocol in PROTOCOLS:
+        two.near.service(listener(8888, member(two.server, 9), protocol=protocol))
+        assert ask(two.lab, two.client, two.lab.vip, 8888, protocol) == Refused("reset")
 
 
 def test_what_is_not_joined_is_not_reached(two: Two) -> None:
@@ -163,3 +166,54 @@ def test_a_link_that_is_lost_is_made_again(two: Two) -> None:
     two.lab.apply(Put(two.join), Put(two.there), Put(two.back), Put(service))
     assert eventually(lambda: isinstance(ask(two.lab, two.client, two.lab.vip, 8888), Answer))
     assert two.there.via == Link(2)
+
+
+# --- guarded ones
+
+
+def guard(two: Two, *, client: bool = True, server: bool = True) -> None:
+    two.back = leak(two.client, two.far, guarded=client)
+    two.there = leak(two.server, two.near, guarded=server)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_guarded_member_serves_and_is_not_reached_otherwise(two: Two, protocol: Protocol) -> None:
+    for pod in (two.client, two.server):
+        two.lab.listen(pod, protocol, 8080)
+    two.near.service(listener(8888, member(two.server, 8080), protocol=protocol))
+    guard(two)
+    for _ in range(2):
+        assert answer(two.lab, two.client, two.lab.vip, 8888, protocol).member == two.server.uuid
+    assert two.lab.ping(two.client, two.lab.vip) == Echo(two.lab.vip)
+    for client, server in ((two.client, two.server), (two.server, two.client)):
+        assert unreachable(two.lab, client, server.address)
+        assert two.lab.ping(client, server.address) == Refused("unreachable")
+    assert drops(two.lab, "Policy") == drops(two.lab, "Policy", vrf=2) == 2
+
+
+def test_one_side_opens_and_the_other_answers(two: Two) -> None:
+    for pod in (two.client, two.server):
+        two.lab.listen(pod, "udp", 80)
+    guard(two, server=False)
+    for protocol in PROTOCOLS:
+        assert answer(two.lab, two.client, two.server.address, 80, protocol).member == two.server.uuid
+    assert two.lab.ping(two.client, two.server.address) == Echo(two.server.address)
+    assert unreachable(two.lab, two.server, two.client.address)
+    assert two.lab.ping(two.server, two.client.address) == Refused("unreachable")
+    header = Header("tcp", two.server.address, 40_000, two.client.address, 80)
+    assert two.lab.backend.lookup(two.server.uuid, header).refused == "Policy"
+
+
+def test_a_closed_port_of_a_guarded_member_is_told(two: Two) -> None:
+    guard(two)
+    for protocol in PROTOCOLS:
+        two.near.service(listener(8888, member(two.server, 9), protocol=protocol))
+        assert ask(two.lab, two.client, two.lab.vip, 8888, protocol) == Refused("reset")
+
+
+def test_a_guard_goes_when_a_policy_lets(two: Two) -> None:
+    guard(two)
+    assert unreachable(two.lab, two.client, two.server.address)
+    guard(two, client=False, server=False)
+    assert answer(two.lab, two.client, two.server.address, 80).member == two.server.uuid
+    assert [unit.guarded for unit in two.lab.backend.observe() if isinstance(unit, Remote)] == [False, False]

@@ -31,6 +31,7 @@ STATIC_SETS = (
         "endpoint_address",
         "endpoint_port",
         "self",
+        "guarded",
         "label",
     ),
     *(f"{name}_{protocol}" for name in ("service", "target", "exception", "limited") for protocol in PROTOCOLS),
@@ -134,6 +135,10 @@ def self_element(pod: Address) -> Elements:
     return {Place(pod.version, "self", pod.packed * 2): Value()}
 
 
+def guard(pod: Address) -> Elements:
+    return {Place(pod.version, "guarded", pod.packed): Value()}
+
+
 def label(kind: int, address: Address, name: str) -> Elements:
     text = name.encode()
     pieces = [text[start : start + COMMENT_LIMIT] for start in range(0, len(text), COMMENT_LIMIT)]
@@ -224,7 +229,7 @@ def of_other_pods(table: Elements, pods: Container[Address]) -> Elements:
                 other = ip_address(value.data) not in pods
                 if other:
                     gone.add(place.key)
-            case "endpoint" | "self":
+            case "endpoint" | "self" | "guarded":
                 other = ip_address(place.key[: LENGTHS[place.family]]) not in pods
             case "label":
                 of_pod = place.key[:4] in (mark(INTERFACE_LABEL), mark(REMOTE_LABEL))

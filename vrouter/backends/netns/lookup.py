@@ -82,7 +82,16 @@ class _Walk:
         match = self._read(self._header.destination, way)
         if way.local:
             return self._lookup(match)
+        if self._guards(match):
+            return self._lookup(match, refused="Policy")
         return self._leaves(match, self._header) if match.interface else self._lookup(match, refused="NoDstRt")
+
+    def _guards(self, match: Match) -> bool:
+        """Whether a packet that opens a connection there is refused."""
+        header = self._header
+        if match.interface is None or self._find("guarded", header.destination.packed) is None:
+            return False
+        return header.protocol != "udp" or self._find("asked", flows.key(header.reversed())) is None
 
     def _known(self, match: Match) -> Lookup | None:
         """On a living flow whose endpoint stands."""

@@ -47,6 +47,11 @@ when both sides have sent a FIN or one an RST.
 *Refusals.* What the FIB knows no way for, an address of a service without a member among it, has the loopback as its
 way (`fib.put_sink`) and is refused on it at once. An unreachable route would say so five times, then once a second.
 
+*Guards.* A remote interface may be guarded (`vrouter.state.Remote`): who is not let open connections to it by a policy
+answers it, and reaches it through VIPs. So a direct packet to it is looked at: of TCP any but the first of a connection
+passes, of UDP what goes back where it has asked (`asked`), of ICMP replies and errors. What a VIP has translated has a
+mark and is not looked at.
+
 *Hairpin.* A pod that is chosen for its own connection is shown the VIP as the client, or it would answer itself.
 
 What nft imposes: `th dport set` writes no checksum, hence a copy of the chains for each protocol; nft 1.0.6 aborts on
@@ -89,6 +94,7 @@ DROP_COUNTERS = {
     "NoDstRt": "no_dst_route",
     "NoRevFlow": "no_reverse_flow",
     "FlowLim": "flow_limit",
+    "Policy": "no_policy",
     "ConnLim": "connection_limit",  # of our own; Contrail has no limit of listeners
 }
 
@@ -99,6 +105,7 @@ counter no_fip_port_map {{}}
 counter no_dst_route {{}}
 counter no_reverse_flow {{}}
 counter flow_limit {{}}
+counter no_policy {{}}
 counter connection_limit {{}}
 
 set vip {{ typeof ip daddr; }}
@@ -116,6 +123,11 @@ map endpoint {{ typeof ip daddr . meta mark : meta mark; }}
 map endpoint_address {{ typeof meta mark : ip daddr; }}
 map endpoint_port {{ typeof meta mark : th dport; }}
 set self {{ typeof ip saddr . ip daddr; }}
+set guarded {{ typeof ip daddr; }}
+set asked {{
+    typeof ip saddr . udp sport . ip daddr . udp dport
+    flags dynamic,timeout; timeout {IDLE}s; size {PING_LIMIT};
+}}
 set label {{ typeof meta mark . ip daddr . meta mark; }}
 map ping {{
     typeof ip saddr . ip daddr . icmp id : ip daddr
@@ -140,6 +152,19 @@ chain forwarding {{
     meta mark {DONE} accept
     tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
     meta mark & {NEW} != 0 meta l4proto vmap {{ tcp : goto admit_tcp, udp : goto admit_udp, icmp : goto admit_icmp }}
+    meta mark 0 goto direct
+}}
+# What no VIP translates. A guarded address takes answers only.
+chain direct {{
+    ip saddr @guarded update @asked {{ ip saddr . udp sport . ip daddr . udp dport }}
+    ip daddr @guarded goto guard
+}}
+chain guard {{
+    tcp flags & (fin | syn | rst | ack) != syn accept
+    ip daddr . udp dport . ip saddr . udp sport @asked accept
+    icmp type echo-reply accept
+    icmp type {ICMP_ERRORS} accept
+    counter name no_policy reject with icmp host-unreachable
 }}
 chain remember {{
     meta mark set {NEW}

@@ -222,6 +222,7 @@ class Standing:
         found: Elements = {}
         for address in unit.addresses:
             found |= elements.label(elements.REMOTE_LABEL, address, _remote_text(unit)) | self._endpoints_of(address)
+            found |= elements.guard(address) if unit.guarded else {}
         return found
 
     def _endpoints_of(self, pod: Address) -> Elements:

@@ -99,8 +99,6 @@ class VrfNamespace(Kernel):
     def reach(self, unit: Remote) -> None:
         """Make it be reached, and have its place in the VIPs that were put before it."""
         self.refresh_if_stale()
-        if unit.guarded:
-            raise BackendError(f"Remote interface {unit.name}: what is direct cannot be kept from it", permanent=True)
         for address in unit.addresses:
             if address in self.standing.vips:
                 raise BackendError(f"Address {address} of {unit.name} is a VIP in this VRF")

@@ -207,8 +207,6 @@ class SimulatorBackend:
 
     def _put_base(self, unit: Interface | Remote) -> None:
         vrf = self._standing(unit.vrf, f"interface {unit.name}")
-        if isinstance(unit, Remote) and unit.guarded:
-            raise BackendError(f"Remote interface {unit.name}: what is direct cannot be kept from it", permanent=True)
         if isinstance(unit, Remote) and isinstance(unit.via, Link):
             if unit.via.vrf not in vrf.joins:
                 raise BackendError(f"Remote interface {unit.name}: VRF {unit.vrf} has no way by {unit.via}")

@@ -25,6 +25,7 @@ from vrouter.backends.protocol import (
     host_prefix,
 )
 from vrouter.backends.simulator.affinity import Affinity
+from vrouter.backends.simulator.asked import Asked
 from vrouter.backends.simulator.flow_table import Entry, FlowTable
 from vrouter.backends.simulator.group import Group, hash_of
 from vrouter.backends.simulator.limits import Limits
@@ -50,6 +51,7 @@ NO_PORT_MAP = "NoFipPortMap"
 NO_ROUTE = "NoDstRt"
 FLOW_LIMIT = "FlowLim"
 NO_REVERSE_FLOW = "NoRevFlow"
+POLICY = "Policy"
 SAME_FLOW = "SameFlowRflowKey"
 CONNECTION_LIMIT = "ConnLim"  # of our own; Contrail has no limit of listeners
 
@@ -108,6 +110,7 @@ class VrfTable:
         self._drops: Counter[str] = Counter()  # reason -> packets
         self._dropped_bytes: Counter[str] = Counter()  # reason -> bytes
         self._last_id = 0
+        self._asked = Asked(clock)
 
     # Units
 
@@ -207,7 +210,25 @@ class VrfTable:
                 return self._deliver(self._ports[entry.member.interface], packet.with_header(entry.translated))
             return self._route(packet.with_header(entry.forward.reversed()))
         service = self._services.get(packet.destination)
-        return self._route(packet) if service is None else self._begin(service, packet)
+        return self._direct(packet) if service is None else self._begin(service, packet)
+
+    def _direct(self, packet: Packet) -> Verdict:
+        """Routed as it is. A guarded interface takes answers only."""
+        if self._is_guarded(packet.source) and packet.protocol == "udp":
+            self._asked.remember(packet.five_tuple)
+        if self._is_guarded(packet.destination) and not self._answers(packet):
+            return self._refuse(packet, POLICY)
+        return self._route(packet)
+
+    def _is_guarded(self, address: Address) -> bool:
+        port = self._routes.get(address)
+        return port is not None and isinstance(port.unit, Remote) and port.unit.guarded
+
+    def _answers(self, packet: Packet) -> bool:
+        """Whether it is no packet that begins something."""
+        if packet.protocol == "icmp":
+            return packet.source_port == 0
+        return not packet.opens if packet.protocol == "tcp" else self._asked.answers(packet.five_tuple)
 
     def _begin(self, service: Service, packet: Packet) -> Verdict:
         """The first packet of a flow to a VIP: choose a member, record the flow, translate."""
@@ -290,6 +311,8 @@ class VrfTable:
             entry, direction = known
             found = replace(found, flow=self._flow_of(entry), reverse=direction == "reverse")
             return self._leaves(found, entry.translated if direction == "forward" else entry.forward.reversed())
+        if service is None and self._is_guarded(flow.destination) and not self._asked.answers(flow):
+            return replace(found, refused=POLICY)
         if service is None:
             return self._leaves(found, flow)
         new = self._new_entry(service, flow)
