@@ -39,6 +39,11 @@ def test_serves_from_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
     subprocess.run(
         [python, "-m", "pip", "install", "--quiet", str(wheel)], check=True, capture_output=True, cwd=tmp_path
     )
+    plugin = subprocess.run(
+        [tmp_path / "env/bin/vaportrail-cni"], env={"CNI_COMMAND": "VERSION"}, input="", text=True, check=True,
+        capture_output=True,
+    )  # fmt: skip
+    assert json.loads(plugin.stdout)["cniVersion"] == "1.0.0"
     server = subprocess.Popen(
         [tmp_path / "env/bin/vaportrail", "serve", "--port", "0", "--database", f"sqlite:///{tmp_path}/wheel.db"],
         stdout=subprocess.PIPE,

@@ -156,8 +156,10 @@ class Agent:
                 self._work.set()
 
     def _port_changed(self, interface: str) -> None:
+        key: Key = ("interface", interface)
         self.compiler.touch([interface])
-        self._fallen.add(("interface", interface))
+        self.reconciler.doubt(key)  # its device may have been made anew
+        self._fallen.add(key)
         self._work.set()
 
     def _health_changed(self, member: str) -> None:

@@ -107,6 +107,11 @@ class Reconciler:
             for vip in units if isinstance(vip, Vip) for listener in vip.listeners for member in listener.members
         )  # fmt: skip
 
+    def doubt(self, key: Key) -> None:
+        """What stands of this unit may be otherwise by now: it is put again in the next round that has its key."""
+        if key in self.applied:
+            self._uncertain.add(key)
+
     def vips_of(self, interface: str) -> set[Key]:
         """VIPs of which an interface (a uuid) is or should be a member."""
         return set(self._users.get(interface, ()))

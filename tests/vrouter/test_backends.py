@@ -19,6 +19,6 @@ def test_an_unknown_name_lists_those_there_are() -> None:
 
 def test_one_that_cannot_be_imported_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("broken", "vrouter.backends.no_such_module:Backend", backends.GROUP)
-    monkeypatch.setattr(backends, "entry_points", lambda group: [point])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [point])
     with pytest.raises(BackendError, match=r"'broken' cannot be loaded: .*no_such_module"):
         backends.load("broken", BackendSettings("n1"))

@@ -50,9 +50,9 @@ class Port:
         self.directory = directory
         self._http = http
 
-    async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    async def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         content = body if isinstance(body, str | None) else json.dumps(body)
-        answer = await self._http.request(method, path, content=content)
+        answer = await self._http.request(method, path, content=content, headers=headers)
         assert answer.headers["content-type"] == "application/json; charset=UTF-8"
         return answer.status_code, answer.json()
 
@@ -120,16 +120,26 @@ async def test_a_port_of_nova(port: Port) -> None:
 
 
 async def test_a_port_of_a_cni_plug_in(port: Port) -> None:
-    assert await port.ask("GET", f"/vm/{VM}") == (404, {"error": "{ Not Found }"})
+    nobody = f"interface {VMI} belongs to virtual-machine k8s__default__web-0, which no virtual-router references"
+    assert await port.ask("GET", f"/vm/{VM}") == (404, {"error": "{ Not Found }", "reason": nobody})
     assert await port.ask("POST", "/vm", CNI) == (200, {})
     (answer,) = await port.until(f"/vm/{VM}", 200)
     assert (answer["id"], answer["ip-address"], answer["system-name"]) == (VMI, "10.0.0.3", "tapeth0-69ce06")
     (same,) = (await port.ask("GET", f"/vm/{VM}/{VMI}"))[1]
     assert same | {"time": ""} == answer | {"time": ""}
-    # the plug-in sends a document along, which says nothing
+    # the container before this one of the same pod is removed late
+    assert await port.ask("DELETE", f"/vm/{VM}", {**CNI, "vm-id": "another", "vm-name": ""}) == (200, {})
+    assert (await port.ask("GET", f"/vm/{VM}"))[0] == 200
     assert await port.ask("DELETE", f"/vm/{VM}", {**CNI, "vm-name": "", "vmi-uuid": ""}) == (200, {})
-    assert await port.ask("GET", f"/vm/{VM}") == (404, {"error": "{ Not Found }"})
+    assert (await port.ask("GET", f"/vm/{VM}"))[0] == 404
     assert await port.ask("DELETE", f"/vm/{VM}") == (200, {})
+    # by the container alone
+    await port.ask("POST", "/vm", CNI)
+    assert await port.ask("DELETE", "/vm", {"vm-id": "another"}) == (200, {})
+    assert port.agent.ports.interfaces() == {VMI}
+    assert await port.ask("DELETE", "/vm", {"vm-id": CNI["vm-id"]}) == (200, {})
+    assert port.agent.ports.interfaces() == set()
+    assert (await port.ask("DELETE", "/vm", {}))[0] == 500
 
 
 async def test_both_families(port: Port) -> None:
@@ -153,7 +163,8 @@ async def test_both_families(port: Port) -> None:
 
 async def test_what_a_plug_in_needs_before_there_is_a_link(port: Port) -> None:
     graph = port.api.graph
-    assert await port.ask("GET", "/vm-cfg/k8s__default__web-0") == (404, {"error": "{ Not Found }"})
+    unknown = "no virtual-machine k8s__default__web-0 is on node n1"
+    assert await port.ask("GET", "/vm-cfg/k8s__default__web-0") == (404, {"error": "{ Not Found }", "reason": unknown})
     annotations = [{"key": "index", "value": "0/1"}, {"key": "network", "value": "default"}]
     graph.change(VMI, annotations={"key_value_pair": annotations})
     graph.node("n1", VM)
@@ -255,6 +266,7 @@ async def test_a_refused_document_adds_nothing(port: Port, monkeypatch: pytest.M
     assert await port.ask("POST", "/gateway", []) == (501, {"error": "{ Operation Not Supported }"})
     for method, path in (("GET", "/port"), ("GET", f"/port/{VMI.upper()}"), ("PUT", f"/vm/{VM}"), ("GET", "/")):
         assert await port.ask(method, path) == (404, {"error": "Unknown Request"})
+    assert (await port.ask("POST", "/syncports", origin="http://example.com"))[0] == 403
 
 
 async def test_a_port_that_cannot_be_kept_is_none(port: Port) -> None:

@@ -6,7 +6,6 @@ the libraries of one backend can run another.
 """
 
 from collections.abc import Callable
-from importlib.metadata import entry_points
 
 from vrouter.backends.protocol import Backend, BackendError, BackendSettings
 
@@ -18,6 +17,8 @@ def load(name: str, settings: BackendSettings) -> Backend:
 
     BackendError (permanent): there is none of that name (the text lists those there are), or it cannot be imported.
     """
+    from importlib.metadata import entry_points  # noqa: PLC0415  # slow; a program that is no agent loads none
+
     found = {point.name: point for point in entry_points(group=GROUP)}
     if name not in found:
         known = ", ".join(sorted(found)) or "none: the package is not installed"

@@ -52,6 +52,11 @@ class Port:
         """Whether it came by `/vm`."""
         return "vm-uuid" in self.document
 
+    @property
+    def container(self) -> str:
+        """Id of the container that was plugged; empty if it was not said."""
+        return str(self.document.get("vm-id") or "") if self.is_vm else ""
+
 
 def of_document(document: Any) -> Port:
     """Of either kind, as a file has it. BadPort."""

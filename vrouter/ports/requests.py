@@ -14,6 +14,7 @@ from starlette.responses import Response
 from api_client import ApiClient, ApiError, ClientError
 from vrouter.cache import Cache
 from vrouter.compiler import Compiler
+from vrouter.compiler.view import Absent
 from vrouter.ports import answers
 from vrouter.ports.port import BadPort, of_port, of_vm
 from vrouter.ports.table import Ports
@@ -29,14 +30,17 @@ _UUID = r"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
 class Refusal(Exception):
     """Becomes an answer with these words."""
 
-    def __init__(self, words: str, status: int = 500) -> None:
+    def __init__(self, words: str, status: int = 500, reason: str = "") -> None:
         super().__init__(words)
         self.status = status
+        self.body = {"error": words} | ({"reason": reason} if reason else {})
 
 
 class NotFound(Refusal):
-    def __init__(self) -> None:
-        super().__init__("{ Not Found }", 404)
+    """reason: a clause for people, beside Contrail's words."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__("{ Not Found }", 404, reason)
 
 
 Handler = Callable[["Requests", Request, tuple[str, ...]], Awaitable[Any]]
@@ -68,7 +72,7 @@ class Requests:
         try:
             body, status = await self._answer(request), 200
         except Refusal as refusal:
-            body, status = {"error": str(refusal)}, refusal.status
+            body, status = refusal.body, refusal.status
         except BadPort as error:
             body, status = {"error": f"{{ {error} }}"}, 500
         except OSError as error:
@@ -77,6 +81,8 @@ class Requests:
         await Response(content, status, media_type="application/json; charset=UTF-8")(scope, receive, send)
 
     async def _answer(self, request: Request) -> Any:
+        if "origin" in request.headers:
+            raise Refusal("{ Not for pages of a browser }", 403)
         for method, path, handler in HANDLERS:
             if request.method == method and (match := path.fullmatch(request.url.path)):
                 return await handler(self, request, match.groups())
@@ -98,7 +104,14 @@ class Requests:
         return await self._remove(path)
 
     async def delete_vm(self, request: Request, path: tuple[str, ...]) -> Any:
-        return await self._remove(self._ports.of_machine(path[0]))
+        return await self._remove(self._ports.of_machine(path[0], await self._container(request)))
+
+    async def delete_container(self, request: Request, _: tuple[str, ...]) -> Any:
+        """What a container's plug-in added, also when nobody knows any more which pod that was. Not of Contrail's."""
+        container = await self._container(request)
+        if not container:
+            raise BadPort("Invalid or missing field for <vm-id>")
+        return await self._remove(self._ports.of_container(container))
 
     async def get_port(self, request: Request, path: tuple[str, ...]) -> Any:
         found = answers.local(self._compiler, path[0])
@@ -120,8 +133,11 @@ class Requests:
         machine = answers.machine_named(self._cache, self._node, path[0])
         interfaces = answers.interfaces_of(self._cache, machine) if machine else []
         found = [one for uuid in interfaces if (one := answers.local(self._compiler, uuid))]
-        if machine is None or not found or len(found) < len(interfaces):
-            raise NotFound
+        if machine is None:
+            raise NotFound(f"no virtual-machine {path[0]} is on node {self._node}")
+        if not found or len(found) < len(interfaces):
+            lacking = [self._absence(uuid) for uuid in interfaces if answers.local(self._compiler, uuid) is None]
+            raise NotFound("; ".join(lacking) or f"virtual-machine {path[0]} has no interface")
         return [answers.configuration(self._compiler, one, machine, await self._annotations(one.uuid)) for one in found]
 
     async def sync(self, request: Request, _: tuple[str, ...]) -> Any:
@@ -151,11 +167,19 @@ class Requests:
         key: Key = ("interface", interface)
         port, status = self._ports.get(interface), self._reconciler.status.get(key)
         unit = self._compiler.desired.get(key)
-        if not isinstance(unit, Interface) or unit.device != (port.plug.device if port else ""):
-            raise NotFound
+        if not isinstance(unit, Interface):
+            raise NotFound(self._absence(interface))
+        if unit.device != (port.plug.device if port else ""):
+            raise NotFound(f"interface {unit.name} is being plugged")
         if status is None or status.state != "done" or self._reconciler.applied.get(key) != unit:
-            raise NotFound
+            raise NotFound(status.text if status and status.text else f"interface {unit.name} is being plugged")
         return answers.interface(self._cache, self._compiler, port, unit)
+
+    def _absence(self, interface: str) -> str:
+        """Why an interface is not this node's."""
+        result, known = self._compiler.result(("interface", interface)), self._cache.get(interface)
+        name = f"interface {known.name if known else interface}"
+        return f"{name} {result.value.text}" if result and isinstance(result.value, Absent) else f"there is no {name}"
 
     async def _annotations(self, interface: str) -> Mapping[str, str]:
         """Of the object: the agent keeps none, as only this asks for them, once for each pod."""
@@ -169,6 +193,14 @@ class Requests:
             raise Refusal(f"{{ {error} }}", 503) from error
         pairs = (found.get("annotations") or {}).get("key_value_pair") or ()
         return {str(pair.get("key")): str(pair.get("value")) for pair in pairs}
+
+    async def _container(self, request: Request) -> str:
+        """Which one a DELETE is about. The document that comes with it may say."""
+        try:
+            document = await self._document(request)
+        except BadPort:
+            return ""
+        return str(document.get("vm-id") or "") if isinstance(document, Mapping) else ""
 
     async def _document(self, request: Request) -> Any:
         body = bytearray()
@@ -190,6 +222,7 @@ HANDLERS: tuple[tuple[str, re.Pattern[str], Handler], ...] = tuple(
         ("GET", f"/port/{_UUID}", Requests.get_port),
         ("POST", "/syncports", Requests.sync),
         ("POST", "/vm", Requests.add_vm),
+        ("DELETE", "/vm", Requests.delete_container),
         ("DELETE", f"/vm/{_UUID}", Requests.delete_vm),
         ("GET", f"/vm/{_UUID}", Requests.get_vm),
         ("GET", f"/vm/{_UUID}/{_UUID}", Requests.get_vm),

@@ -50,9 +50,15 @@ class Ports:
         """uuids of all that are plugged here."""
         return set(self._ports)
 
-    def of_machine(self, machine: str) -> list[str]:
-        """uuids of the interfaces that were plugged by `/vm` for that virtual-machine."""
-        return sorted(uuid for uuid, (port, _) in self._ports.items() if port.is_vm and port.machine == machine)
+    def of_machine(self, machine: str, container: str = "") -> list[str]:
+        """uuids of the interfaces that were plugged by `/vm` for that virtual-machine, but not for another container
+        than this, if one is named."""
+        ports = (port for port, _ in self._ports.values() if port.is_vm and port.machine == machine)
+        return sorted(port.interface for port in ports if not container or port.container in ("", container))
+
+    def of_container(self, container: str) -> list[str]:
+        """uuids of the interfaces that were plugged by `/vm` for that container."""
+        return sorted(port.interface for port, _ in self._ports.values() if container and port.container == container)
 
     async def add(self, ports: Sequence[Port]) -> None:
         """All, or none: BadPort if they are too many, OSError if they cannot be kept. One that is known already is

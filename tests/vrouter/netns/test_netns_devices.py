@@ -202,6 +202,16 @@ def test_a_device_that_is_gone_is_taken_again_when_it_is_back(host: Host) -> Non
     assert host.apply(pod) == [None]
 
 
+def test_a_device_that_was_made_anew_takes_the_place_of_the_old_one(host: Host) -> None:
+    pod = host.container(host.node.new_pod())
+    (client,) = host.node.pods(1)
+    host.apply(pod, service(80, pods=[pod]))
+    host.container(pod)  # the same pod in another container, while the first is still there
+    assert host.apply(pod, service(80, pods=[pod])) == [None, None]
+    with serving(host.containers[1], pod.address):
+        assert talks(client.workload, VIP, 80)
+
+
 @pytest.mark.slow
 def test_cleanup_gives_everything_back(host: Host) -> None:
     host.apply(host.container(host.node.new_pod()))

@@ -24,6 +24,15 @@ def alias(unit: Interface) -> str:
     return f"{unit.uuid} {unit.workload} {unit.device}".rstrip()
 
 
+def is_here(name: str) -> bool:
+    """Whether the machine has that device, and no VRF."""
+    here = Socket(NETLINK_ROUTE, None)
+    try:
+        return links.find(here, name) is not None
+    finally:
+        here.close()
+
+
 def borrow(unit: Interface, network: int, name: str) -> None:
     """Move the device that the unit names from here, the namespace of the calling thread, to that of the file
     descriptor. BackendError: it is not here, or not to be lent; NetlinkError."""

@@ -24,7 +24,7 @@ from vrouter.state import Address
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_GETADDR = 20, 22
 RTM_NEWNEIGH, RTM_GETNEIGH = 28, 30
-IFLA_ADDRESS, IFLA_IFNAME, IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS = 1, 3, 10, 18, 20
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS = 1, 3, 4, 10, 18, 20
 IFLA_STATS64, IFLA_NET_NS_FD = 23, 28
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
 IFLA_OPERSTATE, IF_OPER_UP = 16, 6
@@ -58,21 +58,24 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What a link is. kind: of a virtual one, as the kernel calls it. master: index of the bridge or bond that has it,
-    0 for none."""
+    """What a link is. mac: six lower-case hexadecimal pairs. kind: of a virtual one, as the kernel calls it. master:
+    index of the bridge or bond that has it, 0 for none."""
 
     index: int
+    mac: str
     kind: str
     master: int
 
 
-def add_veth(name: str, peer_name: str, peer_namespace: int, peer_mac: str) -> Message:
-    """A veth here, with `GATEWAY_MAC`, whose other end is in the namespace of the file descriptor, with that MAC."""
+def add_veth(name: str, peer_name: str, peer_namespace: int, peer_mac: str, mtu: int | None = None) -> Message:
+    """A veth here, with `GATEWAY_MAC`, whose other end is in the namespace of the file descriptor, with that MAC.
+    mtu: of both ends, in bytes; None: the kernel's."""
+    size = attribute(IFLA_MTU, struct.pack("=I", mtu)) if mtu else b""
     peer = _IFINFO.pack(0, 0, 0, 0, 0, 0) + attribute(IFLA_IFNAME, peer_name.encode() + b"\0")
     peer += attribute(IFLA_ADDRESS, mac_bytes(peer_mac))
-    peer += attribute(IFLA_NET_NS_FD, struct.pack("=I", peer_namespace))
+    peer += attribute(IFLA_NET_NS_FD, struct.pack("=I", peer_namespace)) + size
     body = _IFINFO.pack(0, 0, 0, 0, 0, 0) + attribute(IFLA_IFNAME, name.encode() + b"\0")
-    body += attribute(IFLA_ADDRESS, mac_bytes(GATEWAY_MAC))
+    body += attribute(IFLA_ADDRESS, mac_bytes(GATEWAY_MAC)) + size
     data = nested(IFLA_INFO_DATA, attribute(VETH_INFO_PEER, peer))
     body += nested(IFLA_LINKINFO, attribute(IFLA_INFO_KIND, b"veth"), data)
     return Message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body)
@@ -156,7 +159,8 @@ def describe(socket: Socket, name: str) -> Device | None:
     values = dict(attributes(answer, _IFINFO.size))
     kind = dict(attributes(values.get(IFLA_LINKINFO, b""))).get(IFLA_INFO_KIND, b"")
     master = int.from_bytes(values.get(IFLA_MASTER, b""), sys.byteorder)
-    return Device(int(_IFINFO.unpack_from(answer)[3]), kind.rstrip(b"\0").decode(), master)
+    mac = values.get(IFLA_ADDRESS, b"").hex(":")
+    return Device(int(_IFINFO.unpack_from(answer)[3]), mac, kind.rstrip(b"\0").decode(), master)
 
 
 def alias(socket: Socket, index: int) -> str:

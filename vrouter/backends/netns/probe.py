@@ -109,14 +109,6 @@ def begin_ipv6() -> None:
     load_table(6)
 
 
-def enable_ipv6(link: str) -> None:
-    """On the link of that name in the namespace of the calling thread. Raises BackendError."""
-    try:
-        (Path("/proc/sys/net/ipv6/conf") / link / "disable_ipv6").write_text("0")
-    except OSError as error:
-        raise BackendError(f"IPv6 cannot be enabled on {link}: {error.strerror}") from error
-
-
 def answer_for_all(link: str) -> None:
     """On the link of that name in the namespace of the calling thread: a workload that takes its whole subnet to be on
     its link, as Contrail's do, is answered for every address that there is a route to. Raises BackendError."""

@@ -8,7 +8,7 @@ left over when an agent dies has a label, or is a route on a link that is no rem
 """
 
 from vrouter import namespace
-from vrouter.backends.netns import fib, links, probe
+from vrouter.backends.netns import fib, inner, links
 from vrouter.backends.netns.elements import POD
 from vrouter.backends.netns.fib import Hop
 from vrouter.backends.netns.kernel import Kernel
@@ -42,7 +42,7 @@ class Remotes:
             if address not in kernel.standing.endpoints:
                 kernel.standing.endpoints[address] = {POD: kernel.endpoints.take()}
         if unit.address_of(6) is not None:
-            namespace.inside(kernel.network, lambda: probe.enable_ipv6(way.device))
+            namespace.inside(kernel.network, lambda: inner.enable_ipv6(way.device))
         kernel.change(kernel.standing.orphans, kernel.standing.of_remote(unit))
         kernel.standing.orphans = {}
         reached = Reached(unit, way, {address.version: kernel.nexthops.take() for address in unit.addresses})

@@ -5,13 +5,12 @@ and the other way round when it goes. VIPs are the matter of `vips.py`.
 """
 
 import os
-import time
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from itertools import count
 
 from vrouter import namespace
-from vrouter.backends.netns import devices, elements, fib, links, looks, probe, standing
+from vrouter.backends.netns import devices, elements, fib, inner, links, looks, probe, standing
 from vrouter.backends.netns.elements import NOWHERE, POD
 from vrouter.backends.netns.fib import Hop
 from vrouter.backends.netns.kernel import Kernel
@@ -22,8 +21,6 @@ from vrouter.backends.netns.standing import Attachment, Reached
 from vrouter.backends.netns.vips import Vips
 from vrouter.backends.protocol import BackendError, Operation
 from vrouter.state import Interface, Remote, Vip, Vrf
-
-CARRIER_PATIENCE = 2.0  # seconds; the kernel acts on a carrier within one
 
 
 class VrfNamespace(Kernel):
@@ -116,6 +113,9 @@ class VrfNamespace(Kernel):
         and its place in the VIPs that were put before it."""
         self.refresh_if_stale()
         before = self.standing.attachments.get(unit.uuid)
+        anew = bool(unit.device) and devices.is_here(unit.device)
+        if anew:  # the device that is borrowed is an old one
+            before = None
         if before is not None and before.unit == unit:
             return
         if before is not None and _but_name(before.unit) == _but_name(unit):
@@ -132,7 +132,7 @@ class VrfNamespace(Kernel):
                 self.remote.delete(other.unit.uuid)
             elif other is not None and other is not dark:
                 self.detach(other.unit.uuid)
-        if dark is None or dark.unit != unit or not self._relight(dark):
+        if anew or dark is None or dark.unit != unit or not self._relight(dark):
             self.detach(unit.uuid)
             self._plug(unit)
         self._vips.rejoin(unit.uuid)
@@ -202,13 +202,9 @@ class VrfNamespace(Kernel):
             return
         workload = Socket(NETLINK_ROUTE, unit.workload)
         try:
-            inner, outer, device = self._add_link(unit, workload)
+            near, outer, device = self._add_link(unit, workload)
             self._route_to(unit, outer, device)
-            # The end that was opened first transmits only when the kernel has noticed its carrier, and receives only
-            # when the kernel knows its address: until then its first packets would be lost.
-            deadline = time.monotonic() + CARRIER_PATIENCE
-            while not _is_ready(workload, inner, unit) and time.monotonic() < deadline:
-                time.sleep(0.001)
+            inner.await_ready(workload, near, unit.addresses)
         except NetlinkError as error:
             self.stale = True
             raise BackendError(f"Interface {unit.name} in {unit.workload}: {error.strerror}") from error
@@ -229,23 +225,15 @@ class VrfNamespace(Kernel):
             )
         finally:
             os.close(handle)
-        inner, outer = links.find(workload, f"eth{number}"), links.find(self.route_socket, device)
-        if inner is None or outer is None:
+        near, outer = links.find(workload, f"eth{number}"), links.find(self.route_socket, device)
+        if near is None or outer is None:
             raise BackendError(f"The link of {unit.name} vanished while it was made")
         if unit.address_of(6) is not None:
-            namespace.inside(self.network, lambda: probe.enable_ipv6(device))
-            namespace.inside(unit.workload, lambda: probe.enable_ipv6(f"eth{number}"))
+            namespace.inside(self.network, lambda: inner.enable_ipv6(device))
+            namespace.inside(unit.workload, lambda: inner.enable_ipv6(f"eth{number}"))
         # the inner end first: without a carrier the outer one takes no next hop
-        messages = [links.set_up(links.LOOPBACK), links.set_up(inner)]
-        for one in unit.addresses:
-            messages.append(links.put_address(inner, one.address))
-            if one.address.version == 4:
-                messages.append(fib.put_default_route(one.gateway, inner, metric=number))
-            else:  # a metric of 0 is one of 1024; who asks for a neighbour too early is heard a second later
-                messages.append(links.put_neighbour(inner, one.gateway, links.GATEWAY_MAC))
-                messages.append(fib.put_default_route(one.gateway, inner, metric=number + 1))
-        workload.send(messages)
-        return inner, outer, device
+        workload.send([links.set_up(links.LOOPBACK), *inner.configure(near, unit.addresses, number)])
+        return near, outer, device
 
     def _borrow(self, unit: Interface) -> None:
         """With a device that others made. Without a carrier it waits for one, dark. Raises BackendError."""
@@ -257,7 +245,7 @@ class VrfNamespace(Kernel):
             if link is None:
                 raise BackendError(f"Device {unit.device} of {unit.name} vanished while it was taken")
             if unit.address_of(6) is not None:
-                namespace.inside(self.network, lambda: probe.enable_ipv6(device))
+                namespace.inside(self.network, lambda: inner.enable_ipv6(device))
             namespace.inside(self.network, lambda: probe.answer_for_all(device))
             self.route_socket.send([links.set_up(link)])
             self.stale = False
@@ -301,10 +289,6 @@ class VrfNamespace(Kernel):
         if links.find(self.route_socket, device) is None:
             return device
         return f"tap{blake2b(uuid.encode()).hexdigest()[:11]}"
-
-
-def _is_ready(workload: Socket, link: int, unit: Interface) -> bool:
-    return links.is_operational(workload, link) and all(fib.is_local(workload, one.address) for one in unit.addresses)
 
 
 def _dark(unit: Interface) -> BackendError:
