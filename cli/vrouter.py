@@ -10,6 +10,7 @@ import typer
 from cli import log
 from cli.output import fail
 from vrouter.settings import INTROSPECT_PORT, PORT_API_PORT
+from vrouter.state import FLOW_LIMIT
 
 if TYPE_CHECKING:
     from vrouter.backends.protocol import Backend
@@ -40,6 +41,15 @@ def vrouter(
             envvar="VAPORTRAIL_WORKLOADS", help="Make the workloads' namespaces, or plug into those that exist."
         ),
     ] = Workloads.attach,
+    flow_limit: Annotated[
+        int,
+        typer.Option(
+            envvar="VAPORTRAIL_FLOW_LIMIT",
+            min=1,
+            max=1 << 24,
+            help="Flows of one protocol in one VRF; beyond, new ones are refused.",
+        ),
+    ] = FLOW_LIMIT,
     introspect_port: Annotated[
         int,
         typer.Option(
@@ -92,7 +102,7 @@ def vrouter(
             from vrouter import namespace
 
             namespace.enter()
-        forwarding = backends.load(backend, BackendSettings(settings.node, settings.create_workloads))
+        forwarding = backends.load(backend, BackendSettings(settings.node, settings.create_workloads, flow_limit))
         if cleanup:
             _clean_up(forwarding, settings.node)
         else:

@@ -24,6 +24,8 @@ Key = tuple[str | int, ...]
 # Kubernetes has the same default; Contrail's pools have no property for it.
 AFFINITY = 10_800
 
+FLOW_LIMIT = 512 * 1024  # of one protocol in one VRF, unless the agent is told otherwise: vRouter's VR_DEF_FLOW_ENTRIES
+
 
 @dataclass(frozen=True, slots=True)
 class Vtep:

@@ -195,7 +195,7 @@ def test_a_repeated_syn_begins_the_flow_anew(backend: SimulatorBackend) -> None:
 
 
 def test_a_full_flow_table_refuses_new_flows_and_keeps_the_old(clock: Clock) -> None:
-    backend = furnish(SimulatorBackend(BackendSettings("n1"), clock=clock, flow_limit=3))
+    backend = furnish(SimulatorBackend(BackendSettings("n1", flow_limit=3), clock=clock))
     connections = [opened(backend) for _ in range(3)]
     assert backend.send("c", syn()) == Refused("FlowLim", "tcp-reset")
     assert backend.drops() == [Drop(1, "FlowLim", 1, 64)]

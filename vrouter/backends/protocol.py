@@ -13,16 +13,18 @@ from typing import Literal, Protocol
 
 from vrouter import state
 from vrouter.backends.lookup import Group, Header, Lookup
-from vrouter.state import Address, Check, HostAddress, Key, Monitor, Unit, Vip
+from vrouter.state import FLOW_LIMIT, Address, Check, HostAddress, Key, Monitor, Unit, Vip
 
 
 @dataclass(frozen=True, slots=True)
 class BackendSettings:
     """node: this node's name; what a backend makes carries it, so that two agents can share a machine.
-    create_workloads: make the namespace of a workload (and delete it again); else plug into one that exists."""
+    create_workloads: make the namespace of a workload (and delete it again); else plug into one that exists.
+    flow_limit: flows of one protocol in one VRF; when there are so many, new ones are refused."""
 
     node: str
     create_workloads: bool = False
+    flow_limit: int = FLOW_LIMIT
 
 
 class BackendError(Exception):

@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Literal, Protocol
 
 from vrouter.backends.protocol import Backend, Operation
-from vrouter.state import Address, Family, Interface
+from vrouter.state import FLOW_LIMIT, Address, Family, Interface
 from vrouter.state import Protocol as Transport
 
 Endpoint = tuple[Address, int]
@@ -86,7 +86,7 @@ class Lab(Protocol):
     family: Family
     vip: Address
 
-    def __init__(self, family: Family = 4) -> None: ...
+    def __init__(self, family: Family = 4, flow_limit: int = FLOW_LIMIT) -> None: ...
 
     @classmethod
     def unavailable(cls) -> str | None:

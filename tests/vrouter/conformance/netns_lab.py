@@ -24,7 +24,7 @@ from lab import VIPS, Answer, Echo, Endpoint, Outcome, Refused, Silence
 from vrouter import namespace
 from vrouter.backends.netns import NetnsBackend
 from vrouter.backends.protocol import BackendSettings, Delete, Operation
-from vrouter.state import Address, Family, Interface
+from vrouter.state import FLOW_LIMIT, Address, Family, Interface
 from vrouter.state import Protocol as Transport
 
 PATIENCE = 1.0  # seconds until nothing counts as silence
@@ -198,10 +198,10 @@ class NetnsLab:
     name = "netns"
     survives_restart = True
 
-    def __init__(self, family: Family = 4) -> None:
+    def __init__(self, family: Family = 4, flow_limit: int = FLOW_LIMIT) -> None:
         self.family, self.vip = family, VIPS[family]
         self.foretells = family == 4  # of IPv6 the kernel hashes a question otherwise than a packet
-        self._settings = BackendSettings(f"t{uuid4().hex[:8]}", create_workloads=True)
+        self._settings = BackendSettings(f"t{uuid4().hex[:8]}", create_workloads=True, flow_limit=flow_limit)
         self._old: list[NetnsBackend] = []
         self.backend = self._start()
         self._servers = Servers()

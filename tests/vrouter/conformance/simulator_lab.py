@@ -12,7 +12,7 @@ from vrouter.backends.protocol import BackendSettings, Delete, Operation
 from vrouter.backends.simulator import Delivered, FiveTuple, Packet, SimulatorBackend, TcpFlag
 from vrouter.backends.simulator import Dropped as PacketDropped
 from vrouter.backends.simulator import Refused as PacketRefused
-from vrouter.state import Address, Family, Interface
+from vrouter.state import FLOW_LIMIT, Address, Family, Interface
 from vrouter.state import Protocol as Transport
 
 SYN, ACK, FIN, RST = TcpFlag.SYN, TcpFlag.ACK, TcpFlag.FIN, TcpFlag.RST
@@ -23,8 +23,9 @@ class SimulatorLab:
     survives_restart = False
     foretells = True
 
-    def __init__(self, family: Family = 4) -> None:
+    def __init__(self, family: Family = 4, flow_limit: int = FLOW_LIMIT) -> None:
         self.family, self.vip = family, VIPS[family]
+        self._settings = BackendSettings("lab", create_workloads=True, flow_limit=flow_limit)
         self.backend = self._start()
         self.source_ports = count(32768)
         self._listening: set[tuple[str, Transport, int]] = set()
@@ -35,7 +36,7 @@ class SimulatorLab:
         return None
 
     def _start(self) -> SimulatorBackend:
-        backend = SimulatorBackend(BackendSettings("lab", create_workloads=True), clock=lambda: 0.0)
+        backend = SimulatorBackend(self._settings, clock=lambda: 0.0)
         backend.open()
         return backend
 

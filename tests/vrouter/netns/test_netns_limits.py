@@ -11,10 +11,10 @@ import pytest
 from netns_node import VIP, VRF, Conversation, Node, service
 
 from vrouter import namespace
-from vrouter.backends.netns import limits, nftables, rules, tables
+from vrouter.backends.netns import nftables, rules, tables
 from vrouter.backends.netns.vrf import VrfNamespace
 from vrouter.backends.protocol import Delete
-from vrouter.state import Family, Interface, Protocol, Vip
+from vrouter.state import FLOW_LIMIT, Family, Interface, Protocol, Vip
 
 
 class Limited:
@@ -124,7 +124,7 @@ def test_what_somebody_damages_is_put_right(limited: Limited, damage: str, kind:
     assert [limited.connect() for _ in range(3)] == [True, True, False]
     limited.nft(damage.format(name=limited.name, vip=VIP))
     assert kind in limited.drift()
-    assert tables.whole(limited.vrf.nft_socket, 4)
+    assert tables.whole(limited.vrf.nft_socket, 4, FLOW_LIMIT)
     taken = 0 if "delete" in damage else 2
     assert len(limited.places()) == taken
     assert [limited.connect() for _ in range(3 - taken)] == [True] * (2 - taken) + [False]
@@ -184,7 +184,7 @@ def test_a_change_of_size_takes_the_places_along(limited: Limited) -> None:
 def test_a_limit_beyond_what_flows_there_can_be(limited: Limited) -> None:
     limited.put(2**31 - 1)
     assert limited.connect()
-    assert limits.size(limited.name) == rules.FLOW_LIMIT
+    assert tables.templates(4)["tcp"].size(limited.name) == 2 * FLOW_LIMIT
     (found,) = limited.node.backend.places()
     assert (found.limit, found.taken) == (2**31 - 1, 1)
 

@@ -10,7 +10,7 @@ from netns_node import VIP, Node, service
 from vrouter import namespace
 from vrouter.backends.netns import rules, tables
 from vrouter.backends.netns.netlink import NETLINK_NETFILTER, Socket
-from vrouter.state import Family, Interface
+from vrouter.state import FLOW_LIMIT, Family, Interface
 
 OLDER = (  # what this version has -> what an older one had
     ("chain unrouted {", "chain forgotten {\n counter name no_dst_route drop\n}\nchain unrouted {\njump forgotten_too"),
@@ -25,8 +25,8 @@ def older(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Until it is undone, tables are made as by an older version."""
     text = rules.text
 
-    def before(family: Family = 4) -> str:
-        found = text(family)
+    def before(family: Family = 4, flow_limit: int = FLOW_LIMIT) -> str:
+        found = text(family, flow_limit)
         for word, meaning in OLDER:
             assert word in found
             found = found.replace(word, meaning, 1)
@@ -125,7 +125,7 @@ def test_an_upgrade_takes_no_packet(older: pytest.MonkeyPatch, node: Node) -> No
 def test_a_table_of_this_version_is_left_alone(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     node.apply(*(pods := node.pods(2)), service(80, pods=pods))
     reloaded: list[str] = []
-    monkeypatch.setattr(tables, "reload", lambda network, family: reloaded.append(network))
+    monkeypatch.setattr(tables, "reload", lambda network, family, flow_limit: reloaded.append(network))
     node.start()
     assert reloaded == []
 

@@ -8,6 +8,7 @@ moment; what forwards is not touched, and a new one reads it and goes on.
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from hashlib import blake2b
 from itertools import groupby
 
@@ -49,6 +50,7 @@ class NetnsBackend:
     def __init__(self, settings: BackendSettings) -> None:
         self.problems = ()
         self._prefix = f"vt-{_node_name(settings.node)}-"
+        self._flow_limit = settings.flow_limit
         self._workloads = Workloads(settings.node, create=settings.create_workloads)
         self._vrfs: dict[int, VrfNamespace] = {}
         self._watching: Watching | None = None
@@ -60,8 +62,8 @@ class NetnsBackend:
         pattern = re.compile(re.escape(self._prefix) + r"(\d+)")
         for name in namespace.names():
             if match := pattern.fullmatch(name):
-                tables.update(name)
-                self._vrfs[int(match[1])] = VrfNamespace(int(match[1]), name)
+                tables.update(name, self._flow_limit)
+                self._vrfs[int(match[1])] = VrfNamespace(int(match[1]), name, self._flow_limit)
 
     def observe(self) -> list[Unit]:
         """VRFs, then joins, interfaces, remote ones and VIPs, read now.
@@ -231,8 +233,8 @@ class NetnsBackend:
         if unit.index not in self._vrfs:
             network = f"{self._prefix}{unit.index}"
             if not namespace.exists(network):
-                namespace.create(network, probe.configure)
-            self._vrfs[unit.index] = VrfNamespace(unit.index, network)
+                namespace.create(network, partial(probe.configure, self._flow_limit))
+            self._vrfs[unit.index] = VrfNamespace(unit.index, network, self._flow_limit)
             if self._watching:
                 self._watching.add(self._vrfs[unit.index])
         self._vrfs[unit.index].rename(unit)

@@ -82,8 +82,9 @@ def compare(watched: Watched, unit: Vrf, standing: Standing) -> Iterator[Suspect
         if namespace.inside(watched.network, partial(_differ, probe.settings_of(standing.families))):
             yield Suspect("sysctl")
         for family in list(standing.families):
-            chains = standing.chains(family)
-            if not tables.whole(nft, family) or limits.broken(nft, family, tables.templates(family), chains):
+            templates = tables.templates(family, watched.flow_limit)
+            whole = tables.whole(nft, family, watched.flow_limit)
+            if not whole or limits.broken(nft, family, templates, standing.chains(family)):
                 yield Suspect("table", family)
                 return
         yield from _interfaces(route, standing)

@@ -60,11 +60,13 @@ class Suspect(NamedTuple):
 
 
 class Watched(NamedTuple):
-    """The namespace of the VRF of that index. own: ports of the backend's sockets there, of rtnetlink and nftables."""
+    """The namespace of the VRF of that index. own: ports of the backend's sockets there, of rtnetlink and nftables.
+    flow_limit: for how many flows its table is."""
 
     vrf: int
     network: str
     own: tuple[int, int]
+    flow_limit: int
 
 
 class Events:

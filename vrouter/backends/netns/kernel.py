@@ -6,6 +6,7 @@ it. If the kernel refuses a change, what stands is read anew before the next.
 
 import errno
 import secrets
+from functools import partial
 
 from vrouter import namespace
 from vrouter.backends.netns import probe, standing
@@ -20,15 +21,16 @@ _ABSENT = (errno.ENODEV, errno.ENOENT, errno.ESRCH, errno.ENXIO)
 
 
 class Kernel:
-    """Of VRF `index`, whose namespace `network` exists and has the table.
+    """Of VRF `index`, whose namespace `network` exists and has the table for so many flows.
 
     fallen: units that were found to stand otherwise than they were made. stale: what stands has to be read anew.
     surrogates: those in use. endpoints, nexthops: ids.
     """
 
-    def __init__(self, index: int, network: str) -> None:
+    def __init__(self, index: int, network: str, flow_limit: int) -> None:
         self.index = index
         self.network = network
+        self.flow_limit = flow_limit
         self.route_socket = Socket(NETLINK_ROUTE, network)
         self.nft_socket = Socket(NETLINK_NETFILTER, network)
         self.fallen: set[Key] = set()
@@ -92,7 +94,7 @@ class Kernel:
         """IPv4 is there from the beginning, IPv6 when it is needed: a VRF without it has neither its table nor its
         hooks."""
         if family not in self.standing.families:
-            namespace.inside(self.network, probe.begin_ipv6)
+            namespace.inside(self.network, partial(probe.begin_ipv6, self.flow_limit))
             self.standing.families.add(family)
 
     def _endpoint_ids(self) -> set[int]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from vrouter.backends.netns import expressions, nftables
 from vrouter.backends.netns.expressions import Expression, Rule
 from vrouter.backends.netns.netlink import NLM_F_CREATE, Message, Socket, attribute, attributes, nested
-from vrouter.backends.netns.rules import FLOW_LIMIT, PREFIX_OF_COPIES, TABLE
+from vrouter.backends.netns.rules import PREFIX_OF_COPIES, TABLE
 from vrouter.state import Address, Family, Protocol
 
 _NEWCHAIN, _DELCHAIN, _DELRULE, _NEWSET, _GETSET, _DELSET = 3, 5, 8, 9, 10, 11  # NFT_MSG_*
@@ -40,10 +40,15 @@ def limit_of(name: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """What is copied. rules: of the chain. places: attributes of the set."""
+    """What is copied. rules: of the chain. places: attributes of the set. flows: as many as there can be."""
 
     rules: tuple[Rule, ...]
     places: Mapping[int, bytes]
+    flows: int
+
+    def size(self, name: str) -> int:
+        """Of the set of that name: not much more than flows could fill, for the kernel may make room beforehand."""
+        return min(limit_of(name), 2 * self.flows)
 
     def copied(self, name: str) -> tuple[Rule, ...]:
         return tuple(
@@ -63,6 +68,7 @@ def read_templates(socket: Socket, family: Family) -> Templates:
         protocol: Template(
             tuple(replace(rule, handle=0) for rule in rules if rule.chain == f"place_{protocol}"),
             sets[f"places_{protocol}"],
+            _size_of(sets[f"forward_{protocol}"]),
         )
         for protocol in protocols
     }
@@ -72,7 +78,7 @@ def make(family: Family, templates: Templates, name: str) -> list[Message]:
     """Chain and set of that name; what is there already stays, but for the rules. For `nftables.transact`."""
     template = templates[_protocol(name)]
     description = [
-        attribute(kind, struct.pack(">I", size(name)) if kind == _SIZE else value)
+        attribute(kind, struct.pack(">I", template.size(name)) if kind == _SIZE else value)
         for kind, value in attributes(template.places[_SET_DESCRIPTION])
     ]
     places = _header(family) + attribute(_SET_NAME, name.encode() + b"\0")
@@ -118,11 +124,12 @@ def broken(socket: Socket, family: Family, templates: Templates, names: Collecti
     for rule in expressions.read(socket, family):
         rules.setdefault(rule.chain, []).append(replace(rule, handle=0))
     sizes = {_text(values[_SET_NAME]): _size_of(values) for values in _sets(socket, family)}
-    return [
-        name
-        for name in names
-        if tuple(rules.get(name, ())) != templates[_protocol(name)].copied(name) or sizes.get(name) != size(name)
-    ]
+
+    def is_whole(name: str) -> bool:
+        template = templates[_protocol(name)]
+        return tuple(rules.get(name, ())) == template.copied(name) and sizes.get(name) == template.size(name)
+
+    return [name for name in names if not is_whole(name)]
 
 
 def _renamed(expression: Expression, name: str) -> Expression:
@@ -143,11 +150,6 @@ def _sets(socket: Socket, family: Family) -> Iterator[Mapping[int, bytes]]:
 
 def _size_of(values: Mapping[int, bytes]) -> int:
     return int.from_bytes(dict(attributes(values.get(_SET_DESCRIPTION, b""))).get(_SIZE, b""), "big")
-
-
-def size(name: str) -> int:
-    """No more than there can be flows."""
-    return min(limit_of(name), FLOW_LIMIT)
 
 
 def _protocol(name: str) -> Protocol:

@@ -14,7 +14,7 @@ from vrouter.backends.netns import counting, elements, fib, icmp_errors, links, 
 from vrouter.backends.netns.fib import MAX_WEIGHT, Hop
 from vrouter.backends.netns.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkError, Socket
 from vrouter.backends.protocol import BackendError
-from vrouter.state import Family
+from vrouter.state import FLOW_LIMIT, Family
 
 OLDEST_KERNEL = (5, 15)
 
@@ -68,7 +68,7 @@ def nft() -> str:
     return program
 
 
-def configure() -> list[str]:
+def configure(flow_limit: int = FLOW_LIMIT) -> list[str]:
     """Make the namespace of the calling thread a VRF's: sysctls, loopback, the way to nowhere, the table.
 
     Returns what it had to leave out, in sentences. Raises BackendError (permanent) about what it cannot do without.
@@ -88,11 +88,11 @@ def configure() -> list[str]:
         route.send([links.set_up(links.LOOPBACK), *fib.put_sink(4, links.LOOPBACK)])
     finally:
         route.close()
-    load_table(4)
+    load_table(4, flow_limit)
     return sorted(left_out)
 
 
-def begin_ipv6() -> None:
+def begin_ipv6(flow_limit: int = FLOW_LIMIT) -> None:
     """What IPv6 needs in the namespace of the calling thread, which is a VRF's already. Raises BackendError."""
     for name, value in SYSCTLS_OF_IPV6.items():
         try:
@@ -106,7 +106,7 @@ def begin_ipv6() -> None:
         raise BackendError(f"IPv6: the kernel refuses the route to nowhere: {error.strerror}") from error
     finally:
         route.close()
-    load_table(6)
+    load_table(6, flow_limit)
 
 
 def answer_for_all(link: str) -> None:
@@ -141,10 +141,10 @@ def settings_of(families: Container[Family]) -> dict[str, str]:
     return SYSCTLS | SYSCTLS_OF_IPV6 if 6 in families else SYSCTLS
 
 
-def load_table(family: Family, before: str = "") -> None:
+def load_table(family: Family, flow_limit: int = FLOW_LIMIT, before: str = "") -> None:
     """In the namespace of the calling thread. before: nft commands that make room for it, in the same transaction.
     Raises BackendError (permanent)."""
-    text = rules.text(family)
+    text = rules.text(family, flow_limit)
     if before:
         text = before + text.partition("\n")[2]  # without `create table`, which fails if there is one
     elif family == 6:  # one may be there that is not whole

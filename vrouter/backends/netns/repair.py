@@ -243,10 +243,10 @@ def expected(vrf: VrfNamespace, place: Place) -> nftables.Value | None:
 def _table(vrf: VrfNamespace, family: Family) -> Iterator[Drift]:
     if family not in vrf.standing.families:
         return
-    whole = tables.whole(vrf.nft_socket, family)
+    whole = tables.whole(vrf.nft_socket, family, vrf.flow_limit)
     if not whole:
-        tables.reload(vrf.network, family)
-    templates = tables.templates(family)
+        tables.reload(vrf.network, family, vrf.flow_limit)
+    templates = tables.templates(family, vrf.flow_limit)
     broken = limits.broken(vrf.nft_socket, family, templates, vrf.standing.chains(family))
     if whole and not broken:
         return

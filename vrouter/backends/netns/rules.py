@@ -61,12 +61,12 @@ dynamic maps with keys of more than 16 bytes; `rt nexthop` exists only after rou
 import re
 from typing import Literal
 
-from vrouter.state import AFFINITY, Family
+from vrouter.state import AFFINITY, FLOW_LIMIT, Family
 
 TABLE = "vaportrail"
 
-# Flows of one protocol in one VRF: vRouter's default, VR_DEF_FLOW_ENTRIES. 154 bytes each and direction, when used.
-FLOW_LIMIT = 512 * 1024
+# A flow takes 154 bytes for each direction.
+PATH_LIMIT = 512 * 1024  # pairs of listener and back-end that are counted
 PING_LIMIT = 64 * 1024
 AFFINITY_LIMIT = 256 * 1024  # pairs of client and sticky service; the clients beyond are balanced as others
 
@@ -244,11 +244,11 @@ map reverse_PROTO {
     typeof ip saddr . PROTO sport . ip daddr . PROTO dport : ip saddr
     flags dynamic,timeout; timeout @IDLE@s; size @LIMIT@;
 }
-set opened_PROTO { MEASURED; flags dynamic; size @LIMIT@; counter; }
-set inward_PROTO { MEASURED; flags dynamic; size @LIMIT@; counter; }
-set outward_PROTO { MEASURED; flags dynamic; size @LIMIT@; counter; }
+set opened_PROTO { MEASURED; flags dynamic; size @PATHS@; counter; }
+set inward_PROTO { MEASURED; flags dynamic; size @PATHS@; counter; }
+set outward_PROTO { MEASURED; flags dynamic; size @PATHS@; counter; }
 map limited_PROTO { typeof ip daddr . PROTO dport : verdict; }
-set refused_PROTO { typeof ip daddr . PROTO dport; flags dynamic; size @LIMIT@; counter; }
+set refused_PROTO { typeof ip daddr . PROTO dport; flags dynamic; size @PATHS@; counter; }
 
 chain to_vip_PROTO {
     meta mark @DONE@ accept
@@ -420,7 +420,7 @@ _NUMBERS = {
     "UNANSWERED_MARGIN": UNANSWERED + MARGIN,
     "CLOSED_FOR": CLOSING + 2 * MARGIN,  # longer than `reverse`, or the next flow of its ports would find it taken
     "CLOSING": CLOSING,
-    "LIMIT": FLOW_LIMIT,
+    "PATHS": PATH_LIMIT,
     "ID": ID_MASK,
     "LIMITED": LIMITED,
     "PLACED": LIMITED | CLOSED,
@@ -445,9 +445,11 @@ _IPV6 = (
 )
 
 
-def text(family: Family = 4) -> str:
-    """A whole table; fails if there is one of that name. That of IPv6 is one for `wide.narrowed`, not for `nft -f`."""
+def text(family: Family = 4, flow_limit: int = FLOW_LIMIT) -> str:
+    """A whole table; fails if there is one of that name. That of IPv6 is one for `wide.narrowed`, not for `nft -f`.
+    flow_limit: as in `BackendSettings`."""
     chains = _SHARED + _for("tcp", _TCP) + _for("tcp", _PROTOCOL) + _for("udp", _PROTOCOL)
+    chains = chains.replace("@LIMIT@", str(flow_limit))
     if family == 6:
         for word, meaning in _IPV6:
             chains = word.sub(meaning, chains)

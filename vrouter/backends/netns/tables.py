@@ -22,7 +22,7 @@ from vrouter import namespace
 from vrouter.backends.netns import expressions, limits, nftables, probe, rules
 from vrouter.backends.netns.netlink import NETLINK_NETFILTER, Message, NetlinkError, Socket, attribute, attributes
 from vrouter.backends.protocol import BackendError
-from vrouter.state import FAMILIES, Family
+from vrouter.state import FAMILIES, FLOW_LIMIT, Family
 
 log = structlog.get_logger(__name__)
 
@@ -49,25 +49,25 @@ class Shape:
     anonymous: list[bytes]
 
 
-def whole(socket: Socket, family: Family) -> bool:
+def whole(socket: Socket, family: Family, flow_limit: int) -> bool:
     """Whether the socket's namespace has the table as this version makes it."""
-    return read(socket, family) == reference(family)
+    return read(socket, family) == reference(family, flow_limit)
 
 
-def reference(family: Family) -> Shape:
-    """The table of this version. Raises BackendError."""
-    return _loaded(family)[0]
+def reference(family: Family, flow_limit: int = FLOW_LIMIT) -> Shape:
+    """The table of this version for so many flows. Raises BackendError."""
+    return _loaded(family, flow_limit)[0]
 
 
-def templates(family: Family) -> limits.Templates:
+def templates(family: Family, flow_limit: int = FLOW_LIMIT) -> limits.Templates:
     """What limited listeners have copies of. Raises BackendError."""
-    return _loaded(family)[1]
+    return _loaded(family, flow_limit)[1]
 
 
 @cache
-def _loaded(family: Family) -> tuple[Shape, limits.Templates]:
+def _loaded(family: Family, flow_limit: int) -> tuple[Shape, limits.Templates]:
     def load() -> tuple[Shape, limits.Templates]:
-        probe.load_table(family)
+        probe.load_table(family, flow_limit)
         socket = Socket(NETLINK_NETFILTER, None)
         try:
             found = read(socket, family)
@@ -106,7 +106,7 @@ def read(socket: Socket, family: Family) -> Shape | None:
     return Shape(chains, listed, sets, anonymous)
 
 
-def update(network: str) -> None:
+def update(network: str, flow_limit: int) -> None:
     """Give a namespace the tables of this version, if another made them or somebody changed them. That of IPv6 is
     there only if it is needed. Raises BackendError."""
     socket = Socket(NETLINK_NETFILTER, network)
@@ -115,30 +115,31 @@ def update(network: str) -> None:
             stands = read(socket, family)
             if stands is None and family != 4:
                 continue
-            if stands != reference(family):
+            if stands != reference(family, flow_limit):
                 log.warning("the table of another version is replaced", namespace=network, family=family)
-                reload(network, family)
-            if broken := limits.broken(socket, family, templates(family), limits.led_to(socket, family)):
+                reload(network, family, flow_limit)
+            made = templates(family, flow_limit)
+            if broken := limits.broken(socket, family, made, limits.led_to(socket, family)):
                 log.warning("what limits listeners is restored", namespace=network, family=family, names=broken)
-                limits.restore(socket, family, templates(family), broken)
+                limits.restore(socket, family, made, broken)
     except NetlinkError as error:
         raise BackendError(f"The tables of {network} cannot be read or changed: {error.strerror}") from error
     finally:
         socket.close()
 
 
-def reload(network: str, family: Family) -> None:
+def reload(network: str, family: Family, flow_limit: int) -> None:
     """Give the namespace of that name the table of this version. Raises BackendError, NetlinkError."""
-    namespace.inside(network, partial(_reload, family))
+    namespace.inside(network, partial(_reload, family, flow_limit))
 
 
-def _reload(family: Family) -> None:
+def _reload(family: Family, flow_limit: int) -> None:
     socket = Socket(NETLINK_NETFILTER, None)
     try:
         before = read(socket, family)
     finally:
         socket.close()
-    wanted = reference(family)
+    wanted = reference(family, flow_limit)
     name = f"{'ip' if family == 4 else 'ip6'} {rules.TABLE}"
     lines = [f"add table {name}", f"flush table {name}"]
     if before is not None:
@@ -148,7 +149,7 @@ def _reload(family: Family) -> None:
             for one, (mapped, shape) in before.sets.items()
             if wanted.sets.get(one) != (mapped, shape)
         ]
-    probe.load_table(family, "\n".join(lines) + "\n")
+    probe.load_table(family, flow_limit, "\n".join(lines) + "\n")
 
 
 def _elements(socket: Socket, family: Family, name: str) -> Iterator[bytes]:

@@ -191,14 +191,15 @@ class Vips:
         are taken, those first that were used last."""
         old, new = before.chains if before else {}, after.chains if after else {}
         gone = {service: name for service, name in old.items() if new.get(service) != name}
+        templates = tables.templates(family, self._kernel.flow_limit) if new else {}
         for service, name in new.items():
             if old.get(service) == name:
                 continue
-            batch.change.make += limits.make(family, tables.templates(family), name)
+            batch.change.make += limits.make(family, templates, name)
             if service in gone:
                 entries = nftables.read_entries(self._kernel.nft_socket, family, gone[service])
                 taken = sorted(((entry.expires, key) for key, entry in entries.items()), reverse=True)
-                places = {key: seconds for seconds, key in taken[: limits.size(name)]}
+                places = {key: seconds for seconds, key in taken[: templates[service[0]].size(name)]}
                 batch.change.make += nftables.entries(family, name, places)
         for name in gone.values():
             batch.change.unmake += limits.remove(family, name)

@@ -24,10 +24,10 @@ from vrouter.state import Interface, Remote, Vip, Vrf
 
 
 class VrfNamespace(Kernel):
-    """The namespace `network`, which exists and has the table, as VRF `index`."""
+    """The namespace `network`, which exists and has the table for so many flows, as VRF `index`."""
 
-    def __init__(self, index: int, network: str) -> None:
-        super().__init__(index, network)
+    def __init__(self, index: int, network: str, flow_limit: int) -> None:
+        super().__init__(index, network, flow_limit)
         self._vips = Vips(self)
         self.remote = Remotes(self, self._vips)
 

@@ -80,7 +80,7 @@ class Watching:
 
 def watched(vrf: VrfNamespace) -> Watched:
     """Where the events of a VRF are heard, and whose are not."""
-    return Watched(vrf.index, vrf.network, (vrf.route_socket.port, vrf.nft_socket.port))
+    return Watched(vrf.index, vrf.network, (vrf.route_socket.port, vrf.nft_socket.port), vrf.flow_limit)
 
 
 def _look(vrf: VrfNamespace) -> tuple[Watched, Vrf, Standing]:

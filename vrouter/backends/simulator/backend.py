@@ -29,7 +29,6 @@ from vrouter.backends.simulator.packet import FiveTuple, Packet, Refused, Verdic
 from vrouter.backends.simulator.vrf import VrfTable
 from vrouter.state import Address, Check, Interface, Join, Key, Link, Monitor, Remote, Unit, Vip, Vrf
 
-FLOW_LIMIT = 65_536  # flows in one VRF; about 1 kB each
 EPHEMERAL_PORTS = range(32_768, 61_000)  # Linux's ip_local_port_range
 
 
@@ -39,8 +38,7 @@ class SimulatorBackend:
     There is no other node: a remote interface counts as reached where its tunnel begins, and what it sends (`send`)
     has come out of the tunnel.
 
-    clock: seconds for the idle times of flows, never going back. flow_limit: flows in one VRF; when it is full new ones
-    are refused and counted as `FlowLim`.
+    clock: seconds for the idle times of flows, never going back. A flow takes about 1 kB.
     """
 
     problems: Sequence[str] = ()
@@ -50,11 +48,9 @@ class SimulatorBackend:
         settings: BackendSettings,
         *,
         clock: Callable[[], float] = time.monotonic,
-        flow_limit: int = FLOW_LIMIT,
     ) -> None:
         self._settings = settings
         self._clock = clock
-        self._flow_limit = flow_limit
         self._vrfs: dict[int, VrfTable] = {}  # index -> VRF
         self._home: dict[str, VrfTable] = {}  # interface uuid -> its VRF
         self._away: dict[str, VrfTable] = {}  # the same of interfaces of other nodes
@@ -203,7 +199,7 @@ class SimulatorBackend:
             return
         # Another seed for each node and VRF: two levels of equal hashes would send everything the same way.
         seed = f"{self._settings.node}/{unit.index}".encode()[-64:]
-        self._vrfs[unit.index] = VrfTable(unit, seed, self._flow_limit, self._clock)
+        self._vrfs[unit.index] = VrfTable(unit, seed, self._settings.flow_limit, self._clock)
 
     def _put_base(self, unit: Interface | Remote) -> None:
         vrf = self._standing(unit.vrf, f"interface {unit.name}")

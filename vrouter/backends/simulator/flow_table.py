@@ -2,13 +2,13 @@
 
 A flow is one entry, found by the tuple of either direction: as the client sends it, and as the member answers. It stays
 with its member whatever happens to the group, until it is idle for too long or its member's interface goes. The table
-is bounded: when it is full of living flows, new ones are turned away and nothing that stands is touched.
+is bounded: when it is full of living flows of a protocol, new ones are turned away and nothing that stands is touched.
 
 Time comes from outside; entries wait in one queue per time-out, oldest first, so that forgetting costs only what is
 forgotten.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
@@ -49,12 +49,13 @@ class Entry:
 
 
 class FlowTable:
-    """limit: the greatest number of flows. clock: seconds, never going back."""
+    """limit: the greatest number of flows of one protocol. clock: seconds, never going back."""
 
     def __init__(self, limit: int, clock: Callable[[], float]) -> None:
         self._limit = limit
         self._clock = clock
         self._entries: dict[FiveTuple, tuple[Entry, Direction]] = {}
+        self._numbers: Counter[str] = Counter()  # protocol -> flows
         self._queues: dict[float, OrderedDict[FiveTuple, Entry]] = {
             timeout: OrderedDict() for timeout in (CLOSING, UNANSWERED, IDLE)
         }
@@ -67,9 +68,9 @@ class FlowTable:
         self._forget()
         return (entry for entry, direction in self._entries.values() if direction == "forward")
 
-    @property
-    def full(self) -> bool:
-        return len(self) >= self._limit
+    def is_full(self, protocol: str) -> bool:
+        self._forget()
+        return self._numbers[protocol] >= self._limit
 
     def find(self, flow: FiveTuple) -> tuple[Entry, Direction] | None:
         """The living entry to which a packet with this header belongs, and its direction."""
@@ -81,6 +82,7 @@ class FlowTable:
         forward, reverse = entry.tuples
         self._entries[forward] = (entry, "forward")
         self._entries[reverse] = (entry, "reverse")
+        self._numbers[forward.protocol] += 1
         self._queue(entry)
 
     def count(self, entry: Entry, direction: Direction, packet: Packet) -> None:
@@ -100,6 +102,7 @@ class FlowTable:
         self._queue(entry)
 
     def remove(self, entry: Entry) -> None:
+        self._numbers[entry.forward.protocol] -= 1
         for flow in entry.tuples:
             del self._entries[flow]
         del self._queues[entry.timeout][entry.forward]

@@ -265,7 +265,7 @@ class VrfTable:
         taken = self.flows.find(back)
         if taken is not None and not taken[0].closing:  # the member's answers are another flow's already
             return NO_REVERSE_FLOW
-        return FLOW_LIMIT if taken is None and self.flows.full else entry
+        return FLOW_LIMIT if taken is None and self.flows.is_full(flow.protocol) else entry
 
     def _remembered(self, service: Service, group: Group, flow: FiveTuple) -> Member | None:
         """Where a sticky service's client goes again."""
