@@ -8,7 +8,6 @@ Numbers in expressions are in network order, what is loaded in `meta mark` in th
 """
 
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vrouter.backends.netns.netlink import (
@@ -31,16 +30,14 @@ _TABLE, _CHAIN, _HANDLE, _EXPRESSIONS, _USERDATA = 1, 2, 3, 4, 7  # NFTA_RULE_*
 _COMMENT = 0  # NFTNL_UDATA_RULE_COMMENT, what `nft` shows as one
 
 NETWORK, TRANSPORT = 1, 2  # NFT_PAYLOAD_*_HEADER: where offsets count from
-MARK, L4PROTO = 3, 16  # NFT_META_*
+MARK = 3  # NFT_META_MARK
 NEXTHOP = {4: 1, 6: 2}  # NFT_RT_NEXTHOP4, NFT_RT_NEXTHOP6
-EQ, NEQ = 0, 1  # NFT_CMP_*
 ADD, UPDATE, DELETE = 0, 1, 2  # NFT_DYNSET_OP_*
-DROP, ACCEPT, JUMP, GOTO = 0, 1, -3, -4  # verdicts
-UNREACHABLE, RESET = 0, 1  # NFT_REJECT_*
-INVERTED = 1  # NFT_LOOKUP_F_INV, NFT_CONNLIMIT_F_INV
+ACCEPT = 1  # NF_ACCEPT
+INVERTED = 1  # NFT_LOOKUP_F_INV
 _INET_CHECKSUM, _PSEUDO_HEADER = 1, 1  # NFT_PAYLOAD_CSUM_INET, NFT_PAYLOAD_L4CSUM_PSEUDOHDR
 _DYNSET_TIMEOUT = 6  # NFTA_DYNSET_TIMEOUT
-_COUNTER_OBJECT = 1  # NFT_OBJECT_COUNTER
+_EQUAL = 0  # NFT_CMP_EQ
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +103,13 @@ def immediate(register: int, data: bytes) -> Expression:
     return Expression("immediate", _numbers((1, register)) + nested(2, attribute(1, data)))
 
 
-def verdict(code: int, chain: str = "") -> Expression:
-    """chain: of JUMP and GOTO."""
-    name = attribute(2, chain.encode() + b"\0") if chain else b""
-    return Expression("immediate", _numbers((1, 0)) + nested(2, nested(2, _numbers((1, code & 0xFFFF_FFFF)), name)))
+def verdict(code: int) -> Expression:
+    return Expression("immediate", _numbers((1, 0)) + nested(2, nested(2, _numbers((1, code)))))
 
 
-def compare(register: int, data: bytes, operator: int = EQ) -> Expression:
-    """Go on with the rule only if it holds."""
-    return Expression("cmp", _numbers((1, register), (2, operator)) + nested(3, attribute(1, data)))
+def compare(register: int, data: bytes) -> Expression:
+    """Go on with the rule only if they are equal."""
+    return Expression("cmp", _numbers((1, register), (2, _EQUAL)) + nested(3, attribute(1, data)))
 
 
 def bitwise(source: int, register: int, mask: bytes, flip: bytes) -> Expression:
@@ -137,43 +132,26 @@ def dynset(
     key: int,
     data: int | None = None,
     timeout: int = 0,
-    expressions: Sequence[Expression] = (),
+    own: Expression | None = None,
 ) -> Expression:
     """Change a set or map from the packet's path; go on only if that worked.
 
-    key, data: registers; a map needs both, for DELETE, too. timeout: milliseconds; 0: the set's. expressions: what each
-    element has of its own (a counter, a limit); none: the set's.
+    key, data: registers; a map needs both, for DELETE, too. timeout: milliseconds; 0: the set's. own: what each element
+    has (a counter); None: as the set says.
     """
     body = attribute(1, name.encode() + b"\0") + _numbers((3, operation), (4, key))
     if data is not None:
         body += _numbers((5, data))
     if timeout:
         body += attribute(_DYNSET_TIMEOUT, struct.pack(">Q", timeout))
-    if len(expressions) == 1:
-        body += expressions[0].encode(7)
-    elif expressions:
-        body += _numbers((9, 2)) + nested(10, *(expression.encode() for expression in expressions))  # NFT_DYNSET_F_EXPR
+    if own is not None:
+        body += own.encode(7)
     return Expression("dynset", body)
 
 
 def counter() -> Expression:
-    """One of the rule's or element's own."""
+    """Of the element's own."""
     return Expression("counter", b"")
-
-
-def counted(name: str) -> Expression:
-    """`counter name NAME`."""
-    return Expression("objref", _numbers((1, _COUNTER_OBJECT)) + attribute(2, name.encode() + b"\0"))
-
-
-def connection_limit(count: int, *, over: bool = False) -> Expression:
-    """Go on only while there are at most so many connections, or (over) only beyond."""
-    return Expression("connlimit", _numbers((1, count), (2, INVERTED if over else 0)))
-
-
-def reject(kind: int, code: int = 0) -> Expression:
-    """kind: UNREACHABLE or RESET. code: of the ICMP error of the packet's family."""
-    return Expression("reject", _numbers((1, kind)) + attribute(2, bytes((code,))))
 
 
 def read(socket: Socket, family: Family) -> list[Rule]:

@@ -60,7 +60,7 @@ def _meant(rule: Rule, meant: re.Match[str]) -> Rule:
     place = next(index for index, one in enumerate(rule.expressions) if _is_look_up(one, meant["map"]))
     key = int.from_bytes(rule.expressions[place].attributes[_LOOKUP_SREG], "big")
     timeout = 1000 * int(meant["seconds"] or 0)
-    own = [expressions.counter()] if meant["counter"] else []
+    own = expressions.counter() if meant["counter"] else None
     change = expressions.dynset(_OPERATIONS[meant["operation"]], meant["map"], key, _DATA, timeout, own)
     changed = (*rule.expressions[:place], _LOADS[meant["data"]], change, *rule.expressions[place + 1 :])
     return replace(rule, expressions=changed, comment="")
