@@ -97,11 +97,6 @@ def vrouter(
     )  # fmt: skip
     log.configure(log_format, log_level)
     try:
-        if backend == "netns":
-            # before any thread exists: a process can change its user namespace only while it has one thread
-            from vrouter import namespace
-
-            namespace.enter()
         forwarding = backends.load(backend, BackendSettings(settings.node, settings.create_workloads, flow_limit))
         if cleanup:
             _clean_up(forwarding, settings.node)

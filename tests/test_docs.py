@@ -14,7 +14,7 @@ from cli.main import app
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 COMPATIBILITY = (ROOT / "docs/compatibility.md").read_text()
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted([*(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])]
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
 SUBCOMMANDS = {
     f"{group} {name}": command

@@ -206,9 +206,11 @@ class Drift:
 
 
 class Backend(Protocol):
-    """See the module. `problems` is empty, or says in sentences what this machine lacks and how it was worked round."""
+    """See the module."""
 
-    problems: Sequence[str]
+    @property
+    def problems(self) -> Sequence[str]:
+        """Empty, or what this machine lacks and how it was worked round, in sentences; as it is now."""
 
     def open(self) -> None:
         """Get ready. BackendError (permanent) if this machine cannot serve, with the reason and what to do."""

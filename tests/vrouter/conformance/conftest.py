@@ -1,8 +1,13 @@
 """Every test of this folder runs on each lab with the addresses of each family; one that this machine cannot run is
-skipped with its reason.
+skipped with its reason. `--lab FILE.py:CLASS` (or `MODULE:CLASS`) puts labs of others in place of those of the tree;
+docs/backends.md tells of it.
 """
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 
 import pytest
 from lab import Lab
@@ -15,9 +20,49 @@ from vrouter.state import FAMILIES, Family
 LABS: dict[str, type[Lab]] = {"simulator": SimulatorLab, "netns": NetnsLab}
 
 
-@pytest.fixture(params=list(LABS))
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--lab", action="append", help="FILE.py:CLASS or MODULE:CLASS of a lab; may be repeated.")
+
+
+def labs(config: pytest.Config) -> Mapping[str, type[Lab]]:
+    given = config.getoption("--lab", default=None)
+    return LABS if not given else {lab.name: lab for lab in map(imported, given)}
+
+
+def imported(text: str) -> type[Lab]:
+    place, _, name = text.rpartition(":")
+    if not place.endswith(".py"):
+        return getattr(import_module(place), name)
+    path = Path(place).resolve()
+    spec = spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None or not path.exists():
+        raise pytest.UsageError(f"--lab: there is no file {place}")
+    module = sys.modules[path.stem] = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return getattr(module, name)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """lab_type: each lab. other_lab: each but the simulator's, with which they are compared."""
+    found = labs(metafunc.config)
+    if "lab_type" in metafunc.fixturenames:
+        metafunc.parametrize("lab_type", found.values(), ids=found.keys(), indirect=True)
+    if "other_lab" in metafunc.fixturenames:
+        others = {name: lab for name, lab in found.items() if lab is not SimulatorLab}
+        metafunc.parametrize("other_lab", others.values(), ids=others.keys(), indirect=True)
+
+
+@pytest.fixture
+def other_lab(request: pytest.FixtureRequest) -> type[Lab]:
+    return available(request.param)
+
+
+@pytest.fixture
 def lab_type(request: pytest.FixtureRequest) -> type[Lab]:
-    lab = LABS[request.param]
+    return available(request.param)
+
+
+def available(lab: type[Lab]) -> type[Lab]:
     if reason := lab.unavailable():
         pytest.skip(reason)
     return lab

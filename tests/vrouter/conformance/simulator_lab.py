@@ -9,7 +9,7 @@ from itertools import count
 from lab import VIPS, Answer, Echo, Outcome, Refused, Silence
 
 from vrouter.backends.protocol import BackendSettings, Delete, Operation
-from vrouter.backends.simulator import Delivered, FiveTuple, Packet, SimulatorBackend, TcpFlag
+from vrouter.backends.simulator import Delivered, FiveTuple, Packet, SimulatorBackend, TcpFlag, Verdict
 from vrouter.backends.simulator import Dropped as PacketDropped
 from vrouter.backends.simulator import Refused as PacketRefused
 from vrouter.state import FLOW_LIMIT, Address, Family, Interface
@@ -78,14 +78,17 @@ class SimulatorLab:
 
     def ping(self, interface: Interface, address: Address) -> Echo | Refused | Silence:
         request = Packet("icmp", source_of(interface, address), address, source_port=next(self.source_ports))
-        there = self.backend.send(interface.uuid, request)
+        there = self.send(interface.uuid, request)
         if not isinstance(there, Delivered):
             return refusal(there)
-        back = self.backend.send(there.interface, there.packet.reply())
+        back = self.send(there.interface, there.packet.reply())
         if not isinstance(back, Delivered) or back.interface != interface.uuid:
             return Silence()
         matches = back.packet.destination_port == request.source_port
         return Echo(back.packet.source) if matches else Silence()
+
+    def send(self, interface: str, packet: Packet) -> Verdict:
+        return self.backend.send(interface, packet)
 
     def react(self, at: Delivered) -> tuple[Answer | None, Packet | None]:
         """What a workload says to a packet: an answer of its server, or a refusal by its TCP. To a datagram for nobody
@@ -130,10 +133,10 @@ class Socket:
     def close(self) -> None:
         if self.header.protocol == "tcp":
             self.send(FIN | ACK)
-            self.lab.backend.send(self.interface, self.segment(ACK))
+            self.lab.send(self.interface, self.segment(ACK))
 
     def abort(self) -> None:
-        there = self.lab.backend.send(self.interface, self.segment(RST | ACK))
+        there = self.lab.send(self.interface, self.segment(RST | ACK))
         if isinstance(there, Delivered):
             self.lab.react(there)  # nobody answers a reset
 
@@ -143,13 +146,13 @@ class Socket:
 
     def send(self, flags: TcpFlag) -> Outcome:
         packet = self.segment(flags)
-        there = self.lab.backend.send(self.interface, packet)
+        there = self.lab.send(self.interface, packet)
         if not isinstance(there, Delivered):
             return refusal(there)
         answer, reply = self.lab.react(there)
         if reply is None:
             return Silence()
-        back = self.lab.backend.send(there.interface, reply)
+        back = self.lab.send(there.interface, reply)
         heard = isinstance(back, Delivered) and (back.interface, back.packet.five_tuple) == (
             self.interface,
             packet.five_tuple.reversed(),

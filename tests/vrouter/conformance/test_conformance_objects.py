@@ -11,7 +11,6 @@ from behaviour import Asked, Behaviour, behaviour
 from driven import Driven
 from hypothesis import HealthCheck, given, settings
 from lab import Lab
-from netns_lab import NetnsLab
 from object_changes import CLIENTS, NODE, PORTS, STEPS, TARGETS, VIPS, Change, Scene
 from simulator_lab import SimulatorLab
 
@@ -69,26 +68,21 @@ def examples(default: int) -> Any:
     return settings(max_examples=number, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 
 
-needs_kernel = pytest.mark.skipif(bool(NetnsLab.unavailable()), reason=str(NetnsLab.unavailable()))
-
-
 @examples(30)
 @given(STEPS)
 def test_the_simulator_follows_as_if_it_began_afresh(steps: Steps) -> None:
     check(steps, [SimulatorLab])
 
 
-@needs_kernel
 @examples(3)
-@given(STEPS)
-def test_the_kernel_follows_as_the_simulator_does(steps: Steps) -> None:
-    check(steps, [SimulatorLab, NetnsLab])
+@given(steps=STEPS)
+def test_another_data_plane_follows_as_the_simulator_does(other_lab: type[Lab], steps: Steps) -> None:
+    check(steps, [SimulatorLab, other_lab])
 
 
 @pytest.mark.slow
-@needs_kernel
 @pytest.mark.timeout(7200)
 @examples(60)
-@given(STEPS)
-def test_the_kernel_follows_through_many_histories(steps: Steps) -> None:
-    check(steps, [SimulatorLab, NetnsLab])
+@given(steps=STEPS)
+def test_another_data_plane_follows_through_many_histories(other_lab: type[Lab], steps: Steps) -> None:
+    check(steps, [SimulatorLab, other_lab])

@@ -43,9 +43,10 @@ _PLAIN_NODE = re.compile(r"[A-Za-z0-9_.-]{1,48}")
 
 
 class NetnsBackend:
-    """A `Backend` (`vrouter/backends/protocol.py`). As an ordinary user call `vrouter.namespace.enter` first."""
+    """A `Backend` (`vrouter/backends/protocol.py`). enter: an ordinary user's process must have called it before."""
 
     problems: Sequence[str]
+    enter = staticmethod(namespace.enter)
 
     def __init__(self, settings: BackendSettings) -> None:
         self.problems = ()
