@@ -55,6 +55,9 @@ def _rows(page: list[Row]) -> Iterator[tuple[str, Row]]:
             gone = "" if listener["current"] else " (gone)"
             yield f"  {listener['protocol']} {listener['port']}{gone}{_limit(listener['places'])}", listener
             for member in listener["members"]:
+                if member["port"] == 0:
+                    yield "    members that have left", member
+                    continue
                 name = (member["member_name"] or member["member"] or "").rsplit(":", 1)[-1]
                 weight = f"weight {member['weight']}" if member["weight"] else "no member now"
                 address = f"[{member['address']}]" if ":" in member["address"] else member["address"]

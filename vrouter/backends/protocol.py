@@ -148,8 +148,9 @@ class Drop:
 class Stat:
     """What has gone from one port of a VIP to one back-end and back since the VRF was made.
 
-    It never goes down, whatever flows end, members leave or agents restart. Nor do the totals of a listener or VIP,
-    which are sums: what went to a member that has left, or through a listener that was removed, stays.
+    It does not go down when flows end or agents restart. Nor do the totals of a listener or VIP, which are sums, ever:
+    what went to a member that has left, or through a listener that was removed, stays. Members that left long ago may
+    be one together, with port 0 of no address.
 
     member: uuid of the interface that has the address now, None without one. connections: flows begun, of UDP, too; a
     connection attempt that the client repeats counts again. packets, bytes: client to VIP, IP headers included;

@@ -1,7 +1,8 @@
 """`/stats`: what has gone through each VIP, listener and member; `/metrics` has the same.
 
 The kernel counts (`Backend.stats`); nothing is lost when flows expire or members leave. A member that has never got
-anything is shown with zeros, one that is no member any more as long as the kernel has its counters.
+anything is shown with zeros, one that is no member any more for an hour or longer by itself, then together with others,
+with port 0 of no address.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -9,11 +9,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 
 from vrouter import namespace
-from vrouter.backends.netns import devices, elements, fib, limits, links, nftables, probe, tables
+from vrouter.backends.netns import departed, devices, elements, fib, limits, links, nftables, probe, tables
 from vrouter.backends.netns.events import Suspect, Watched
 from vrouter.backends.netns.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Socket
 from vrouter.backends.netns.nftables import Place, Value
@@ -37,6 +37,7 @@ class Comparison:
         self._found = found
         self._ending = threading.Event()
         self._hurry = threading.Event()
+        self._departed = departed.Finder()
         self._thread = threading.Thread(target=self._run, name="comparison", daemon=True)
         self._thread.start()
 
@@ -64,7 +65,7 @@ class Comparison:
     def _compare(self, look: Look) -> None:
         watched, unit, standing = look()
         began = time.thread_time()
-        for suspect in compare(watched, unit, standing):
+        for suspect in chain(compare(watched, unit, standing), self._counters(watched, standing)):
             if suspect is not None:
                 self._found(watched.vrf, suspect)
             spent = time.thread_time() - began
@@ -72,6 +73,14 @@ class Comparison:
                 if self._ending.wait(spent / SHARE - spent):
                     return
                 began = time.thread_time()
+
+    def _counters(self, watched: Watched, standing: Standing) -> Iterator[Suspect | None]:
+        nft = Socket(NETLINK_NETFILTER, watched.network)
+        try:
+            for count in self._departed.find(watched.vrf, nft, standing):
+                yield None if count is None else Suspect("counter", count)
+        finally:
+            nft.close()
 
 
 def compare(watched: Watched, unit: Vrf, standing: Standing) -> Iterator[Suspect | None]:

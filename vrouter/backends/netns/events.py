@@ -23,6 +23,7 @@ from typing import Literal, NamedTuple
 
 from vrouter import namespace
 from vrouter.backends.netns import elements, fib, links, nftables
+from vrouter.backends.netns.departed import Count
 from vrouter.backends.netns.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, attributes
 from vrouter.backends.netns.nftables import Place
 from vrouter.backends.netns.rules import TABLE
@@ -44,15 +45,17 @@ _RTM = {
     **dict.fromkeys((fib.RTM_NEWNEXTHOP, fib.RTM_DELNEXTHOP), "nexthop"),
 }
 
-What = int | Address | Place | Family | None
-Kind = Literal["namespace", "table", "interface", "address", "nexthop", "route", "element", "sysctl", "everything"]
+What = int | Address | Place | Family | Count | None
+Kind = Literal[
+    "namespace", "table", "interface", "address", "nexthop", "route", "element", "counter", "sysctl", "everything"
+]
 
 
 class Suspect(NamedTuple):
     """An object to look at.
 
     what: of an interface or its address the index of its link, of a next hop or group its id, of a route the address
-    (None: the way of what has no other), of an element its place, of a table the family.
+    (None: the way of what has no other), of an element its place, of a counter what it had, of a table the family.
     """
 
     kind: Kind

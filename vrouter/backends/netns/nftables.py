@@ -23,7 +23,7 @@ NFT_MSG_NEWSETELEM, NFT_MSG_GETSETELEM, NFT_MSG_DELSETELEM, NFT_MSG_GETOBJ = 12,
 NFT_MSG_GETSET = 10
 NFTA_SET_TABLE, NFTA_SET_NAME, NFTA_SET_DESC, NFTA_SET_COUNT, NFTA_SET_DESC_SIZE = 1, 2, 9, 20, 1
 NFTA_SET_ELEM_LIST_TABLE, NFTA_SET_ELEM_LIST_SET, NFTA_SET_ELEM_LIST_ELEMENTS = 1, 2, 3
-NFTA_LIST_ELEM, NFTA_DATA_VALUE, NFTA_DATA_VERDICT, NFTA_EXPR_DATA = 1, 1, 2, 2
+NFTA_LIST_ELEM, NFTA_DATA_VALUE, NFTA_DATA_VERDICT, NFTA_EXPR_NAME, NFTA_EXPR_DATA = 1, 1, 2, 1, 2
 NFTA_VERDICT_CODE, NFTA_VERDICT_CHAIN, NFT_JUMP = 1, 2, -3
 NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_DATA, NFTA_SET_ELEM_TIMEOUT, NFTA_SET_ELEM_EXPIRATION = 1, 2, 4, 5
 NFTA_SET_ELEM_USERDATA, NFTA_SET_ELEM_EXPR, NFTA_SET_ELEM_EXPRESSIONS = 6, 7, 11
@@ -102,6 +102,14 @@ def entries(family: Family, name: str, keys: Mapping[bytes, float]) -> list[Mess
     return [_change(NFT_MSG_NEWSETELEM, NLM_F_CREATE, (family, name), part) for part in parts]
 
 
+def counts(found: Mapping[Place, tuple[int, int]]) -> list[Message]:
+    """Add elements that have counted so many packets and bytes already. For `transact`."""
+    return [
+        _change(NFT_MSG_NEWSETELEM, NLM_F_CREATE, where, [_counted(place, *found[place]) for place in part])
+        for where, part in _parts(found)
+    ]
+
+
 def transact(socket: Socket, messages: Sequence[Message]) -> None:
     """All of these changes or none. Raises NetlinkError."""
     if messages:
@@ -140,9 +148,10 @@ def read_entries(socket: Socket, family: Family, name: str) -> dict[bytes, Entry
     return found
 
 
-def read_counts(socket: Socket, family: Family, name: str) -> dict[bytes, tuple[int, int]]:
-    """The elements of a set whose elements count and never expire: key -> (packets, bytes)."""
-    return {_key(values): _counter(values) for values in _dump(socket, family, name)}
+def each_count(socket: Socket, family: Family, name: str) -> Iterator[tuple[bytes, tuple[int, int]]]:
+    """The elements of a set whose elements count and never expire, one after the other: key, (packets, bytes)."""
+    for values in _dump(socket, family, name):
+        yield _key(values), _counter(values)
 
 
 def find(socket: Socket, family: Family, name: str, key: bytes) -> Entry | None:
@@ -207,6 +216,16 @@ def _element(place: Place, value: Value) -> bytes:
         text = value.comment + b"\0"
         parts.append(attribute(NFTA_SET_ELEM_USERDATA, bytes((_COMMENT, len(text))) + text))
     return nested(NFTA_LIST_ELEM, *parts)
+
+
+def _counted(place: Place, packets: int, size: int) -> bytes:
+    numbers = ((NFTA_COUNTER_BYTES, size), (NFTA_COUNTER_PACKETS, packets))
+    counter = nested(NFTA_EXPR_DATA, *(attribute(kind, number.to_bytes(8, "big")) for kind, number in numbers))
+    return nested(
+        NFTA_LIST_ELEM,
+        nested(NFTA_SET_ELEM_KEY, attribute(NFTA_DATA_VALUE, place.key)),
+        nested(NFTA_SET_ELEM_EXPR, attribute(NFTA_EXPR_NAME, b"counter\0"), counter),
+    )
 
 
 def _describe(socket: Socket, family: Family, name: str) -> dict[int, bytes]:

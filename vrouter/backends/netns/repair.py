@@ -10,6 +10,8 @@ gone: the kernel takes a next hop away with the carrier and never gives it back,
 
 In the way is what changes where packets of ours go: another route to an address of ours, an element in a set of ours.
 It is removed. Anything else that others made is left alone.
+
+What nobody changed, but has become too much, comes the same way: counters of members that have left (`departed.py`).
 """
 
 import os
@@ -18,7 +20,8 @@ from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from vrouter import namespace
-from vrouter.backends.netns import devices, elements, fib, limits, links, looks, nftables, probe, tables
+from vrouter.backends.netns import departed, devices, elements, fib, limits, links, looks, nftables, probe, tables
+from vrouter.backends.netns.departed import Count
 from vrouter.backends.netns.events import Suspect
 from vrouter.backends.netns.fib import RT_TABLE_MAIN
 from vrouter.backends.netns.nftables import Elements, Place
@@ -28,7 +31,7 @@ from vrouter.backends.protocol import Drift
 from vrouter.state import Address, Family, Join, Key
 
 # What others stand on first.
-_ORDER = ("namespace", "table", "sysctl", "address", "interface", "nexthop", "route", "element")
+_ORDER = ("namespace", "table", "sysctl", "address", "interface", "nexthop", "route", "element", "counter")
 
 
 def examine(vrf: VrfNamespace, suspects: Iterable[Suspect]) -> list[Drift]:
@@ -36,10 +39,13 @@ def examine(vrf: VrfNamespace, suspects: Iterable[Suspect]) -> list[Drift]:
     finds it again."""
     found: list[Drift] = []
     places: list[Place] = []
+    counters: list[Count] = []
     for suspect in sorted(set(suspects), key=lambda one: _ORDER.index(one.kind)):
         match suspect:
             case Suspect("element", Place() as place):
                 places.append(place)
+            case Suspect("counter", Count() as count):
+                counters.append(count)
             case Suspect("interface", int() as index):
                 found += _interface(vrf, index)
             case Suspect("address", int() as index):
@@ -56,6 +62,7 @@ def examine(vrf: VrfNamespace, suspects: Iterable[Suspect]) -> list[Drift]:
                 found += _name(vrf)
             case Suspect("sysctl", _):
                 found += _settings(vrf)
+    departed.put_together(vrf.nft_socket, vrf.standing, counters)
     return found + list(_elements(vrf, places))
 
 

@@ -1,18 +1,13 @@
 """What has gone through each member of each listener, as the kernel has counted it (`counting.py`)."""
 
-import struct
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from ipaddress import ip_address
 
 from vrouter.backends.netns import elements, limits, nftables
+from vrouter.backends.netns.departed import SETS, Path
 from vrouter.backends.netns.vrf import VrfNamespace
 from vrouter.backends.protocol import Places, Stat
 from vrouter.state import Address, Family, Protocol, Vip
-
-_SETS = ("opened", "inward", "outward")
-# VIP, its port, pod, its port
-_KEYS = {4: struct.Struct(">4sHxx4sHxx"), 6: struct.Struct(">16sHxx16sHxx")}
 
 
 def stats(vrf: VrfNamespace) -> Iterator[Stat]:
@@ -23,15 +18,14 @@ def stats(vrf: VrfNamespace) -> Iterator[Stat]:
 
 
 def _of(vrf: VrfNamespace, family: Family, protocol: Protocol, uuids: dict[Address, str]) -> Iterator[Stat]:
-    counted: dict[bytes, dict[str, tuple[int, int]]] = defaultdict(lambda: dict.fromkeys(_SETS, (0, 0)))
-    for name in _SETS:
-        for key, found in nftables.read_counts(vrf.nft_socket, family, f"{name}_{protocol}").items():
+    counted: dict[bytes, dict[str, tuple[int, int]]] = defaultdict(lambda: dict.fromkeys(SETS, (0, 0)))
+    for name in SETS:
+        for key, found in nftables.each_count(vrf.nft_socket, family, f"{name}_{protocol}"):
             counted[key][name] = found
     for key, counts in counted.items():
-        vip, port, pod, target = _KEYS[family].unpack(key)
-        if ip_address(vip) not in vrf.standing.vips:
-            continue
-        yield _stat(vrf, protocol, ip_address(vip), port, ip_address(pod), target, uuids, counts)
+        path = Path.read(family, key)
+        if path.vip in vrf.standing.vips:
+            yield _stat(vrf, protocol, path, uuids, counts)
 
 
 def of(vrf: VrfNamespace, vip: Vip) -> Iterator[Stat]:
@@ -39,11 +33,11 @@ def of(vrf: VrfNamespace, vip: Vip) -> Iterator[Stat]:
     family: Family = vip.address.version
     for listener in vip.listeners:
         for uuid, member in listener.backends.items():
-            key = _KEYS[family].pack(vip.address.packed, listener.port, member.address.packed, member.port)
-            found = {name: nftables.find(vrf.nft_socket, family, f"{name}_{listener.protocol}", key) for name in _SETS}
+            path = Path(vip.address, listener.port, member.address, member.port)
+            sets = {name: f"{name}_{listener.protocol}" for name in SETS}
+            found = {name: nftables.find(vrf.nft_socket, family, one, path.key) for name, one in sets.items()}
             counts = {name: (one.packets, one.bytes) if one else (0, 0) for name, one in found.items()}
-            yield _stat(vrf, listener.protocol, vip.address, listener.port, member.address, member.port,
-                        {member.address: uuid}, counts)  # fmt: skip
+            yield _stat(vrf, listener.protocol, path, {member.address: uuid}, counts)
 
 
 def places(vrf: VrfNamespace, vips: Iterable[Address]) -> Iterator[Places]:
@@ -61,22 +55,19 @@ def places(vrf: VrfNamespace, vips: Iterable[Address]) -> Iterator[Places]:
 def _stat(
     vrf: VrfNamespace,
     protocol: Protocol,
-    vip: Address,
-    port: int,
-    pod: Address,
-    target: int,
+    path: Path,
     uuids: Mapping[Address, str],
     counts: Mapping[str, tuple[int, int]],
 ) -> Stat:
-    (connections, first), (inward, there), (outward, back) = (counts[name] for name in _SETS)
+    (connections, first), (inward, there), (outward, back) = (counts[name] for name in SETS)
     return Stat(
         vrf=vrf.index,
         protocol=protocol,
-        vip=vip,
-        port=port,
-        member=uuids.get(pod),
-        member_address=pod,
-        member_port=target,
+        vip=path.vip,
+        port=path.port,
+        member=uuids.get(path.pod),
+        member_address=path.pod,
+        member_port=path.target,
         connections=connections,
         packets=connections + inward,
         bytes=first + there,
