@@ -61,7 +61,15 @@ class Agent:
         summary = Summary(settings, backend, self.cache, self.compiler, self.reconciler)
         self.reporter = Reporter(settings.node, statuses, self.progress, self._whole, summary)
         self.introspect = Introspect(
-            settings, backend, self.cache, self.compiler, self.reconciler, self.progress, self.health, self.reporter
+            settings,
+            backend,
+            self.cache,
+            self.compiler,
+            self.reconciler,
+            self.progress,
+            self.health,
+            self.reporter,
+            self.ports,
         )
         self.port_api = PortApi(settings, self.ports, self.cache, self.compiler, self.reconciler, self._rounds.next)
 

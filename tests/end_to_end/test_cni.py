@@ -299,3 +299,29 @@ def test_both_families(machine: Machine) -> None:
     assert [route["dst"] for route in result["routes"]] == ["0.0.0.0/0", "::/0"]
     assert result["ips"][1]["address"].partition("/")[0] in ip(wide, "-6", "address", "show", "eth0")
     assert "default" in ip(wide, "-6", "route")
+
+
+def test_a_pod_with_two_interfaces(machine: Machine) -> None:
+    async def make(lab: Lab) -> None:
+        pod = await lab.pod("k8s__default__two")
+        second = await lab.client.create("virtual-machine-interface", {
+            "fq_name": [*POD_NETWORK[:-1], "two-1"], "parent_type": "project",
+            "virtual_network_refs": [{"to": POD_NETWORK}], "virtual_machine_refs": [{"to": ["k8s__default__two"]}],
+        })  # fmt: skip
+        await lab.client.create("instance-ip", {
+            "fq_name": ["two-1-ip"], "virtual_network_refs": [{"to": POD_NETWORK}],
+            "virtual_machine_interface_refs": [{"uuid": second["uuid"], "to": second["fq_name"]}],
+        })  # fmt: skip
+        for uuid, index in ((second["uuid"], "1/2"), (pod.interface, "0/2")):
+            pairs = {"key_value_pair": [{"key": "index", "value": index}]}
+            await lab.client.update("virtual-machine-interface", uuid, {"annotations": pairs})
+
+    machine.objects(make)
+    two, result = machine.add("two")
+    assert [one["name"] for one in result["interfaces"]] == ["eth0", "eth1"]
+    assert [one["interface"] for one in result["ips"]] == [0, 1]
+    (default,) = [route for route in json.loads(ip(two, "-j", "route")) if "metric" not in route]
+    assert default["dev"] == "eth0"
+    assert machine.call("CHECK", "two", two, previous=result) == (0, None)
+    assert machine.call("DEL", "two", two, previous=result) == (0, None)
+    assert namespace.inside(two, socket.if_nameindex) == [(1, "lo")]

@@ -113,6 +113,16 @@ async def test_a_port_of_nova(port: Port) -> None:
         "vhostuser-mode": 0, "ip-address": "10.0.0.3", "plen": 24, "dns-server": "10.0.0.2", "gateway": "10.0.0.1",
         "author": "vaportrail",
     }  # fmt: skip
+    introspect = await port.agent.introspect.listening()
+    async with httpx.AsyncClient(base_url=introspect) as http:
+        (row,) = (await http.get("/ports")).json()
+        assert (row["interface"], row["device"], row["machine"], row["by"], row["container"], row["state"]) == (
+            VMI, "tap93c2c386-6e", VM, "/port", None, "done",
+        )  # fmt: skip
+        (row,) = (await http.get("/interfaces")).json()
+        assert row["port"] == "tap93c2c386-6e"
+        answers = (await http.get("/why", params={"q": VMI})).json()["answers"]
+    assert "device tap93c2c386-6e of a port" in answers[0]["lines"][0]["text"]
     assert await port.ask("DELETE", f"/port/{VMI}") == (200, {})
     assert port.agent.reconciler.applied == {}  # the device is free when the answer comes
     assert await port.ask("GET", f"/port/{VMI}") == (404, {"error": "{ Not Found }"})

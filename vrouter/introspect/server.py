@@ -14,10 +14,11 @@ from vrouter.backends.protocol import Backend
 from vrouter.cache import Cache
 from vrouter.compiler import Compiler
 from vrouter.health import HealthChecks
-from vrouter.introspect import flows, health, metrics, node, plan, reasons, stats, statuses, tables, trace
+from vrouter.introspect import flows, health, metrics, node, plan, ports, reasons, stats, statuses, tables, trace
 from vrouter.introspect.questions import BadQuestion
 from vrouter.introspect.sources import Sources
 from vrouter.metrics import AgentMetrics
+from vrouter.ports import Ports
 from vrouter.progress import Progress
 from vrouter.reconciler import Reconciler
 from vrouter.report import Reporter
@@ -36,6 +37,7 @@ PAGES: Mapping[str, Page] = {
     "/stats": stats.stats,
     "/drops": flows.drops,
     "/health": health.health,
+    "/ports": ports.ports,
     "/statuses": statuses.statuses,
     "/units": node.units,
     "/reasons": reasons.reasons,
@@ -59,10 +61,11 @@ class Introspect:
         progress: Progress,
         health: HealthChecks,
         reporter: Reporter,
+        ports: Ports,
     ) -> None:
         self._window = Window("introspect", settings.introspect_host, settings.introspect_port)
         self._settings = settings
-        self.sources = Sources(settings, backend, cache, compiler, reconciler, progress, health, reporter)
+        self.sources = Sources(settings, backend, cache, compiler, reconciler, progress, health, reporter, ports)
         self._registry = CollectorRegistry()
         self._registry.register(AgentMetrics(cache, reconciler, progress, health, lambda: self.sources.watch))
 

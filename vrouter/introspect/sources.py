@@ -12,6 +12,7 @@ from vrouter.cache import Cache
 from vrouter.compiler import Compiler
 from vrouter.health import HealthChecks
 from vrouter.introspect.questions import BadQuestion
+from vrouter.ports import Ports
 from vrouter.progress import Progress
 from vrouter.reconciler import Reconciler
 from vrouter.report import Reporter
@@ -31,6 +32,7 @@ class Sources:
     progress: Progress
     health: HealthChecks
     reporter: Reporter
+    ports: Ports
     watch: Watch | None = None
     started: float = field(default_factory=time.time)
 

@@ -29,7 +29,7 @@ async def interfaces(sources: Sources, request: Request) -> Any:
     for unit in sources.desired(Interface):
         if vrf in (None, unit.vrf):
             row = {**plain(unit), "vrf_name": sources.vrf_name(unit.vrf), "device": None, **sources.state(unit.key)}
-            row["address"] = unit.address
+            row |= {"address": unit.address, "port": unit.device or None}
             if unit.uuid in standing:
                 row |= plain(standing[unit.uuid])
             rows.append(row)

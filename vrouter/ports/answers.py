@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from vrouter.cache import Cache, Object, children_of, referrers_of
+from vrouter.cache import Cache, Object, children_of, referrers_of, router_of
 from vrouter.compiler import Compiler
 from vrouter.compiler.view import Located, Network, Subnet
 from vrouter.ports.port import Port
@@ -38,9 +38,9 @@ def interfaces_of(cache: Cache, machine: str) -> list[str]:
 
 def machine_named(cache: Cache, node: str, name: str) -> str | None:
     """uuid of the virtual-machine of that name among those that the node's virtual-router references."""
-    for router in cache.of_type("virtual-router"):
+    for router in cache.linked(router_of(node)):
         found = cache.get(router)
-        for machine in found.targets("virtual-machine") if found and found.name == node else ():
+        for machine in found.targets("virtual-machine") if found else ():
             of_it = cache.get(machine)
             if of_it is not None and of_it.name == name:
                 return machine

@@ -37,6 +37,10 @@ class Ports:
     def __len__(self) -> int:
         return len(self._ports)
 
+    def all(self) -> list[Port]:
+        """In the order of their interfaces."""
+        return [self._ports[interface][0] for interface in sorted(self._ports)]
+
     def get(self, interface: str) -> Port | None:
         found = self._ports.get(interface)
         return found[0] if found else None

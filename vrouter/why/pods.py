@@ -45,7 +45,8 @@ def _pod(ground: Ground, found: Object, value: Located) -> Iterator[Line]:
     trouble = ground.trouble(unit.key)
     carrier = ground.evidence.carriers.get(found.uuid, True)
     stands = "does not stand" if trouble else "stands"
-    where = f"{unit.address_text} in VRF {value.vrf.name}, workload {unit.workload}"
+    plugged = f", device {unit.device} of a port" if unit.device else ""
+    where = f"{unit.address_text} in VRF {value.vrf.name}, workload {unit.workload}{plugged}"
     yield line(0, not trouble and bool(carrier), f"interface {found.name} {stands}; {where}")
     yield from ground.said(1, found)
     if trouble:

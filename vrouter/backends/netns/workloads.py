@@ -22,7 +22,9 @@ class Workloads:
         """Have a namespace of that name. Raises BackendError: it is missing, or somebody else's; both may pass."""
         if not namespace.exists(name):
             if not self._create:
-                raise BackendError(f"There is no network namespace {name} to plug into")
+                raise BackendError(
+                    f"There is no network namespace {name} to plug into, and no port names a device for it"
+                )
             self._make(name)
         elif self._create and not self.is_ours(name):
             raise BackendError(f"The network namespace {name} exists and is not of node {self._node}")
