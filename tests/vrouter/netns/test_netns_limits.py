@@ -206,6 +206,20 @@ def test_many_limits_at_once(node: Node, said: Conversation) -> None:
     assert found == vip
 
 
+def test_a_changed_member_does_not_touch_the_limit(node: Node, said: Conversation) -> None:
+    pods = node.pods(3)
+
+    def messages(limit: int) -> int:
+        for some in (pods[:2], pods):
+            said.forget()
+            plain = service(80, pods=some)
+            node.apply(replace(plain, listeners=(replace(plain.listeners[0], limit=limit),)))
+        assert said.dumps == 0
+        return len(said.changes)
+
+    assert [messages(limit) for limit in (0, 7, 0)][1:] == [1, 1]  # the first time the pod is new to the listener
+
+
 @pytest.mark.parametrize("family", [4, 6])
 def test_the_template_says_what_a_copy_does(family: Family) -> None:
     """Each rule that changes places does so in the copy's set and in no other."""

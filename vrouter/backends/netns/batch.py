@@ -11,6 +11,7 @@ from vrouter.backends.netns.netlink import Message, Socket
 from vrouter.backends.netns.nftables import Elements, Place
 
 FULL = 1024  # elements: in bytes less than what an ordinary user's socket takes
+_ELEMENT = 100  # bytes, about
 
 
 @dataclass(slots=True)
@@ -44,7 +45,8 @@ class Batch:
     @property
     def full(self) -> bool:
         change = self.change
-        return len(change.add) + len(change.remove) + len(change.make) + len(change.unmake) >= FULL
+        more = sum(len(message.body) for message in (*change.make, *change.unmake))
+        return len(change.add) + len(change.remove) + more // _ELEMENT >= FULL
 
     def send(self, route: Socket, nft: Socket) -> None:
         """Raises NetlinkError."""

@@ -8,7 +8,9 @@ Numbers in expressions are in network order, what is loaded in `meta mark` in th
 """
 
 import struct
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from vrouter.backends.netns.netlink import (
     NLA_F_NESTED,
@@ -156,18 +158,35 @@ def counter() -> Expression:
 
 def read(socket: Socket, family: Family) -> list[Rule]:
     """The rules of the table in their order, chain by chain. Raises NetlinkError: ENOENT without such a table."""
-    found = []
+    return [one.rule for one in each(socket, family)]
+
+
+def each(socket: Socket, family: Family) -> Iterator["Encoded"]:
+    """The same, not yet decoded."""
     body = header(family) + attribute(_TABLE, TABLE.encode() + b"\0")
     for answer in socket.dump(Message(message_type(NFT_MSG_GETRULE), 0, body)):
-        values = dict(attributes(answer, 4))
-        expressions = []
-        for _, expression in attributes(values.get(_EXPRESSIONS, b"")):
-            parts = dict(attributes(expression))
-            expressions.append(_read(_text(parts[1]), parts.get(2, b"")))
-        handle = int.from_bytes(values[_HANDLE], "big")
-        comment = dict(_userdata(values.get(_USERDATA, b""))).get(_COMMENT, b"")
-        found.append(Rule(_text(values[_CHAIN]), tuple(expressions), _text(comment), handle))
-    return found
+        yield Encoded(dict(attributes(answer, 4)))
+
+
+class Encoded(NamedTuple):
+    """A rule as the kernel shows it: its attributes."""
+
+    values: Mapping[int, bytes]
+
+    @property
+    def chain(self) -> str:
+        return _text(self.values[_CHAIN])
+
+    @property
+    def expressions(self) -> bytes:
+        return self.values.get(_EXPRESSIONS, b"")
+
+    @property
+    def rule(self) -> Rule:
+        parts = [dict(attributes(expression)) for _, expression in attributes(self.expressions)]
+        expressions = tuple(_read(_text(part[1]), part.get(2, b"")) for part in parts)
+        comment = dict(_userdata(self.values.get(_USERDATA, b""))).get(_COMMENT, b"")
+        return Rule(self.chain, expressions, _text(comment), int.from_bytes(self.values[_HANDLE], "big"))
 
 
 def put(family: Family, rule: Rule, *, first: bool = False) -> Message:

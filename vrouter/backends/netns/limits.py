@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from vrouter.backends.netns import expressions, nftables
-from vrouter.backends.netns.expressions import Expression, Rule
+from vrouter.backends.netns.expressions import Encoded, Expression, Rule
 from vrouter.backends.netns.netlink import NLM_F_CREATE, Message, Socket, attribute, attributes, nested
 from vrouter.backends.netns.rules import PREFIX_OF_COPIES, TABLE
 from vrouter.state import Address, Family, Protocol
@@ -120,14 +120,22 @@ def broken(socket: Socket, family: Family, templates: Templates, names: Collecti
     """Those of these that are not as they were made. Raises NetlinkError."""
     if not names:
         return []
-    rules: dict[str, list[Rule]] = {}
-    for rule in expressions.read(socket, family):
-        rules.setdefault(rule.chain, []).append(replace(rule, handle=0))
+    found: dict[str, list[Encoded]] = {}
+    for rule in expressions.each(socket, family):
+        found.setdefault(rule.chain, []).append(rule)
     sizes = {_text(values[_SET_NAME]): _size_of(values) for values in _sets(socket, family)}
+    right: set[tuple[str | bytes, ...]] = (
+        set()
+    )  # what has been found to be so, without names: the others need no decoding
 
     def is_whole(name: str) -> bool:
-        template = templates[_protocol(name)]
-        return tuple(rules.get(name, ())) == template.copied(name) and sizes.get(name) == template.size(name)
+        template, rules = templates[_protocol(name)], found.get(name, [])
+        if sizes.get(name) != template.size(name):
+            return False
+        form = (_protocol(name), *(rule.expressions.replace(name.encode(), b"") for rule in rules))
+        if form not in right and tuple(replace(rule.rule, handle=0) for rule in rules) == template.copied(name):
+            right.add(form)
+        return form in right
 
     return [name for name in names if not is_whole(name)]
 
