@@ -74,6 +74,13 @@ class Connection(Protocol):
 VIPS: Mapping[Family, Address] = {4: IPv4Address("10.105.139.153"), 6: IPv6Address("fd05:139::99")}
 
 
+# Of the lab's own node and of the other; with a test's family the underlay's changes, too.
+VTEPS: Mapping[Family, tuple[Address, Address]] = {
+    4: (IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")),
+    6: (IPv6Address("2001:db8::1"), IPv6Address("2001:db8::2")),
+}
+
+
 class Lab(Protocol):
     """name: for test ids. backend: opened. survives_restart: what was applied stands on without the process.
     foretells: it can say which member of a group a packet will be given to.
@@ -94,6 +101,10 @@ class Lab(Protocol):
 
     def apply(self, *operations: Operation) -> None:
         """Give these to the backend; raise the first BackendError it answers with."""
+
+    def apply_elsewhere(self, *operations: Operation) -> None:
+        """The same on another node, whose VTEP is the second of `VTEPS`; the lab's own has the first. Where nothing is
+        there but the lab's own node: nothing."""
 
     def restart(self) -> None:
         """As after kill -9: a new `self.backend`, opened, that knows nothing of the old one's memory."""

@@ -19,12 +19,14 @@ from ipaddress import ip_address
 from pathlib import Path
 from uuid import uuid4
 
-from lab import VIPS, Answer, Echo, Endpoint, Outcome, Refused, Silence
+from lab import VIPS, VTEPS, Answer, Echo, Endpoint, Outcome, Refused, Silence
 
 from vrouter import namespace
-from vrouter.backends.netns import NetnsBackend
+from vrouter.backends.netns import NetnsBackend, fib, links
+from vrouter.backends.netns.netlink import NETLINK_ROUTE
+from vrouter.backends.netns.netlink import Socket as Netlink
 from vrouter.backends.protocol import BackendSettings, Delete, Operation
-from vrouter.state import FLOW_LIMIT, Address, Family, Interface
+from vrouter.state import FLOW_LIMIT, Address, Family, Interface, Vrf
 from vrouter.state import Protocol as Transport
 
 PATIENCE = 1.0  # seconds until nothing counts as silence
@@ -203,6 +205,8 @@ class NetnsLab:
         self.foretells = family == 4  # of IPv6 the kernel hashes a question otherwise than a packet
         self._settings = BackendSettings(f"t{uuid4().hex[:8]}", create_workloads=True, flow_limit=flow_limit)
         self._old: list[NetnsBackend] = []
+        self._hosts = [f"{self._settings.node}-{number}" for number in (1, 2)]
+        self._far: NetnsBackend | None = None
         self.backend = self._start()
         self._servers = Servers()
         self._clients: list[socket.socket] = []
@@ -214,11 +218,43 @@ class NetnsLab:
         return None if shutil.which("nft") else "there is no nft"
 
     def _start(self) -> NetnsBackend:
-        backend = NetnsBackend(self._settings)
+        backend = NetnsBackend(self._settings, underlay=self._hosts[0])
         backend.open()
         return backend
 
+    def apply_elsewhere(self, *operations: Operation) -> None:
+        for error in filter(None, self._other().apply(operations)):
+            raise error
+
+    def _other(self) -> NetnsBackend:
+        """Two hosts, each in a namespace of its own, and a cable between them."""
+        if self._far is None:
+            for host in self._hosts:
+                namespace.create(host)
+            self._plug()
+            self._far = NetnsBackend(BackendSettings(self._hosts[1], create_workloads=True), underlay=self._hosts[1])
+            self._far.open()
+        return self._far
+
+    def _plug(self) -> None:
+        handle = namespace.open_handle(self._hosts[1])
+        sockets = [Netlink(NETLINK_ROUTE, host) for host in self._hosts]
+        try:
+            sockets[0].send([links.add_veth("cable", "cable", handle, "02:00:00:00:00:02")])
+            for socket_, address in zip(sockets, VTEPS[self.family], strict=True):
+                index = links.find(socket_, "cable")
+                assert index is not None
+                peer = next(one for one in VTEPS[self.family] if one != address)
+                up = [links.set_up(links.LOOPBACK), links.set_up(index), links.put_address(index, address)]
+                socket_.send([*up, fib.put_default_route(peer, index, metric=1)])
+        finally:
+            os.close(handle)
+            for socket_ in sockets:
+                socket_.close()
+
     def apply(self, *operations: Operation) -> None:
+        if any(isinstance(operation.unit, Vrf) and operation.unit.vtep for operation in operations):
+            self._other()
         answers = self.backend.apply(operations)
         for operation in operations:
             if isinstance(operation, Delete) and isinstance(operation.unit, Interface):
@@ -287,8 +323,13 @@ class NetnsLab:
             client.close()
         self._servers.close()
         self.backend.cleanup()
+        if self._far is not None:
+            self._far.cleanup()
+            self._old.append(self._far)
         for backend in (*self._old, self.backend):
             backend.close()
+        for host in self._hosts:
+            namespace.remove(host)
 
 
 def echo_request(kind: int, identifier: int) -> bytes:

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import TypeVar
 from uuid import uuid4
 
-from lab import Answer, Connection, Lab, Outcome, Refused, Silence
+from lab import VTEPS, Answer, Connection, Lab, Outcome, Refused, Silence
 
 from vrouter.backends.protocol import Delete, Flow, Put
 from vrouter.state import (
@@ -21,8 +21,10 @@ from vrouter.state import (
     Member,
     Protocol,
     Remote,
+    Tunnel,
     Vip,
     Vrf,
+    Vtep,
     addresses_of,
 )
 
@@ -44,14 +46,20 @@ def listener(port: int, *members: Member, protocol: Protocol = "tcp") -> Listene
 class Network:
     """One VRF of a lab, and the services it has."""
 
-    def __init__(self, lab: Lab, index: int = 1, *, apply: bool = True) -> None:
+    def __init__(self, lab: Lab, index: int = 1, *, apply: bool = True, spanning: bool = False) -> None:
+        """spanning: it is on two nodes."""
         self.lab = lab
         self.index = index
-        self.vrf = Vrf(index, f"default-domain:lab:net-{index}:net-{index}")
+        self.spanning = spanning
+        vteps = [Vtep(address, 5000 + index) for address in VTEPS[lab.family]] if spanning else [None, None]
+        name = f"default-domain:lab:net-{index}:net-{index}"
+        self.vrf, far = (Vrf(index, name, vtep) for vtep in vteps)
         self._last = PODS[lab.family]
         self._vips: dict[Address, Vip] = {}
         if apply:
             lab.apply(Put(self.vrf))
+            if spanning:
+                lab.apply_elsewhere(Put(far))
 
     def new_pod(self, address: Address | None = None, uuid: str | None = None) -> Interface:
         """One that does not stand yet."""
@@ -68,6 +76,21 @@ class Network:
         """One that stands, with servers on these ports."""
         pod = self.new_pod(address)
         self.lab.apply(Put(pod))
+        if self.spanning:
+            self.lab.apply_elsewhere(Put(self.remote(pod, node=0)))
+        for port in serving:
+            self.lab.listen(pod, protocol, port)
+        return pod
+
+    def remote(self, pod: Interface, node: int = 1) -> Remote:
+        """What the other one of the two nodes has of a pod on that node."""
+        return Remote(pod.uuid, pod.name, self.index, addresses_of(pod), Tunnel(VTEPS[self.lab.family][node]))
+
+    def far_pod(self, *serving: int, protocol: Protocol = "tcp") -> Interface:
+        """One that stands on the other node, with servers on these ports."""
+        pod = self.new_pod()
+        self.lab.apply_elsewhere(Put(pod))
+        self.lab.apply(Put(self.remote(pod)))
         for port in serving:
             self.lab.listen(pod, protocol, port)
         return pod

@@ -48,6 +48,9 @@ class SimulatorLab:
         for error in filter(None, answers):
             raise error
 
+    def apply_elsewhere(self, *operations: Operation) -> None:
+        pass
+
     def restart(self) -> None:
         self.backend = self._start()
 

@@ -8,6 +8,7 @@ moment; what forwards is not touched, and a new one reads it and goes on.
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
 from itertools import groupby
@@ -16,7 +17,8 @@ from vrouter import namespace
 from vrouter.backends.lookup import Group, Header, Lookup
 from vrouter.backends.netns import flows, joins, links, lookup, probe, tables, traffic
 from vrouter.backends.netns.health import Prober
-from vrouter.backends.netns.standing import Base
+from vrouter.backends.netns.standing import Base, Reached
+from vrouter.backends.netns.underlay import Underlay
 from vrouter.backends.netns.vrf import VrfNamespace
 from vrouter.backends.netns.watching import Watching
 from vrouter.backends.netns.workloads import Workloads
@@ -37,7 +39,7 @@ from vrouter.backends.protocol import (
     by_family,
     host_prefix,
 )
-from vrouter.state import Address, Check, Interface, Join, Monitor, Remote, Unit, Vip, Vrf
+from vrouter.state import Address, Check, Interface, Join, Monitor, Remote, Tunnel, Unit, Vip, Vrf
 
 _PLAIN_NODE = re.compile(r"[A-Za-z0-9_.-]{1,48}")
 
@@ -48,8 +50,10 @@ class NetnsBackend:
     problems: Sequence[str]
     enter = staticmethod(namespace.enter)
 
-    def __init__(self, settings: BackendSettings) -> None:
+    def __init__(self, settings: BackendSettings, underlay: str | None = None) -> None:
+        """underlay: name of the namespace where this node has its VTEP, None for that of the caller."""
         self.problems = ()
+        self._underlay = Underlay(underlay)
         self._prefix = f"vt-{_node_name(settings.node)}-"
         self._flow_limit = settings.flow_limit
         self._workloads = Workloads(settings.node, create=settings.create_workloads)
@@ -188,6 +192,7 @@ class NetnsBackend:
         for vrf in self._vrfs.values():
             vrf.close()
         self._vrfs.clear()
+        self._underlay.close()
         self._prober.close()
 
     def _apply(self, operation: Operation) -> BackendError | None:
@@ -238,7 +243,9 @@ class NetnsBackend:
             self._vrfs[unit.index] = VrfNamespace(unit.index, network, self._flow_limit)
             if self._watching:
                 self._watching.add(self._vrfs[unit.index])
-        self._vrfs[unit.index].rename(unit)
+        vrf = self._vrfs[unit.index]
+        vrf.rename(unit.name)
+        self._underlay.connect(vrf, unit.vtep)
 
     def _delete_vrf(self, index: int) -> None:
         vrf = self._vrfs.get(index)
@@ -255,6 +262,7 @@ class NetnsBackend:
         for other in list(vrf.standing.joins):
             if other in self._vrfs:
                 joins.part(vrf, self._vrfs[other])
+        self._underlay.disconnect(vrf)  # or its VNI would be taken until the kernel has time for the namespace
         vrf.close()
         namespace.remove(vrf.network)  # its links go with it, later
         del self._vrfs[index]
@@ -339,7 +347,11 @@ def _nexthops(vrf: VrfNamespace) -> Iterator[Nexthop]:
     for hop in vrf.standing.fib.hops.values():
         attachment = attachments.get(hop.id)
         uuid, device = (attachment.unit.uuid, attachment.device) if attachment else (None, None)
-        yield Nexthop(vrf.index, hop.id, "encap", uuid, device, hop.gateway)
+        found = Nexthop(vrf.index, hop.id, "encap", uuid, device, hop.gateway)
+        via = attachment.unit.via if isinstance(attachment, Reached) else None
+        if isinstance(via, Tunnel) and vrf.standing.device is not None:
+            found = replace(found, kind="tunnel", router=via.router, vni=vrf.standing.device.vtep.vni)
+        yield found
     for group, members in vrf.standing.fib.groups.items():
         yield Nexthop(vrf.index, group, "composite", members=members)
 

@@ -13,7 +13,7 @@ from itertools import chain, product
 from pathlib import Path
 
 from vrouter import namespace
-from vrouter.backends.netns import departed, devices, elements, fib, limits, links, nftables, probe, tables
+from vrouter.backends.netns import departed, devices, elements, fib, limits, links, nftables, probe, tables, vxlan
 from vrouter.backends.netns.events import Suspect, Watched
 from vrouter.backends.netns.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Socket
 from vrouter.backends.netns.nftables import Place, Value
@@ -140,6 +140,13 @@ def _interfaces(route: Socket, standing: Standing) -> Iterator[Suspect | None]:
     for index in list(standing.joins.values()):
         if index not in found or not found[index].carrier:
             yield Suspect("interface", index)
+    device = standing.device
+    if device is not None:
+        routers = {vxlan.mac(router): router for router in list(standing.routers)}
+        if vxlan.look(route, device.link) != device or not (
+            routers.items() <= vxlan.read_routers(route, device).items()
+        ):
+            yield Suspect("interface", device.link)
     for reached in list(standing.remotes.values()):
         for address in reached.unit.addresses:
             place = (reached.link, address)

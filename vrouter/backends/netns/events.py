@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from vrouter import namespace
-from vrouter.backends.netns import elements, fib, links, nftables
+from vrouter.backends.netns import elements, fib, links, nftables, vxlan
 from vrouter.backends.netns.departed import Count
 from vrouter.backends.netns.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, attributes
 from vrouter.backends.netns.nftables import Place
@@ -203,7 +203,7 @@ def _routing(kind: int, body: bytes) -> Iterator[Suspect]:
             # struct ifinfomsg, ifaddrmsg and ndmsg all have the index at 4
             if which == "neighbour" and body[0] in _FAMILIES:
                 yield from _neighbour(body)
-            elif which == "link" or body[0] in _FAMILIES:
+            elif which == "link" or body[0] in (*_FAMILIES, vxlan.AF_BRIDGE):  # an entry by which a device forwards
                 yield Suspect("address" if which == "address" else "interface", struct.unpack_from("=i", body, 4)[0])
         case "nexthop":
             found = dict(attributes(body, 8))

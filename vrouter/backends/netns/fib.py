@@ -236,7 +236,7 @@ def read_link_routes(socket: Socket) -> set[tuple[Address, int]]:
     return {
         (ip_address(found[RTA_DST]), _U32.unpack(found[RTA_OIF])[0])
         for found in _routes(socket)
-        if RTA_DST in found and RTA_OIF in found and RTA_GATEWAY in found
+        if RTA_DST in found and RTA_OIF in found and RTA_GATEWAY in found and RTA_NH_ID not in found
     }
 
 

@@ -62,24 +62,41 @@ _LAYOUTS: dict[Family, _Layout] = {
 
 def messages(family: Family) -> list[Message]:
     """The rules of the chains `error_to_client` and `error_to_pod`, which the text leaves empty."""
-    return [
-        expressions.put(family, Rule(chain, tuple(rule)))
-        for protocol in _NUMBERS
-        for chain, rule in (
+    rules = [("error_to_client", _about_surrogate(family))]
+    for protocol in _NUMBERS:
+        rules += [
             ("error_to_client", _from_pod(family, protocol)),
             ("error_to_client", _to_client(family, protocol)),
             ("error_to_pod", _to_pod(family, protocol)),
-        )
+        ]
+    return [expressions.put(family, Rule(chain, tuple(rule))) for chain, rule in rules]
+
+
+def _about_surrogate(family: Family) -> list[Expression]:
+    """A packet that could not be forwarded before it was a flow's, for it is too long, has a surrogate for the VIP."""
+    layout = _LAYOUTS[family]
+    return [
+        *_version(layout),
+        payload(TRANSPORT, layout.destination, layout.length, word(0)),
+        lookup("service_vip", word(0), word(0)),
+        set_payload(TRANSPORT, layout.destination, layout.length, word(0), _checksum(layout)),
     ]
 
 
-def _inner(layout: _Layout, protocol: Protocol) -> list[Expression]:
-    """Go on for an error about a packet of that protocol, with the key of the packet that answers it."""
+def _version(layout: _Layout) -> list[Expression]:
+    """Go on for an error about a packet whose header is as long as usual."""
     expected, mask = layout.version
     return [
         payload(TRANSPORT, 8, 1, word(0)),
         bitwise(word(0), word(0), mask, b"\0"),
         compare(word(0), expected),
+    ]
+
+
+def _inner(layout: _Layout, protocol: Protocol) -> list[Expression]:
+    """Go on for an error about a packet of that protocol, with the key of the packet that answers it."""
+    return [
+        *_version(layout),
         payload(TRANSPORT, layout.protocol, 1, word(0)),
         compare(word(0), bytes((_NUMBERS[protocol],))),
         *_flow(layout, source=layout.destination, destination=layout.source, port=layout.port + 2),

@@ -9,7 +9,7 @@ import secrets
 from functools import partial
 
 from vrouter import namespace
-from vrouter.backends.netns import probe, standing
+from vrouter.backends.netns import inner, probe, standing, vxlan
 from vrouter.backends.netns.batch import Batch, Change
 from vrouter.backends.netns.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Message, NetlinkError, Socket
 from vrouter.backends.netns.nftables import Elements
@@ -96,6 +96,15 @@ class Kernel:
         if family not in self.standing.families:
             namespace.inside(self.network, partial(probe.begin_ipv6, self.flow_limit))
             self.standing.families.add(family)
+            self.restate_device()
+
+    def restate_device(self) -> None:
+        """What its VXLAN device has to have, if there is one. Raises BackendError."""
+        device, families = self.standing.device, self.standing.families
+        if device is not None:
+            if 6 in families:
+                namespace.inside(self.network, lambda: inner.enable_ipv6(device.name))
+            self.send(vxlan.restate(device, self.standing.routers, families))
 
     def _endpoint_ids(self) -> set[int]:
         return {number for ports in self.standing.endpoints.values() for number in ports.values()}

@@ -8,12 +8,12 @@ left over when an agent dies has a label, or is a route on a link that is no rem
 """
 
 from vrouter import namespace
-from vrouter.backends.netns import fib, inner, links
+from vrouter.backends.netns import fib, inner, links, vxlan
 from vrouter.backends.netns.elements import POD
 from vrouter.backends.netns.fib import Hop
 from vrouter.backends.netns.kernel import Kernel
 from vrouter.backends.netns.netlink import Message
-from vrouter.backends.netns.standing import Reached, Way, join_device
+from vrouter.backends.netns.standing import Reached, Way, join_device, tunnel_way
 from vrouter.backends.netns.vips import Vips
 from vrouter.backends.protocol import BackendError
 from vrouter.state import Link, Remote
@@ -31,9 +31,13 @@ class Remotes:
         kernel = self._kernel
         way = self._way(unit)
         before = kernel.standing.remotes.get(unit.uuid)
-        if before is not None and before.hops and (before.unit.addresses, before.way) == (unit.addresses, way):
+        if before is not None and before.hops and (before.unit.addresses, before.link) == (unit.addresses, way.link):
             kernel.change(kernel.standing.of_remote(before.unit), kernel.standing.of_remote(unit))
-            kernel.standing.reach(Reached(unit, way, before.hops))
+            reached = Reached(unit, way, before.hops)
+            if way != before.way:  # it has moved from node to node: its flows go along
+                kernel.send(_leading(reached))
+            kernel.standing.reach(reached)
+            self._forget_routers()
             return
         if before is not None and (before.hops or before.unit != unit):
             self.delete(unit.uuid)
@@ -65,6 +69,7 @@ class Remotes:
         for address in reached.unit.addresses:
             self._kernel.endpoints.give_back(self._kernel.standing.endpoints.pop(address, {}).values())
         self._kernel.standing.forget(uuid)
+        self._forget_routers()
 
     def sever(self, uuid: str) -> None:
         """A next hop of it is gone, and so are all for us. Its endpoints and their flows wait until it is put again."""
@@ -82,9 +87,23 @@ class Remotes:
     def unjoin(self, other: int) -> None:
         """The link to that VRF is none any more."""
         link = self._kernel.standing.joins.pop(other, None)
+        if link is not None:
+            self.cut(link)
+
+    def cut(self, link: int) -> None:
+        """Nothing is reached by that link any more."""
         for uuid, reached in list(self._kernel.standing.remotes.items()):
             if reached.link == link:
                 self.sever(uuid)
+
+    def _forget_routers(self) -> None:
+        """Nodes to which nothing leads any more."""
+        standing = self._kernel.standing
+        unused = [router for router, uuids in standing.routers.items() if not uuids]
+        for router in unused:
+            del standing.routers[router]
+            if standing.device is not None:
+                self._kernel.send(vxlan.delete_router(standing.device, router, standing.families), absent=True)
 
     def _unhop(self, reached: Reached) -> None:
         self._vips.unstick(reached)
@@ -96,6 +115,12 @@ class Remotes:
             link = self._kernel.standing.joins.get(unit.via.vrf)
             if link is not None:
                 return Way(link, join_device(unit.via.vrf), links.GATEWAY_MAC)
+        elif (device := self._kernel.standing.device) is not None:
+            router = unit.via.router
+            if router not in self._kernel.standing.routers:
+                self._kernel.send(vxlan.put_router(device, router, self._kernel.standing.families))
+                self._kernel.standing.routers[router] = set()
+            return tunnel_way(device, router)
         raise BackendError(f"Remote interface {unit.name}: VRF {self._kernel.index} has no way by {unit.via}")
 
 

@@ -20,7 +20,19 @@ from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from vrouter import namespace
-from vrouter.backends.netns import departed, devices, elements, fib, limits, links, looks, nftables, probe, tables
+from vrouter.backends.netns import (
+    departed,
+    devices,
+    elements,
+    fib,
+    limits,
+    links,
+    looks,
+    nftables,
+    probe,
+    tables,
+    vxlan,
+)
 from vrouter.backends.netns.departed import Count
 from vrouter.backends.netns.events import Suspect
 from vrouter.backends.netns.fib import RT_TABLE_MAIN
@@ -77,6 +89,7 @@ def _interface(vrf: VrfNamespace, index: int, *, addressed: bool = False) -> Ite
     attachment = vrf.standing.on(index)
     if attachment is None:
         yield from _join(vrf, index)
+        yield from _device(vrf, index)
         return
     key: Key = attachment.unit.key
     link = looks.link(vrf.route_socket, index)
@@ -111,9 +124,42 @@ def _join(vrf: VrfNamespace, index: int) -> Iterator[Drift]:
         yield Drift("link", f"the link to VRF {other} {what}", Join.between(vrf.index, other).key)
 
 
+def _device(vrf: VrfNamespace, index: int) -> Iterator[Drift]:
+    """The VXLAN device, if it has that index, and its ways to other nodes."""
+    device = vrf.standing.device
+    if device is None or device.link != index:
+        return
+    key: Key = ("vrf", vrf.index)
+    stands = vxlan.look(vrf.route_socket, index)
+    if stands is None or stands.vtep != device.vtep:
+        vrf.lose_device()
+        yield Drift("link", "its VXLAN device was removed", key)
+        return
+    if not stands.up:  # with it went all next hops
+        vrf.remote.cut(index)
+    routers = {vxlan.mac(router): router for router in vrf.standing.routers}
+    own = {vxlan.own_address(router, family): vxlan.mac(router)
+           for router in routers.values() for family in vrf.standing.families}  # fmt: skip
+    wrong = []
+    if stands != device:
+        wrong.append("link")
+    if not routers.items() <= vxlan.read_routers(vrf.route_socket, device).items():
+        wrong.append("forwarding entry")
+    if any(looks.neighbour(vrf.route_socket, index, address) != mac for address, mac in own.items()):
+        wrong.append("neighbour")
+    address = vxlan.own_address(device.vtep.address, 4)
+    if (index, address) not in links.read_addresses(vrf.route_socket):
+        wrong.append("address")
+    if wrong:
+        vrf.restate_device()
+        text = f"the {wrong[0]} of {device.name} was removed or changed"
+        yield Drift(wrong[0].partition(" ")[0], text, key, mended=True)
+
+
 def _remote(vrf: VrfNamespace, reached: Reached) -> Iterator[Drift]:
     unit, hops = reached.unit, vrf.standing.fib.hops
     yield from _join(vrf, reached.link)
+    yield from _device(vrf, reached.link)
     if not vrf.standing.remotes[unit.uuid].hops:
         return
     if any(looks.nexthop(vrf.route_socket, hop) != hops[hop] for hop in reached.hops.values()):
@@ -182,6 +228,9 @@ def _route(vrf: VrfNamespace, address: Address) -> Iterator[Drift]:
         return
     if owner is not None:
         yield from _interface(vrf, owner.link)
+        return
+    if vrf.standing.device is not None and vxlan.is_own(address):
+        yield from _device(vrf, vrf.standing.device.link)
         return
     group = vrf.standing.fib.routes.get(address)
     if group is not None:

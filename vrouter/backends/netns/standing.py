@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from vrouter.backends.netns import elements, fib, links, nftables
+from vrouter.backends.netns import elements, fib, links, nftables, vxlan
 from vrouter.backends.netns.elements import POD, VipTable
 from vrouter.backends.netns.fib import Fib, Hop, Members
 from vrouter.backends.netns.netlink import NetlinkError, Socket
@@ -24,6 +24,7 @@ from vrouter.state import (
     Listener,
     Member,
     Remote,
+    Tunnel,
     Vip,
     Vrf,
 )
@@ -85,7 +86,8 @@ class Standing:
 
     families: those that have a table. endpoints: pod -> port -> id. partial: uuid -> what there is of an
     interface that is not whole. dark: uuid -> one that is whole but for its next hops, which the kernel has taken away
-    with the carrier. remotes: uuid -> remote interface. joins: index of another VRF -> the link to it.
+    with the carrier. remotes: uuid -> remote interface. joins: index of another VRF -> the link to it. device: of its
+    VXLAN. routers: VTEP of another node to which the device has a way -> uuids of those reached there.
     orphans: what the tables have of pods that no whole interface has. strays: groups that lead to no VIP's members, and
     next hops to nobody. astray: (address, link) of routes to remote interfaces that do not stand.
 
@@ -101,6 +103,8 @@ class Standing:
     dark: dict[str, Attachment] = field(default_factory=dict)
     remotes: dict[str, Reached] = field(default_factory=dict)
     joins: dict[int, int] = field(default_factory=dict)
+    device: vxlan.Device | None = None
+    routers: dict[Address, set[str]] = field(default_factory=dict)
     orphans: Elements = field(default_factory=dict)
     strays: set[int] = field(default_factory=set)
     astray: set[tuple[Address, int]] = field(default_factory=set)
@@ -138,6 +142,10 @@ class Standing:
     def reach(self, reached: Reached) -> None:
         """A new remote interface, or one that has another name now."""
         unit = reached.unit
+        if unit.uuid in self.remotes:
+            self._leave(self.remotes[unit.uuid])
+        if isinstance(unit.via, Tunnel):
+            self.routers.setdefault(unit.via.router, set()).add(unit.uuid)
         self.remotes[unit.uuid] = reached
         self._at.update(dict.fromkeys(unit.addresses, reached))
         self._uuids.update(dict.fromkeys(reached.hops.values(), unit.uuid))
@@ -145,10 +153,16 @@ class Standing:
     def forget(self, uuid: str) -> None:
         """A remote interface is reached no more."""
         gone = self.remotes.pop(uuid)
+        self._leave(gone)
         for address in gone.unit.addresses:
             del self._at[address]
         for hop in gone.hops.values():
             del self._uuids[hop]
+
+    def _leave(self, reached: Reached) -> None:
+        via = reached.unit.via
+        if isinstance(via, Tunnel) and via.router in self.routers:
+            self.routers[via.router].discard(reached.unit.uuid)
 
     def base(self, uuid: str) -> Base | None:
         """What VIPs reach an interface by, if it stands whole."""
@@ -255,7 +269,8 @@ def read(index: int, route: Socket, nft: Socket) -> tuple[Vrf, Standing]:
     for vip in found.vips.values():
         vips.update(vip.surrogates.values() if vip.split else ())
     found.strays |= found.fib.groups.keys() - {group for address, group in found.fib.routes.items() if address in vips}
-    return Vrf(index, labels.get((elements.VRF_LABEL, elements.NOWHERE), "")), found
+    vtep = found.device.vtep if found.device is not None else None
+    return Vrf(index, labels.get((elements.VRF_LABEL, elements.NOWHERE), ""), vtep), found
 
 
 def _read_table(nft: Socket, family: Family) -> Elements:
@@ -381,7 +396,7 @@ def _read_remotes(found: Standing, index: int, route: Socket, labels: dict[tuple
             if (
                 hop is None
                 or (address, hop.link) not in routes
-                or neighbours.get((hop.link, address)) != ways[hop.link][0].mac
+                or neighbours.get((hop.link, address)) not in ways[hop.link]
                 or POD not in found.endpoints.get(address, {})
             ):
                 hop = None
@@ -390,7 +405,7 @@ def _read_remotes(found: Standing, index: int, route: Socket, labels: dict[tuple
         uuid, guard, name = text.split(" ", 2)
         whole = [hop for hop in legs.values() if hop is not None]
         if len(whole) == len(legs) and len({hop.link for hop in whole}) == 1:
-            way, via = ways[whole[0].link]
+            way, via = ways[whole[0].link][neighbours[whole[0].link, whole[0].gateway]]
             addresses = tuple(sorted(legs, key=by_family))
             unit = Remote(uuid, name, index, addresses, via, guard == "guarded")
             found.reach(Reached(unit, way, {hop.gateway.version: hop.id for hop in whole}))
@@ -399,12 +414,26 @@ def _read_remotes(found: Standing, index: int, route: Socket, labels: dict[tuple
     found.astray = {(address, link) for address, link in routes if link in ways and address not in reached}
 
 
-def _read_ways(found: Standing, route: Socket) -> dict[int, tuple[Way, Link]]:
-    """Index of a link by which remote interfaces may be reached -> how, and by what."""
-    ways = {}
+def _read_ways(found: Standing, route: Socket) -> dict[int, dict[str, tuple[Way, Link | Tunnel]]]:
+    """Index of a link by which remote interfaces may be reached, and the MAC they have on it -> how, and by what."""
+    ways: dict[int, dict[str, tuple[Way, Link | Tunnel]]] = {}
     for link in links.read(route):
         other = link.name.removeprefix(_JOIN)
         if link.name.startswith(_JOIN) and other.isdecimal() and link.carrier:
             found.joins[int(other)] = link.index
-            ways[link.index] = Way(link.index, link.name, links.GATEWAY_MAC), Link(int(other))
+            way = Way(link.index, link.name, links.GATEWAY_MAC)
+            ways[link.index] = {way.mac: (way, Link(int(other)))}
+    device = vxlan.read(route)
+    if device is not None and device.up:
+        found.device = device
+        routers = vxlan.read_routers(route, device)
+        found.routers = {router: set() for mac, router in routers.items() if mac == vxlan.mac(router)}
+        ways[device.link] = {
+            vxlan.mac(router): (tunnel_way(device, router), Tunnel(router)) for router in found.routers
+        }
     return ways
+
+
+def tunnel_way(device: vxlan.Device, router: Address) -> Way:
+    """To a remote interface on the node with that VTEP."""
+    return Way(device.link, device.name, vxlan.mac(router))

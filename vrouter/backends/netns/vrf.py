@@ -6,6 +6,7 @@ and the other way round when it goes. VIPs are the matter of `vips.py`.
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from itertools import count
 
@@ -20,7 +21,7 @@ from vrouter.backends.netns.remotes import Remotes
 from vrouter.backends.netns.standing import Attachment, Reached
 from vrouter.backends.netns.vips import Vips
 from vrouter.backends.protocol import BackendError, Operation
-from vrouter.state import Interface, Remote, Vip, Vrf
+from vrouter.state import Interface, Remote, Vip
 
 
 class VrfNamespace(Kernel):
@@ -75,17 +76,25 @@ class VrfNamespace(Kernel):
         """Whether nothing is left of what an agent was about to make or to remove when it died."""
         return not (self.standing.orphans or self.standing.strays or self.standing.astray)
 
-    def rename(self, unit: Vrf) -> None:
+    def rename(self, name: str) -> None:
         """Note the VRF's name, and remove what is left over."""
-        if unit != self.unit:
+        if name != self.unit.name:
             before = elements.label(elements.VRF_LABEL, NOWHERE, self.unit.name)
-            self.change(before, elements.label(elements.VRF_LABEL, NOWHERE, unit.name))
-            self.unit = unit
+            self.change(before, elements.label(elements.VRF_LABEL, NOWHERE, name))
+            self.unit = replace(self.unit, name=name)
         if not self.is_clean:
             self.send([fib.delete_nexthop(number) for number in self.standing.strays], absent=True)
             self.send([fib.delete_link_route(*way) for way in self.standing.astray], absent=True)
             self.change(self.standing.orphans, {})
             self.refresh()
+
+    def lose_device(self) -> None:
+        """Its VXLAN device is gone, and what was reached by it."""
+        if self.standing.device is not None:
+            self.remote.cut(self.standing.device.link)
+        self.standing.device = None
+        self.standing.routers.clear()
+        self.unit = replace(self.unit, vtep=None)
 
     def change_vips(self, operations: Sequence[Operation]) -> list[BackendError | None]:
         """As `Vips.change`."""
