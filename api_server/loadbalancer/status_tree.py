@@ -121,10 +121,8 @@ class _Tree:
         """What nodes say of all that were read."""
         rows = self._reader.status_rows(list(self.subjects))
         revisions = self._reader.revisions(list(self.subjects))
-        applied = self._reader.least_applied()
         for uuid, one in self.subjects.items():
             one.revision = revisions.get(uuid, 0)
-            one.behind = applied < one.revision
             one.said = [
                 Said(
                     row.node, cast(Operating, row.state), cast(Provisioning, row.provisioning), row.reason, row.since,
@@ -132,6 +130,21 @@ class _Tree:
                 )
                 for row in rows.get(uuid, ())
             ]  # fmt: skip
+        self._compare()
+
+    def _compare(self) -> None:
+        """Whether all nodes know of the last change of what none of them speaks of."""
+        applied = self._reader.least_applied()
+        unknown = []
+        for one in self.subjects.values():
+            one.behind = applied < one.revision
+            if one.behind and all(said.stale for said in one.said):
+                unknown.append(one)
+        if applied < 0 or not unknown:
+            return
+        nodes = [node for node in self._reader.nodes() if node.reported and not node.stale]
+        for one in unknown:
+            one.behind = not all(node.has(one.revision) for node in nodes)
 
 
 def _subject(type: str, record: Record) -> Subject:

@@ -9,7 +9,7 @@ GET    /status/wait            answers when a revision has arrived on all of the
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import orjson
@@ -38,10 +38,10 @@ MOST_WAITING = 1000
 """Requests that wait at a time."""
 
 
-async def found(server: Service, current: Exchange) -> list[Node]:
+async def found(server: Service, current: Exchange, arrived: Collection[str] = ()) -> list[Node]:
     def read(reader: Reader) -> list[Node]:
         with reader.snapshot():
-            return list(reader.nodes())
+            return list(reader.nodes(arrived))
 
     return await server.read(current, read)
 
@@ -61,7 +61,7 @@ def told(node: Node, newest: int) -> dict[str, Any]:
         "reported": iso(node.reported) if reported else None,
         "age": max(now() - node.reported, 0) / 1000 if reported else None,
         "silent_since": iso(node.reported) if node.stale else None,
-        "stale": bool(node.stale), "agent": orjson.loads(node.agent) or None,
+        "stale": bool(node.stale), "scopes": node.scopes, "agent": orjson.loads(node.agent) or None,
     }  # fmt: skip
 
 
@@ -116,14 +116,15 @@ async def waited(
     *, silent_too: bool,
 ) -> Response:  # fmt: skip
     steps, loop = server.store.steps, asyncio.get_running_loop()
-    end = loop.time() + seconds
+    end, arrived = loop.time() + seconds, set[str]()
     while True:
         heard, last = steps.newest, loop.time() >= end
-        nodes = [node for node in await found(server, current) if node.name not in ignored]
+        nodes = [node for node in await found(server, current, arrived) if node.name not in ignored]
         if revision is None:
             revision = current.revision or 0
         counted = [node for node in nodes if silent_too or (node.reported and not node.stale)]
         missing = [node for node in counted if not node.has(revision)]
+        arrived.update(node.name for node in nodes if node.has(revision))
         if not missing or last:
             return answer(revision, counted, missing, current.revision or 0)
         try:

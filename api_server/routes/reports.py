@@ -18,6 +18,8 @@ LONGEST_NODE = 255
 LONGEST_WORD = 255
 MOST_REASONS = 50
 MOST_PROBLEMS = 50
+MOST_SCOPES = 1000
+LONGEST_SCOPE = 300
 
 WORDS, PROGRAMMED = frozenset(get_args(Operating)), frozenset(get_args(Provisioning))
 
@@ -28,7 +30,7 @@ REASON = {"type": LONGEST_WORD, "uuid": 36, "name": LONGEST_REASON, "code": LONG
 
 def read_report(body: Mapping[str, Any]) -> Report:
     """BadRequest names the field that is wrong."""
-    known(body, {"node", "revision", "rows", "agent"}, "")
+    known(body, {"node", "revision", "rows", "agent", "scopes"}, "")
     node = body.get("node")
     if not isinstance(node, str) or not 0 < len(node) <= LONGEST_NODE or not node.isprintable():
         raise BadRequest(f"Bad Request, node must be a name of 1 to {LONGEST_NODE} characters")
@@ -38,7 +40,20 @@ def read_report(body: Mapping[str, Any]) -> Report:
     said = [read_row(row, f"rows[{index}]", revision) for index, row in enumerate(rows)]
     if len({row.uuid for row in said}) < len(said):
         raise BadRequest("Bad Request, rows must name each uuid once")
-    return Report(node, revision, said, read_agent(body["agent"]) if "agent" in body else None)
+    agent = read_agent(body["agent"]) if "agent" in body else None
+    scopes = read_scopes(body["scopes"]) if "scopes" in body else None
+    return Report(node, revision, said, agent, scopes)
+
+
+def read_scopes(found: Any) -> str:
+    """As it is stored: JSON, null for everything."""
+    if found is not None:
+        if not isinstance(found, list) or len(found) > MOST_SCOPES:
+            raise BadRequest(f"Bad Request, scopes must be null or a list of at most {MOST_SCOPES}")
+        found = [text(one, f"scopes[{index}]", LONGEST_SCOPE) for index, one in enumerate(found)]
+        if not all(one.isprintable() for one in found):
+            raise BadRequest("Bad Request, scopes must be uuids, or names of nodes")
+    return orjson.dumps(found).decode()
 
 
 def read_row(row: Any, where: str, revision: int) -> NewStatus:

@@ -5,14 +5,18 @@ virtual-router whose agent never came is seen, and so is an agent that nobody ha
 virtual-router is deleted, or by itself a day after it fell silent if it has none; an agent that is still there comes
 back with its next report.
 
+An agent that watches by scope (`scopes`) hears nothing of what does not concern them, so the revision it reports may be
+old while it has all there is: what it lacks is asked of the log, by its scopes.
+
 A report is no event and takes no revision, and one that changes no row of a status takes no stamp either: that a node
 has come further is announced by itself, to those who wait for that.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
+import orjson
 import sqlalchemy as sa
 
 from api_server.errors import BadRequest
@@ -40,10 +44,10 @@ _KNOWN = Statement(sa.select(_n.revision, _n.stale).where(_n.name == _arg("of"))
 _COUNT = Statement(sa.select(sa.func.count()).select_from(node))
 _REPORTED = Statement(
     sa.text(
-        "INSERT INTO node (name, revision, reached, reported, stale, agent) "
-        "VALUES (:name, :revision, :reported, :reported, 0, COALESCE(:agent, '{}')) "
+        "INSERT INTO node (name, revision, reached, reported, stale, agent, scopes) "
+        "VALUES (:name, :revision, :reported, :reported, 0, COALESCE(:agent, '{}'), COALESCE(:scopes, 'null')) "
         "ON CONFLICT (name) DO UPDATE SET revision = excluded.revision, reported = excluded.reported, stale = 0, "
-        "agent = COALESCE(:agent, node.agent), "
+        "agent = COALESCE(:agent, node.agent), scopes = COALESCE(:scopes, node.scopes), "
         "reached = CASE WHEN node.revision = excluded.revision THEN node.reached ELSE excluded.reached END"
     )
 )
@@ -64,20 +68,20 @@ _MARK = Statement(node.update().where(_n.name == _arg("of")), ("stale",))
 _FORGET = Statement(
     node.update()
     .where(_n.name == _arg("of"), _n.reported > 0)
-    .values(reported=0, agent="{}", stale=sa.case((_n.stale == LEFT, SILENT), else_=_n.stale))
+    .values(reported=0, agent="{}", scopes="null", stale=sa.case((_n.stale == LEFT, SILENT), else_=_n.stale))
 )
 _EMPTY = Statement(
     sa.select(_n.name, _n.reported).where(_n.stale == LEFT, ~sa.exists().where(status.c.node == _n.name))
 )
 _DISMISS = Statement(node.delete().where(any_of(_n.name, "gone")))
 
-_WAITING = (
-    sa.select(_c.at).where(_c.revision > _n.revision).order_by(_c.revision, _c.sequence).limit(1).scalar_subquery()
-)
 _ALL = Statement(
-    sa.select(_n.name, _n.revision, _n.reached, _n.reported, _n.stale, _n.agent, _WAITING)
+    sa.select(_n.name, _n.revision, _n.reached, _n.reported, _n.stale, _n.agent, _n.scopes)
     .where(_n.reported > 0)
     .order_by(_n.name)
+)
+_WRITTEN = Statement(
+    sa.select(_c.at).where(_c.revision >= _arg("revision")).order_by(_c.revision, _c.sequence).limit(1)
 )
 _LEAST = Statement(sa.select(sa.func.min(_n.revision)).where(_n.stale == BELIEVED, _n.reported > 0))
 _ROUTERS = Statement(sa.select(_r.uuid, _r.fq_name).where(_r.type == "virtual-router").order_by(_r.fq_name))
@@ -93,8 +97,8 @@ def before(at: int, seconds: float) -> int:
 
 
 class Due(NamedTuple):
-    """The first change that a node has not applied yet. at: when it was written, ISO 8601, naive UTC; None if the log
-    does not reach back so far."""
+    """The first revision with something for a node that it has not applied. at: when that was written, ISO 8601, naive
+    UTC; None if the log does not have it any more."""
 
     revision: int
     at: str | None
@@ -112,6 +116,7 @@ class Node(NamedTuple):
     reported: int = 0
     stale: int = BELIEVED
     agent: str = "{}"
+    scopes: int | None = None
     due: Due | None = None
 
     def has(self, revision: int) -> bool:
@@ -119,8 +124,8 @@ class Node(NamedTuple):
         return self.reported > 0 and (self.revision >= revision or self.due is None or self.due.revision > revision)
 
     def behind(self, newest: int) -> int:
-        """Revisions that it has not applied, up to the last one there is."""
-        return max(newest - self.revision, 0) if self.due else 0
+        """Revisions since the first one with something that it has not applied, up to the last one there is."""
+        return newest - self.due.revision + 1 if self.due else 0
 
 
 class Heard(NamedTuple):
@@ -133,13 +138,14 @@ class Heard(NamedTuple):
 # --- in a write transaction
 
 
-def hear(session: Session, name: str, revision: int, agent: str | None, at: int) -> Heard:
-    """Take that a node is there, and how far. agent: None if that is as it was. BadRequest: there are too many."""
+def hear(session: Session, name: str, revision: int, agent: str | None, scopes: str | None, at: int) -> Heard:
+    """Take that a node is there, and how far. agent, scopes: None if that is as it was. BadRequest: there are too
+    many."""
     known = session.all(_KNOWN, of=name)
     if not known and session.all(_COUNT)[0][0] >= MOST:
         raise BadRequest(f"Bad Request, node {name} would be one too many: there are {MOST}")
     was, stale = known[0] if known else (-1, BELIEVED)
-    session.execute(_REPORTED, name=name, revision=revision, reported=at, agent=agent)
+    session.execute(_REPORTED, name=name, revision=revision, reported=at, agent=agent, scopes=scopes)
     heard = Heard(stale != BELIEVED, (revision, BELIEVED) != (was, stale))
     if heard.moved:
         announce(session)
@@ -182,13 +188,21 @@ def announce(session: Session) -> None:
 # --- reads
 
 
-def everyone(session: Session) -> list[Node]:
-    """By name."""
+def everyone(session: Session, arrived: Collection[str] = ()) -> list[Node]:
+    """By name. arrived: those of whom it does not matter any more what is due for them."""
     routers, newest = _routers(session), changes.bounds(session).newest
-    found = {}
-    for name, revision, reached, reported, stale, agent, at in session.all(_ALL):
-        due = Due(revision + 1, at) if revision < newest else None
-        found[name] = Node(name, routers.get(name), revision, reached, reported, stale, agent, due)
+    found, written = {}, dict[int, str | None]()
+    for name, revision, reached, reported, stale, agent, text in session.all(_ALL):
+        due, scopes = None, orjson.loads(text)
+        if revision < newest and name not in arrived:
+            first = revision + 1 if scopes is None else changes.due(session, scopes, revision, newest)
+            if first is not None:
+                if first not in written:
+                    rows = session.all(_WRITTEN, revision=first)
+                    written[first] = rows[0][0] if rows else None
+                due = Due(first, written[first])
+        many = None if scopes is None else len(scopes)
+        found[name] = Node(name, routers.get(name), revision, reached, reported, stale, agent, many, due)
     found |= {name: Node(name, uuid) for name, uuid in routers.items() if name not in found}
     return [found[name] for name in sorted(found)]
 

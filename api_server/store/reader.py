@@ -372,9 +372,9 @@ class Reader:
         """See `statuses.changed`."""
         return statuses.changed(self._session, stamp)
 
-    def nodes(self) -> Sequence[nodes.Node]:
-        """Who there is, by name, and how far."""
-        return nodes.everyone(self._session)
+    def nodes(self, arrived: Collection[str] = ()) -> Sequence[nodes.Node]:
+        """Who there is, and how far: see `nodes.everyone`."""
+        return nodes.everyone(self._session, arrived)
 
     def least_applied(self) -> int:
         """See `nodes.least`."""

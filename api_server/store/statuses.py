@@ -99,13 +99,14 @@ class NewStatus(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """revision: that the node has applied. Each uuid at most once. agent: JSON, what its agent says of itself; None if
-    that is as it was."""
+    """revision: that the node has applied. Each uuid at most once. agent: JSON, what its agent says of itself.
+    scopes: JSON, a list of what it watches, or null: everything. Both None if that is as it was."""
 
     node: str
     revision: int
     rows: Sequence[NewStatus] = ()
     agent: str | None = None
+    scopes: str | None = None
 
 
 class Reported(NamedTuple):
@@ -147,7 +148,7 @@ class Changed(NamedTuple):
 def report(session: Session, report: Report) -> Reported:
     """Take what a node says. A report without rows tells that the node is there, and how far."""
     at = nodes.now()
-    returned, moved = nodes.hear(session, report.node, report.revision, report.agent, at)
+    returned, moved = nodes.hear(session, report.node, report.revision, report.agent, report.scopes, at)
     if not report.rows and not returned:
         return Reported(0, moved)
     uuids = [row.uuid for row in report.rows]

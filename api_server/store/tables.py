@@ -162,7 +162,7 @@ search_key = sa.Table(
 # Who reports (nodes.py). revision: that the node had applied at its last report. reached: when it was reported first.
 # reported: when that last report was; both in milliseconds since 1970, 0 for a node that is to be forgotten. stale: 1
 # when it has been silent too long for its rows to be believed, 2 when they are gone. agent: JSON, what the agent says
-# of itself.
+# of itself. scopes: JSON, the list of what it watches, null for everything.
 node = sa.Table(
     "node",
     metadata,
@@ -172,6 +172,7 @@ node = sa.Table(
     sa.Column("stale", sa.Integer, nullable=False),
     sa.Column("reached", BIG, nullable=False, server_default="0"),
     sa.Column("agent", TEXT, nullable=False, server_default="{}"),
+    sa.Column("scopes", TEXT, nullable=False, server_default="null"),
 )
 
 # What a node says of an object (statuses.py): no part of the object, so without a revision of its own. revision: what

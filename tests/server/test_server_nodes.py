@@ -128,6 +128,37 @@ async def test_waiting_ends_with_the_last_report(remote: httpx.AsyncClient) -> N
     assert (found["revision"], found["reached"], named(found["failing"])) == (wanted, True, ["n2"])
 
 
+async def test_a_change_that_is_not_for_a_node_has_arrived_there(remote: httpx.AsyncClient) -> None:
+    ours = await create(remote, "virtual-network", "ours")
+    old = await newest(remote)
+    await report(remote, "n1", old, scopes=[ours["uuid"], "node:n1"])
+    theirs = await change(remote, "theirs")
+    assert (await waited(remote, revision=theirs, timeout=0))["reached"]
+    one = (await remote.get("/status/nodes/n1")).json()["node"]
+    assert (one["revision"], one["behind"], one["behind_since"], one["scopes"]) == (old, 0, None, 2)
+    await remote.put(f"/virtual-network/{ours['uuid']}", json={"virtual-network": {"display_name": "x"}})
+    found = await waited(remote, timeout=0)
+    assert (found["reached"], found["missing"][0]["behind"]) == (False, 1)
+    await report(remote, "n1", found["revision"])
+    assert (await waited(remote, timeout=0))["reached"]
+    await report(remote, "n1", old, scopes=None)
+    assert not (await waited(remote, timeout=0))["reached"]
+
+
+async def test_what_nobody_speaks_of_waits_for_those_only_for_whom_it_is(remote: httpx.AsyncClient) -> None:
+    balancer, ours = await create(remote, "loadbalancer", "lb"), await create(remote, "virtual-network", "ours")
+    written = await newest(remote)
+    words = []
+    for scopes in (None, [ours["uuid"]], []):
+        await report(remote, "n1", 0, scopes=scopes)
+        found = (await remote.get(f"/status/loadbalancer/{balancer['uuid']}")).json()["status"]
+        words.append(found["provisioning_status"])
+    assert words == ["PENDING_UPDATE", "ACTIVE", "ACTIVE"]
+    await report(remote, "n1", written, scopes=None)
+    found = (await remote.get(f"/status/loadbalancer/{balancer['uuid']}")).json()["status"]
+    assert found["provisioning_status"] == "ACTIVE"
+
+
 async def test_a_node_that_never_came_is_missing(remote: httpx.AsyncClient) -> None:
     await create(remote, "virtual-router", [*CONFIG, "n2"])
     await report(remote, "n1", 10_000)
@@ -170,6 +201,13 @@ WRONG = [
     ("ignore_silent=maybe", "ignore_silent must be true or false: maybe"),
 ]
 
+WRONG_SCOPES: list[tuple[Any, str]] = [
+    ("all", "scopes must be null or a list of at most 1000"),
+    ([""] * 1001, "scopes must be null or a list of at most 1000"),
+    (["a", 7], "scopes[1] must be a text of at most 300 characters"),
+    (["a\tb"], "scopes must be uuids, or names of nodes"),
+]
+
 WRONG_AGENTS: list[tuple[Any, str]] = [
     ([], "agent must be an object"),
     ({"colour": "red"}, "agent.colour is no field"),
@@ -191,6 +229,9 @@ WRONG_AGENTS: list[tuple[Any, str]] = [
 async def test_what_is_wrong_is_told_its_field(client: httpx.AsyncClient) -> None:
     for query, words in WRONG:
         answer = await client.get(f"/status/wait?{query}")
+        assert (answer.status_code, answer.text) == (400, f"Bad Request, {words}")
+    for scopes, words in WRONG_SCOPES:
+        answer = await client.post("/status", json={"node": "n", "revision": 1, "scopes": scopes})
         assert (answer.status_code, answer.text) == (400, f"Bad Request, {words}")
     for agent, words in WRONG_AGENTS:
         answer = await client.post("/status", json={"node": "n", "revision": 1, "agent": agent})

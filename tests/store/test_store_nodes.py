@@ -1,8 +1,9 @@
 """Nodes: who there is and how far, over silence, restarts and an older database. On both databases."""
 
+import orjson
 import pytest
 import sqlalchemy as sa
-from store_objects import create, make
+from store_objects import create, make, updating
 
 from api_server.errors import BadRequest
 from api_server.store import NewStatus, Node, Report, Store, nodes, statuses
@@ -64,6 +65,29 @@ async def test_how_far_a_node_is(store: Store, clock: Clock) -> None:
     await store.report(Report("n1", second))
     node = (await known(store))["n1"]
     assert (node.reached, node.due, node.has(second)) == (clock.now, None, True)
+
+
+async def test_who_watches_a_part_has_what_is_not_for_it(store: Store) -> None:
+    """By what is due for its scopes, whatever revision it has reported."""
+    one, other = make("virtual-network", "one"), make("virtual-network", "other")
+    first = await create(store, one)
+    second = await create(store, other)
+    for name, scopes in (("one", [one.uuid]), ("other", [other.uuid]), ("none", []), ("all", None)):
+        await store.report(Report(name, first - 1, scopes=orjson.dumps(scopes).decode()))
+    has = {name: (node.has(first), node.has(second)) for name, node in (await known(store)).items()}
+    assert has == {"one": (False, False), "other": (True, False), "none": (True, True), "all": (False, False)}
+    behind = {name: node.behind(second) for name, node in (await known(store)).items()}
+    assert behind == {"one": 2, "other": 1, "none": 0, "all": 2}
+
+    await store.report(Report("one", first))  # without scopes: those are as they were
+    node = (await known(store))["one"]
+    assert (node.has(second), node.due) == (True, None)
+    third = (await store.write(updating(one.uuid, lambda found: found.properties.update(display_name="new"))))[1]
+    node = (await known(store))["one"]
+    assert node.due is not None
+    assert (node.due.revision, node.behind(third)) == (third, 1)
+    arrived = await store.read(lambda reader: {node.name: node.due for node in reader.nodes({"one", "all"})})
+    assert arrived["one"] is arrived["all"] is None
 
 
 async def test_only_a_step_is_announced(store: Store, clock: Clock) -> None:
@@ -135,7 +159,7 @@ async def test_nodes_of_an_older_database(url: str) -> None:
     store = await Store.open(url)
     await store.close()
     with Database.at(url).engine.begin() as connection:
-        for column in ("reached", "agent"):
+        for column in ("reached", "agent", "scopes"):
             connection.execute(sa.text(f"alter table node drop column {column}"))
         for later in ("concern", "scope_change"):
             connection.execute(sa.text(f"drop table {later}"))

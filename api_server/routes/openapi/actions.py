@@ -27,9 +27,11 @@ from api_server.routes.openapi.types import LIST_QUERY
 from api_server.routes.reports import (
     LONGEST_NODE,
     LONGEST_REASON,
+    LONGEST_SCOPE,
     LONGEST_WORD,
     MOST_PROBLEMS,
     MOST_REASONS,
+    MOST_SCOPES,
     PROGRAMMED,
     REASON,
     UNITS,
@@ -247,7 +249,7 @@ def node_parts() -> tuple[Json, dict[str, Json]]:
         "node": TEXT, "state": state, "virtual_router": {**UUID, "nullable": True},
         "revision": {**number, "nullable": True}, "reached": time, "behind": number, "behind_since": time,
         "reported": time, "age": {"type": "number", "minimum": 0, "nullable": True}, "silent_since": time,
-        "stale": FLAG, "agent": {**agent(), "nullable": True},
+        "stale": FLAG, "scopes": {**number, "nullable": True}, "agent": {**agent(), "nullable": True},
     }  # fmt: skip
     node = members(fields, list(fields))
     nodes = {"type": "array", "items": node}
@@ -288,10 +290,11 @@ def statuses() -> dict[str, Json]:
     reported = members(
         {"uuid": uuid, **said, "state": {**words, "enum": [*sorted(WORDS), None], "nullable": True}}, ["uuid", "state"]
     )
+    scope = {**TEXT, "maxLength": LONGEST_SCOPE}
     request = members({
         "node": {**TEXT, "minLength": 1, "maxLength": LONGEST_NODE}, "revision": number,
         "rows": {"type": "array", "maxItems": MOST_ROWS, "items": {**reported, "additionalProperties": False}},
-        "agent": agent(),
+        "agent": agent(), "scopes": {"type": "array", "maxItems": MOST_SCOPES, "items": scope, "nullable": True},
     }, ["node", "revision"])  # fmt: skip
     row = {"node": TEXT, **said, "reported": time, "stale": FLAG}
     joined = members({
