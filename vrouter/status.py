@@ -100,6 +100,8 @@ class Statuses:
                     self._silence(uuid)
             if found is None:
                 self._use(service, set())
+        if not self._touched:
+            self._touched.clear()  # an empty set keeps the room it once needed, and each `pop` looks through all of it
 
     def take_changed(self) -> set[str]:
         """uuids of which this node says something else since the last call, or nothing any more."""

@@ -145,6 +145,7 @@ class Compiler:
                 self._evaluate(node)
                 self._forget_unread(node)
                 done += 1
+            dirty.clear()  # an empty set keeps the room it once needed, and each `pop` looks through all of it
 
     def take_changed(self) -> set[Key]:
         """Keys whose desired unit differs since the last call."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from netns_node import VIP, Conversation, Node, service
 
+from vrouter.backends.netns import fib
 from vrouter.backends.protocol import Delete, Operation, Put
 from vrouter.state import Interface, Vip
 
@@ -95,3 +96,23 @@ def moved(unit: Vip) -> Vip:
 
 def three(pods: list[Interface]) -> Vip:
     return service(80, 443, 8443, pods=pods, vip=SEVERAL)
+
+
+def test_many_services_are_told_without_their_members(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the kernel goes through all routes for each group that changes."""
+    monkeypatch.setattr(fib, "MANY", 3)
+    pods = node.pods(2)
+    units = [service(80, pods=pods, vip=VIP + number) for number in range(4)]
+
+    def shown() -> str:
+        command = ["ip", "-n", f"vt-{node.settings.node}-{units[0].vrf}", "route", "show", str(VIP)]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    node.apply(*units[:3])
+    assert all(str(pod.address) in shown() for pod in pods)
+    node.apply(units[3])
+    assert "nhid" in shown()
+    assert not any(str(pod.address) in shown() for pod in pods)
+    assert {unit.address: unit for unit in node.backend.observe() if isinstance(unit, Vip)} == {
+        unit.address: unit for unit in units
+    }

@@ -45,6 +45,7 @@ _U32 = struct.Struct("=I")
 
 SINK = LIMIT  # the id of a next hop, beyond those of `Numbers`
 _COMPATIBLE = Path("/proc/sys/net/ipv4/nexthop_compat_mode")
+MANY = 1000  # routes to groups, from which on it costs a change too much that `ip route` shows the members of a group
 MAX_WEIGHT = 256  # what every kernel takes
 
 Members = tuple[tuple[int, int], ...]
@@ -231,6 +232,12 @@ def parse_nexthop(body: bytes) -> Hop | Members | None:
     return None
 
 
+def be_terse(socket: Socket) -> None:
+    """From now on the kernel tells routes without the members of their groups. So it need not go through all routes of
+    the namespace when a group changes."""
+    namespace.inside_handle(socket.open_namespace(), partial(_COMPATIBLE.write_text, "0"))
+
+
 def read_link_routes(socket: Socket) -> set[tuple[Address, int]]:
     """(address, interface's index) of what `put_link_route` made."""
     return {
@@ -253,8 +260,7 @@ def _routes(socket: Socket, *, ours: bool = True) -> Iterator[dict[int, bytes]]:
     except NetlinkError as error:
         if error.errno != errno.EMSGSIZE:
             raise
-        # Routes are told with the members of their group, and two thousand of them are more than a message takes.
-        namespace.inside_handle(socket.open_namespace(), partial(_COMPATIBLE.write_text, "0"))
+        be_terse(socket)  # two thousand members are more than a message takes
         found = socket.dump(everything)
     for body in found:
         if body[1] in BITS.values() and body[4] == RT_TABLE_MAIN and (body[5] == RTPROT_VAPORTRAIL) is ours:

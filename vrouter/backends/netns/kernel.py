@@ -9,7 +9,7 @@ import secrets
 from functools import partial
 
 from vrouter import namespace
-from vrouter.backends.netns import inner, probe, standing, vxlan
+from vrouter.backends.netns import fib, inner, probe, standing, vxlan
 from vrouter.backends.netns.batch import Batch, Change
 from vrouter.backends.netns.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Message, NetlinkError, Socket
 from vrouter.backends.netns.nftables import Elements
@@ -35,6 +35,7 @@ class Kernel:
         self.nft_socket = Socket(NETLINK_NETFILTER, network)
         self.fallen: set[Key] = set()
         self.stale = False
+        self._terse = False
         self.unit, self.standing = standing.read(index, self.route_socket, self.nft_socket)
         self.surrogates = self._standing_surrogates()
         self.endpoints = Numbers(self._endpoint_ids(), secrets.randbelow(LIMIT))  # flows remember endpoints
@@ -88,6 +89,9 @@ class Kernel:
         except OSError as error:
             self.stale = True
             return BackendError(f"The kernel refused a change in VRF {self.index}: {error.strerror or error}")
+        if not self._terse and len(self.standing.fib.routes) > fib.MANY:
+            fib.be_terse(self.route_socket)
+            self._terse = True
         return None
 
     def serve(self, family: Family) -> None:

@@ -62,6 +62,8 @@ class Watching:
             waiting = self._suspects.get(index, set())
             some = {waiting.pop() for _ in range(min(len(waiting), AT_ONCE))}
             more = bool(waiting)
+            if not more:
+                self._suspects.pop(index, None)
         if more:
             self._disturbed()
         return some
