@@ -2,12 +2,15 @@
 machine that is a network namespace."""
 
 import asyncio
+import contextlib
+import http.client
 import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -268,6 +271,48 @@ def test_pods_outlive_the_agent(machine: Machine) -> None:
         assert reaches(client)
     machine.do(lambda: subprocess.run([*VAPORTRAIL, "wait"], check=True, capture_output=True, env=ENVIRONMENT))
     assert machine.call("CHECK", "web", web, previous=result) == (0, None)
+
+
+def test_contrails_plug_in_finds_its_way(machine: Machine) -> None:
+    """Step by step as its source has it: what it asks, what it makes, and what it takes from the answers."""
+
+    def ask(method: str, path: str, body: Any = None) -> Any:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", 9091, timeout=10)) as connection:
+            connection.request(method, path, json.dumps(body) if body else None, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            assert answer.status == 200
+            return json.loads(answer.read())
+
+    client, web = machine.add("client")[0], machine.container()
+    (wanted,) = machine.do(lambda: ask("GET", "/vm-cfg/k8s__default__web"))
+    pairs = dict(pair.strip("{}").split(":") for pair in wanted["annotations"])
+    assert (pairs["index"], pairs["network"], wanted["vlan-id"]) == ("0/1", "default", -1)
+    device = f"tapeth0-{wanted['vm-uuid'][:6]}"
+    ip(machine.name, "link", "add", device, "mtu", "1500", "type", "veth", "peer", "name", "eth0", "netns", web)
+    ip(machine.name, "link", "set", device, "up")
+    ip(web, "link", "set", "eth0", "up")
+    machine.do(lambda: ask("POST", "/vm", {
+        "time": "2026-11-26 13:00:00.0 +0000 UTC", "vm-id": web, "vm-uuid": wanted["vm-uuid"],
+        "vm-name": "k8s__default__web", "host-ifname": device, "vm-ifname": "eth0", "vm-namespace": f"/run/netns/{web}",
+        "vn-uuid": wanted["vn-id"], "vmi-uuid": wanted["id"],
+    }))  # fmt: skip
+
+    def standing() -> Any:
+        while True:  # it waits 3 s between two tries
+            with contextlib.suppress(AssertionError):
+                return ask("GET", f"/vm/{wanted['vm-uuid']}")
+            time.sleep(0.05)
+
+    (given,) = machine.do(standing)
+    assert given["id"] == wanted["id"]
+    ip(web, "link", "set", "eth0", "address", given["mac-address"])
+    ip(web, "address", "add", f"{given['ip-address']}/{given['plen']}", "dev", "eth0")
+    ip(web, "route", "add", "default", "via", given["gateway"])
+    with serving(web):
+        assert reaches(client)
+    # it looks for the device first, does not find it, and goes on
+    machine.do(lambda: ask("DELETE", f"/vm/{wanted['vm-uuid']}", {"vm-id": web, "vm-uuid": wanted["vm-uuid"]}))
+    assert device in machine.devices()
 
 
 def test_a_container_that_is_gone(machine: Machine) -> None:

@@ -75,6 +75,11 @@ def test_an_error_is_json_in_the_version_of_the_runtime() -> None:
         ({**NETWORK, "name": "-"}, 7, "name is no network's name: '-'"),
         ({**NETWORK, "contrail": 7}, 7, "contrail is not an object"),
         ({**NETWORK, "prevResult": []}, 7, "prevResult is not an object"),
+        (
+            {**NETWORK, "prevResult": {}},
+            7,
+            "prevResult: this plug-in makes the interface, so it is the first",
+        ),
         ({**NETWORK, "contrail": {"vrouter-port": "9091"}}, 7, "contrail.vrouter-port is not a number from 1 to 65535"),
         ({**NETWORK, "contrail": {"mtu": True}}, 7, "contrail.mtu is not a number from 0 to 65535: True"),
         ({**NETWORK, "contrail": {"cluster-name": 1}}, 7, "contrail.cluster-name is not a text: 1"),

@@ -196,12 +196,14 @@ async def test_ports_outlive_the_agent(tmp_path: Path) -> None:
         (tmp_path / "93c2c386-6e79-485e-bfa4-000000000000").write_text(json.dumps(NOVA))
         (tmp_path / "93c2c386-6e79-485e-bfa4-000000000001").write_text("{")
         (tmp_path / "README").write_text("")
+        (tmp_path / f".{OTHER}").write_text("{")  # of an agent that was killed while it wrote
         async with running(api, tmp_path) as port:
             (answer,) = await port.until(f"/vm/{VM}", 200)
             assert answer["system-name"] == "tapeth0-69ce06"
             assert port.agent.ports.interfaces() == {VMI, OTHER}
             assert await port.ask("DELETE", f"/port/{OTHER}") == (200, {})
             assert not (tmp_path / OTHER).exists()
+            assert not (tmp_path / f".{OTHER}").exists()
 
 
 async def test_ports_that_are_not_said_again_are_stale(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:

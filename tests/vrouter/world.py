@@ -1,6 +1,6 @@
 """A graph of objects, and the compiler that follows it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from object_graph import Graph
@@ -14,10 +14,15 @@ from vrouter.state import Check, Health, Plug
 class World:
     """A graph, and the compiler that follows it."""
 
-    def __init__(self, graph: Graph | None = None, health: Callable[[Check], Health] = unprobed) -> None:
+    def __init__(
+        self,
+        graph: Graph | None = None,
+        health: Callable[[Check], Health] = unprobed,
+        plugs: Mapping[str, Plug] | None = None,
+    ) -> None:
         self.graph = graph or Graph()
         self.cache = Cache()
-        self.plugs: dict[str, Plug] = {}
+        self.plugs = dict(plugs or {})
         self.compiler = Compiler(self.cache, "n1", health)
         self.compiler.plug = self.plugs.get
         for facts in self.cache.replace(self.graph.snapshot()):
@@ -34,7 +39,7 @@ class World:
     def plug(self, interface: str, plug: Plug | None) -> None:
         """A port comes, or goes (None)."""
         if plug is None:
-            del self.plugs[interface]
+            self.plugs.pop(interface, None)
         else:
             self.plugs[interface] = plug
         self.compiler.touch([interface])

@@ -88,6 +88,8 @@ def attachment(of: Configuration, environment: Mapping[str, str], command: str) 
     network = environment.get("CNI_NETNS", "")
     if not network and command != "DEL":
         raise CniError(BAD_ENVIRONMENT, "CNI_NETNS is not set")
+    if command == "ADD" and of.previous is not None:
+        raise CniError(BAD_CONFIGURATION, "prevResult: this plug-in makes the interface, so it is the first of a list")
     if command == "DEL":  # the container says it all; what the pod was need not be known any more
         return Attachment(of, container, network, interface, "", None)
     arguments = dict(pair.partition("=")[::2] for pair in environment.get("CNI_ARGS", "").split(";"))

@@ -33,9 +33,11 @@ class PortFiles:
         except FileNotFoundError:
             return
         for name in names:
+            file = self._directory / name
+            if name.startswith(".") and _is_uuid(name[1:]):  # its writer died
+                file.unlink(missing_ok=True)
             if not _is_uuid(name):
                 continue
-            file = self._directory / name
             try:
                 with file.open("rb") as opened:
                     port = of_document(json.loads(opened.read(LARGEST)))
