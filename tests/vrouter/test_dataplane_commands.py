@@ -20,6 +20,8 @@ async def agent() -> AsyncIterator[str]:
     """URL of an agent that has applied the lab."""
     graph = Graph()
     graph.lab()
+    properties = {"protocol": "TCP", "protocol_port": 80, "connection_limit": 20}
+    graph.change("ls-lb-80", loadbalancer_listener_properties=properties)
     graph.member("mc", "pool-lb-80", address="10.0.0.9")
     graph.events()
     async with FakeApi(graph) as api:
@@ -56,6 +58,8 @@ async def test_what_they_print(agent: str) -> None:
         ),
         (("flow", "--vip", "10.0.0.100", "--sort", "bytes", "--proto", "tcp", "--state", "open"), ["\n0 flows\n"]),
         (("status",), ["drift:      0 repaired"]),
+        (("stats",), ["10.0.0.100 d:p:lb VRF 5", "  tcp 80, 0 of 20 connections  "]),
+        (("why", "lb"), ["+ connection_limit: 0 of 20 connections in VRF 5 (VIP 10.0.0.100)"]),
         (("why", "lb"), ["+ listener ls-lb-80: tcp port 80, 2 usable members", "! member mc is not used"]),
     ]:
         told = await ask(agent, *words)

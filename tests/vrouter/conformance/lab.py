@@ -84,7 +84,8 @@ VTEPS: Mapping[Family, tuple[Address, Address]] = {
 class Lab(Protocol):
     """name: for test ids. backend: opened. survives_restart: what was applied stands on without the process.
     foretells: it can say which member of a group a packet will be given to.
-    family: of the addresses that the test uses. vip: an address for its service; the next ones are free, too."""
+    family: of the addresses that the test uses. vip: an address for its service; the next ones are free, too.
+    flow_limit: what the back-end is told (`BackendSettings`)."""
 
     name: str
     backend: Backend
