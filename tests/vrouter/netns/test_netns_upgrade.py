@@ -8,7 +8,7 @@ import pytest
 from netns_node import VIP, Node, service
 
 from vrouter import namespace
-from vrouter.backends.netns import rules, tables
+from vrouter.backends.netns import spelling, tables
 from vrouter.backends.netns.netlink import NETLINK_NETFILTER, Socket
 from vrouter.state import FLOW_LIMIT, Family, Interface
 
@@ -23,7 +23,7 @@ OLDER = (  # what this version has -> what an older one had
 @pytest.fixture
 def older(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Until it is undone, tables are made as by an older version."""
-    text = rules.text
+    text = spelling.text
 
     def before(family: Family = 4, flow_limit: int = FLOW_LIMIT) -> str:
         found = text(family, flow_limit)
@@ -33,7 +33,7 @@ def older(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         return found
 
     tables.reference(4)
-    monkeypatch.setattr(rules, "text", before)
+    monkeypatch.setattr(spelling, "text", before)
     return monkeypatch
 
 

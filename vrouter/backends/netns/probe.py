@@ -10,7 +10,18 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from vrouter import namespace
-from vrouter.backends.netns import counting, elements, fib, icmp_errors, links, nftables, rules, straight, wide
+from vrouter.backends.netns import (
+    counting,
+    elements,
+    fib,
+    icmp_errors,
+    links,
+    nftables,
+    rules,
+    spelling,
+    straight,
+    wide,
+)
 from vrouter.backends.netns.fib import MAX_WEIGHT, Hop
 from vrouter.backends.netns.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkError, Socket
 from vrouter.backends.protocol import BackendError
@@ -144,7 +155,7 @@ def settings_of(families: Container[Family]) -> dict[str, str]:
 def load_table(family: Family, flow_limit: int = FLOW_LIMIT, before: str = "") -> None:
     """In the namespace of the calling thread. before: nft commands that make room for it, in the same transaction.
     Raises BackendError (permanent)."""
-    text = rules.text(family, flow_limit)
+    text = spelling.text(family, flow_limit)
     if before:
         text = before + text.partition("\n")[2]  # without `create table`, which fails if there is one
     elif family == 6:  # one may be there that is not whole

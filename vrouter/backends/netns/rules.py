@@ -58,14 +58,12 @@ What nft imposes: `th dport set` writes no checksum, hence a copy of the chains 
 dynamic maps with keys of more than 16 bytes; `rt nexthop` exists only after routing.
 """
 
-import re
 from typing import Literal
 
-from vrouter.state import AFFINITY, FLOW_LIMIT, Family
+from vrouter.state import AFFINITY
 
 TABLE = "vaportrail"
 
-# A flow takes 154 bytes for each direction.
 PATH_LIMIT = 512 * 1024  # pairs of listener and back-end that are counted
 PING_LIMIT = 64 * 1024
 AFFINITY_LIMIT = 256 * 1024  # pairs of client and sticky service; the clients beyond are balanced as others
@@ -100,7 +98,7 @@ DROP_COUNTERS = {
 
 ICMP_ERRORS = "{ destination-unreachable, time-exceeded, parameter-problem }"
 
-_SHARED = f"""
+SHARED = f"""
 counter no_fip_port_map {{}}
 counter no_dst_route {{}}
 counter no_reverse_flow {{}}
@@ -232,7 +230,8 @@ chain complaining {{
 }}
 """  # noqa: S608  no SQL
 
-_PROTOCOL = """
+# Of each protocol, the PROTO of the names; `spelling.py` tells of other words in capitals, and of @NAMES@.
+PROTOCOL = """
 map service_PROTO { typeof ip daddr . PROTO dport : ip daddr; }
 map target_PROTO { typeof ip daddr . PROTO dport : meta mark; }
 map exception_PROTO { typeof ip daddr . PROTO dport . ip saddr : meta mark; }
@@ -382,7 +381,7 @@ chain answered_PROTO {
 """
 
 # A side's key is the headers as that side sends them. half_closed holds the keys of those whose peer has sent a FIN.
-_TCP = """
+TCP = """
 set closing { typeof ip saddr . tcp sport . ip daddr . tcp dport; flags dynamic,timeout; size @LIMIT@; }
 set half_closed { typeof ip saddr . tcp sport . ip daddr . tcp dport; flags dynamic,timeout; size @LIMIT@; }
 chain ending_tcp {
@@ -407,100 +406,9 @@ chain closed_tcp {
 """
 
 # Nothing that a kernel says of itself goes out to the pods: who listens to which multicast, and which way is shorter.
-_QUIET = """
+QUIET = """
 chain silent {
     type filter hook output priority filter; policy accept;
     icmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report, nd-redirect } drop
 }
 """
-
-_NUMBERS = {
-    "IDLE": IDLE,
-    "UNANSWERED": UNANSWERED,
-    "UNANSWERED_MARGIN": UNANSWERED + MARGIN,
-    "CLOSED_FOR": CLOSING + 2 * MARGIN,  # longer than `reverse`, or the next flow of its ports would find it taken
-    "CLOSING": CLOSING,
-    "PATHS": PATH_LIMIT,
-    "ID": ID_MASK,
-    "LIMITED": LIMITED,
-    "PLACED": LIMITED | CLOSED,
-    "STICKY": STICKY,
-    "DONE": DONE,
-    "FOUND": FOUND,
-    "HALF": HALF,
-    "AGAIN": AGAIN,
-    "NEW": NEW,
-    "CLOSED": CLOSED,
-    "HAIRPIN": HAIRPIN,
-}
-
-
-# The text is that of IPv4; this makes it that of IPv6. ICMPv6 has no code for a protocol that nobody serves.
-_IPV6 = (
-    (re.compile(r"\bip (?=saddr|daddr|nexthop)"), "ip6 "),
-    (re.compile(r"\bicmp\b"), "icmpv6"),
-    (re.compile(r"\btime-exceeded\b"), "packet-too-big, time-exceeded"),
-    (re.compile(r"\bhost-unreachable\b"), "addr-unreachable"),
-    (re.compile(r"\bprot-unreachable\b"), "admin-prohibited"),
-)
-
-
-def text(family: Family = 4, flow_limit: int = FLOW_LIMIT) -> str:
-    """A whole table; fails if there is one of that name. That of IPv6 is one for `wide.narrowed`, not for `nft -f`.
-    flow_limit: as in `BackendSettings`."""
-    chains = _SHARED + _for("tcp", _TCP) + _for("tcp", _PROTOCOL) + _for("udp", _PROTOCOL)
-    chains = chains.replace("@LIMIT@", str(flow_limit))
-    if family == 6:
-        for word, meaning in _IPV6:
-            chains = word.sub(meaning, chains)
-        chains += _QUIET
-    name = f"{'ip' if family == 4 else 'ip6'} {TABLE}"
-    return f"create table {name}\ntable {name} {{{chains}\n}}\n"
-
-
-def _for(protocol: Literal["tcp", "udp"], template: str) -> str:
-    tcp = protocol == "tcp"
-    words = {
-        "OWN": f"ip saddr . {protocol} sport . ip daddr . {protocol} dport",
-        "PEER": f"ip daddr . {protocol} dport . ip saddr . {protocol} sport",
-        "ENDPOINT": "meta mark & @ID@",
-        "SERVICE": "PROTO sport set ip saddr map @service_port ip saddr set ip saddr map @service_vip",
-        "NOTE": "meta mark set meta mark | @DONE@ comment",
-        "COUNTS": "meta mark set meta mark | @LIMITED@",
-        "LEAVE": "meta mark & @LIMITED@ != 0 meta mark set meta mark | @CLOSED@ OF_LIMITED",
-        "OF_LIMITED": "ip daddr . PROTO dport vmap @limited_PROTO",
-        "MEASURED": "typeof ip daddr . PROTO dport . ip daddr . PROTO dport",
-        "UNLESS_CLOSING": "CHOSEN != @closing" if tcp else "",
-        "CHOSEN": f"rt ip nexthop . {protocol} dport . ip saddr . {protocol} sport",
-        "CLOSED_PORT": "tcp reset" if tcp else "icmp port-unreachable",
-        "NO_MEMBER": "tcp reset" if tcp else "icmp host-unreachable",
-        "PROTO": protocol,
-    }
-    lines: list[str] = []
-    for line in template.splitlines():
-        rule = line.strip()
-        if rule.startswith("IF_TCP "):
-            if tcp:
-                lines.append(rule.removeprefix("IF_TCP "))
-        elif rule.startswith("TOUCH "):
-            lines += _touch(tcp, *rule.split(" ", 3)[1:])
-        else:
-            lines.append(rule)
-    result = "\n".join(lines)
-    for word, meaning in words.items():
-        result = result.replace(word, meaning)
-    for name, number in _NUMBERS.items():
-        result = result.replace(f"@{name}@", str(number))
-    return result
-
-
-def _touch(tcp: bool, direction: str, key: str, data: str) -> list[str]:
-    """Refresh an entry of `direction`. `data` matters only if it has just vanished: then it is no endpoint's id and no
-    surrogate, and the next packet begins anew."""
-    margin = MARGIN if direction == "reverse" else 0
-    if not tcp:
-        return [f"update @{direction}_PROTO {{ {key} timeout {IDLE + margin}s : {data} }}"]
-    return [
-        f"meta mark & {CLOSED} == 0 update @{direction}_PROTO {{ {key} timeout {IDLE + margin}s : {data} }}",
-        f"meta mark & {CLOSED} != 0 update @{direction}_PROTO {{ {key} timeout {CLOSING + margin}s : {data} }}",
-    ]
