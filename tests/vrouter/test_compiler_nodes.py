@@ -3,7 +3,7 @@
 from ipaddress import IPv4Address
 
 import pytest
-from object_graph import Graph
+from object_graph import Graph, refs
 from world import World
 
 from vrouter.state import Interface, Remote, Tunnel, Vtep
@@ -107,6 +107,20 @@ def test_a_node_to_which_no_tunnel_leads(world: World, own: str | None, other: s
     assert world.unit("remote", 5, "if-b") is None
     assert world.backends() == ["if-a"]
     assert world.reasons == {"mb": f"member mb: interface if-b is on node n2{why}"}
+
+
+def test_members_are_probed_where_they_have_clients(world: World) -> None:
+    world.graph.put("loadbalancer-healthmonitor", "hm", loadbalancer_healthmonitor_properties={
+        "monitor_type": "TCP", "delay": 1, "timeout": 1, "max_retries": 1,
+    })  # fmt: skip
+    world.graph.change("pool-lb-80", loadbalancer_healthmonitor_refs=refs("hm"))
+    world.follow()
+    assert {uuid: (one.interface, one.vrf) for uuid, one in world.compiler.checks.items()} == {
+        "ma": ("if-a", 5), "mb": ("if-b", 5),
+    }  # fmt: skip
+    world.graph.node("n1", address=N1)
+    world.follow()
+    assert dict(world.compiler.checks) == {}
 
 
 def test_an_address_of_two_nodes_is_the_oldest_ones_everywhere(world: World) -> None:

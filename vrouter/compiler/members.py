@@ -49,9 +49,10 @@ def port_of(value: Any, what: str) -> int:
 
 
 def backends(
-    view: View, pools: Sequence[Object], linked: Linked, blocked: str | None, reasons: list[Reason]
+    view: View, pools: Sequence[Object], linked: Linked, blocked: str | None, reasons: list[Reason], *, asked: bool
 ) -> Iterator[Backend]:
-    """The usable members of `pools`. blocked: why none may answer for the VIP, a clause."""
+    """The usable members of `pools`. blocked: why none may answer for the VIP, a clause. asked: whether this node has
+    clients for it: then members of other nodes are probed from here, too."""
     taken: dict[str, str] = {}  # interface -> the member that uses it
     for pool in pools:
         down = blocked
@@ -69,7 +70,7 @@ def backends(
                     raise Unusable("duplicate", f"is the same back-end as member {taken[interface.uuid]}: "
                                    f"interface {interface.name}")  # fmt: skip
                 taken[interface.uuid] = member.name
-                if probes:
+                if probes and (asked or backend.located.here):
                     _require_health(view, member, backend, linked, probes)
                 yield backend
             except Unusable as unusable:

@@ -141,7 +141,7 @@ def _orphan(view: View, uuid: str, kind: str) -> Iterator[Reason]:
     uuids = [uuid] if found.type == "loadbalancer-pool" else view.referrers(uuid, "loadbalancer-pool")
     blocked: list[Reason] = []
     pools = [pool for one in uuids if (pool := view.get(one))]
-    list(backends(view, pools, {}, text, blocked))
+    list(backends(view, pools, {}, text, blocked, asked=False))
     yield from blocked
 
 
@@ -193,6 +193,7 @@ def _listeners(
     view: View, found: Object, places: Sequence[Place], blocked: str | None, reasons: list[Reason]
 ) -> Iterator[Service]:
     linked = {place.address.version: place.linked for place in places}
+    asked = any(view.has_local(network) for place in places for network in view.reach(place.network))
     taken: dict[tuple[Protocol, int], str] = {}
     for uuid in view.referrers(found.uuid, "loadbalancer-listener"):
         listener = view.get(uuid)
@@ -214,7 +215,7 @@ def _listeners(
             reasons.append(Reason((listener.type, uuid), "admin-down", f"{down}: its connections are refused"))
             why = why or down
         pools = [pool for pool_uuid in view.referrers(uuid, "loadbalancer-pool") if (pool := view.get(pool_uuid))]
-        usable = tuple(backends(view, pools, linked, why, reasons))
+        usable = tuple(backends(view, pools, linked, why, reasons, asked=asked))
         if key is not None:
             if not pools:
                 reasons.append(Reason((listener.type, uuid), "no-pool", f"listener {listener.name} has no pool"))

@@ -1,4 +1,5 @@
-"""Probes of members, from inside their VRF: the source is the gateway's address, the way is that of any packet.
+"""Probes of members, from inside their VRF: the source is the gateway's address, or the VRF's own one where the member
+is on another node (`vxlan.py`); the way is that of any packet.
 
 Sockets are opened by one thread that does nothing else, for a socket is of the namespace in which its thread was; those
 that are wanted in one turn of the event loop are opened together. What they do, they do on the event loop. A probe ends

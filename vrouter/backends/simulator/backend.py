@@ -113,7 +113,7 @@ class SimulatorBackend:
 
     async def probe(self, check: Check, monitor: Monitor) -> str | None:
         """Workloads are well unless `fall_ill` said otherwise."""
-        if check.interface not in self._home:
+        if check.interface not in self._home and check.interface not in self._away:
             return "there is no such interface"
         return self._ills.get((check.interface, check.port))
 
