@@ -26,15 +26,18 @@ class ProgramFailed(Exception):
 
 
 class Program:
-    """`vaportrail ARGUMENTS` as a child. `url` is where it says that it listens, once `wait_ready` has returned."""
+    """`vaportrail ARGUMENTS` as a child. `url` is where it says that it listens, once `wait_ready` has returned.
 
-    def __init__(self, *arguments: str, environment: dict[str, str] | None = None) -> None:
+    host: name of the network namespace to run in, None for this one's."""
+
+    def __init__(self, *arguments: str, environment: dict[str, str] | None = None, host: str | None = None) -> None:
         self.arguments = arguments
+        there = [*VAPORTRAIL, "exec", host] if host else []
         self.lines: deque[str] = deque(maxlen=2000)
         self.url = ""
         self._ready = threading.Event()
         self.process = subprocess.Popen(  # a list of words, no shell
-            [*VAPORTRAIL, *arguments],
+            [*there, *VAPORTRAIL, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
