@@ -18,6 +18,7 @@ PODS = 10  # members of each service
 ROUNDS = 200
 TOGETHER = 50  # services in one transaction
 PATIENCE = 300  # seconds until a whole world is applied
+QUIET = 3  # seconds
 
 
 class Gathering(ApiClient):
@@ -115,7 +116,7 @@ async def measure(folder: Path, sizes: list[int]) -> AsyncIterator[tuple[str, in
                     introspect = agent.wait_ready()
                     for size in sorted(sizes):
                         await world.grow(url, size)
-                        await at_rest(agent)
+                        await at_rest(agent, server)
                         yield "change", size, await world.toggle(client, introspect)
                 await asyncio.to_thread(world.cleanup, url)
                 for what in ("cold", "again"):
@@ -124,15 +125,22 @@ async def measure(folder: Path, sizes: list[int]) -> AsyncIterator[tuple[str, in
             world.cleanup(url)
 
 
-async def at_rest(agent: Program) -> None:
-    """Until it has told the server of what it made, which it does beside the data plane: a second with little work."""
-    path, used = Path(f"/proc/{agent.process.pid}/stat"), 0.0
-    for _ in range(PATIENCE):
-        fields = path.read_text().rpartition(")")[2].split()
-        before, used = used, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-        if used - before < 0.1:
+async def at_rest(*programs: Program) -> None:
+    """Until they have told each other of what was made, which goes on beside the data plane: a few seconds in which
+    they have nearly nothing to do. RuntimeError if they find no rest."""
+    used = sum(map(cpu_seconds, programs))
+    for _ in range(PATIENCE // QUIET):
+        await asyncio.sleep(QUIET)
+        before, used = used, sum(map(cpu_seconds, programs))
+        if used - before < 0.02 * QUIET:
             return
-        await asyncio.sleep(1)
+    raise RuntimeError(f"{len(programs)} programs found no rest within {PATIENCE} s")
+
+
+def cpu_seconds(program: Program) -> float:
+    """What it has used so far."""
+    fields = Path(f"/proc/{program.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def applied(agent: ApiClient, revision: int) -> None:

@@ -14,6 +14,7 @@ Backend calls block, so they run one at a time in a thread of their own; the eve
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -61,6 +62,7 @@ class Reconciler:
     ) -> None:
         self.applied: dict[Key, Unit] = {}
         self.status: dict[Key, Status] = {}
+        self.states: Counter[str] = Counter()  # state -> how many have it
         self.failed: set[Key] = set()  # those whose status is an error
         self._moved: set[Key] = set()
         self.repairs = Repairs(clock)
@@ -336,7 +338,7 @@ class Reconciler:
         before = self.status.get(key)
         if before is None or before.state != state:
             attempts = before.attempts if before and state == "pending" else 0
-            self.status[key] = Status(state, self._clock(), attempts=attempts)
+            self._become(key, Status(state, self._clock(), attempts=attempts))
             self.failed.discard(key)
             self._moved.add(key)
 
@@ -350,15 +352,23 @@ class Reconciler:
         if self.status.get(key) is None or self.status[key].text != str(error):
             log.warning("not applied", unit=":".join(map(str, key)), reason=str(error), permanent=error.permanent)
             self._moved.add(key)
-        self.status[key] = Status("error", self._clock(), str(error), attempts, retry_at)
+        self._become(key, Status("error", self._clock(), str(error), attempts, retry_at))
         self.failed.add(key)
 
     def _clear(self, key: Key) -> None:
-        self.status.pop(key, None)
+        self._become(key, None)
         self.failed.discard(key)
         self._moved.add(key)
         self._retries.pop(key, None)
         self._uncertain.discard(key)
+
+    def _become(self, key: Key, status: Status | None) -> None:
+        before = self.status.pop(key, None)
+        if before is not None:
+            self.states[before.state] -= 1
+        if status is not None:
+            self.status[key] = status
+            self.states[status.state] += 1
 
 
 def _bases(vip: Vip, uuid: str) -> set[Key]:

@@ -4,7 +4,6 @@ It is made anew whenever it may be told, so all of it can be had from what the c
 many units of which state, which have failed, which results have a reason.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from itertools import islice
@@ -34,7 +33,7 @@ class Summary:
         self._reconciler = reconciler
 
     def __call__(self) -> Mapping[str, Any]:
-        states = Counter(status.state for status in self._reconciler.status.values())
+        states = self._reconciler.states
         failed = set(failures(self._cache, self._compiler, self._reconciler))
         others = set(self._compiler.reasons()) - failed
         told = [*islice(sorted(failed), MOST)]

@@ -1,3 +1,4 @@
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address
@@ -275,6 +276,7 @@ async def test_whatever_fails_on_the_way_it_gets_there(wants: list[Any], chance:
         vips = ([vip(*here)] if VRF in vrfs else []) + ([vip(*there, vrf=6)] if OTHER in vrfs else [])
         desk.now += chance.random()
         await desk.want(*vrfs, *bases, *vips)
+        assert +desk.reconciler.states == Counter(one.state for one in desk.reconciler.status.values())
     trouble = "none"
     for _ in range(5):
         desk.now += LONGEST_RETRY

@@ -18,7 +18,6 @@ KINDS = ("vrf", "join", "interface", "remote", "vip")  # of units
 
 async def status(sources: Sources, request: Request) -> Any:
     watch, reconciler, compiler = sources.watch, sources.reconciler, sources.compiler
-    states = [status.state for status in reconciler.status.values()]
     return {
         "node": sources.settings.node,
         "api": sources.settings.api,
@@ -31,7 +30,7 @@ async def status(sources: Sources, request: Request) -> Any:
         "revision": {"seen": _mark(sources.progress.seen), "applied": _mark(sources.progress.applied)},
         "objects": sources.cache.counts(),
         "units": {kind: sum(key[0] == kind for key in compiler.desired) for kind in KINDS},
-        "states": {state: states.count(state) for state in ("done", "pending", "error")},
+        "states": {state: reconciler.states[state] for state in ("done", "pending", "error")},
         "errors": [
             {"unit": describe(key), "text": status.text, "attempts": status.attempts, "since": status.since}
             for key in sorted(reconciler.failed, key=str) if (status := reconciler.status[key])
