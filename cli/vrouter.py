@@ -77,6 +77,15 @@ def vrouter(
             show_default="/var/lib/vaportrail/ports/NODE",
         ),
     ] = None,
+    external_interface: Annotated[
+        str | None,
+        typer.Option(
+            envvar="VAPORTRAIL_EXTERNAL_INTERFACE",
+            metavar="DEVICE",
+            help="By which the outside reaches this machine: floating-ips of external networks are served there.",
+            show_default="none are served",
+        ),
+    ] = None,
     cleanup: Annotated[
         bool, typer.Option("--cleanup", help="Remove all that agents of this node ever made here, and end.")
     ] = False,
@@ -92,6 +101,7 @@ def vrouter(
     node = node or platform.node()
     settings = AgentSettings(
         api, node, backend, workloads is Workloads.create, introspect_port=introspect_port,
+        external_interface=external_interface,
         port_api_port=port_api_port if port_api else None,
         ports_directory=ports_directory or default_ports_directory(node),
     )  # fmt: skip

@@ -42,7 +42,7 @@ class Agent:
     def __init__(self, settings: AgentSettings, backend: Backend) -> None:
         self.settings = settings
         self.cache = Cache()
-        self.compiler = Compiler(self.cache, settings.node)
+        self.compiler = Compiler(self.cache, settings.node, external=settings.external_interface)
         self.reconciler = Reconciler(backend, self.compiler.desired)
         self.health = HealthChecks(backend.probe, self.reconciler.serves, self._health_changed)
         self.compiler.health = self.health.state

@@ -30,6 +30,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     ),
     "virtual-network": (
         "virtual_network_network_id", "virtual_network_properties", "network_ipam_refs", "network_policy_refs",
+        "router_external",
     ),
     "network-ipam": ("ipam_subnets",),
     "network-policy": ("network_policy_entries",),
@@ -37,6 +38,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
         "instance_ip_address", "instance_ip_secondary", "subnet_uuid", "virtual_network_refs",
         "virtual_machine_interface_refs",
     ),
+    "floating-ip-pool": (),
     "floating-ip": (
         "floating_ip_address", "floating_ip_port_mappings", "floating_ip_port_mappings_enable",
         "virtual_machine_interface_refs", "id_perms",

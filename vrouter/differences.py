@@ -10,7 +10,20 @@ from typing import Any, Literal
 
 from vrouter.compiler import Compiler
 from vrouter.rehearsal import Difference, Rehearsal
-from vrouter.state import Interface, Join, Key, Listener, Member, Remote, Unit, Vip, socket_address
+from vrouter.state import (
+    Exit,
+    Interface,
+    Join,
+    Key,
+    Listener,
+    Member,
+    Outside,
+    Remote,
+    Unit,
+    Uplink,
+    Vip,
+    socket_address,
+)
 
 Sign = Literal["+", "-", "~", " "]  # comes, goes, changes, neither
 Change = Literal["comes", "goes", "changes"]
@@ -39,8 +52,8 @@ class Told:
 
 
 def tell(compiler: Compiler, rehearsal: Rehearsal) -> list[Told]:
-    """VRFs first, then what joins them, interfaces, remote ones, VIPs, each by title."""
-    order = ("vrf", "join", "interface", "remote", "vip")
+    """VRFs, ways between and out of them, interfaces, remote ones, addresses outside, VIPs, in that order, by title."""
+    order = ("vrf", "join", "uplink", "exit", "interface", "remote", "outside", "vip")
     words = _Words(compiler, rehearsal)
     told = [words.told(each) for each in rehearsal.differences]
     return sorted(told, key=lambda each: (order.index(str(each.key[0])), each.title))
@@ -64,6 +77,11 @@ class _Words:
                     f"join of VRF {self._vrf(join.one)} and VRF {self._vrf(join.other)}",
                     _fields(0, None, None),
                 )
+            case Uplink() | Exit() as way:
+                title, lines = f"way out of VRF {way.name}", _fields(0, each.before, each.after)
+            case Outside() as outside:
+                title = f"address {outside.address} outside, of {outside.name}"
+                lines = _fields(0, each.before, each.after)
             case Interface(name=name):
                 title, lines = f"interface {name}", self._interface(each)
             case Remote(name=name, vrf=vrf):

@@ -32,6 +32,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 BASES = ("interface", "remote")  # what VIPs stand on
+WAYS = ("join", "uplink", "exit")  # between VRFs and out of them, each on those before it
 
 FIRST_RETRY = 0.1  # seconds; doubles with each failure
 LONGEST_RETRY = 30.0
@@ -155,10 +156,12 @@ class Reconciler:
         keys |= {_other_self(self.applied[key]) for key in leaving}  # which waits for that
         vips = {key for key in keys if key[0] == "vip"} | self._users_of(leaving)
         await self._apply(list(self._shrink(vips, leaving)))
+        await self._apply(list(self._deletes(keys, "outside")))
         await self._apply(list(self._delete_bases(leaving)))
-        await self._apply(list(self._delete_joins(keys)))
+        for kind in reversed(WAYS):
+            await self._apply(list(self._deletes(keys, kind)))
         await self._apply(list(self._delete_vrfs(keys)))
-        bases = [put for kind in ("vrf", "join", *BASES) for put in self._puts(keys, kind)]
+        bases = [put for kind in ("vrf", *WAYS, *BASES, "outside") for put in self._puts(keys, kind)]
         remade = self._users_of(operation.unit.key for operation in bases if operation.unit.key in self.applied)
         await self._apply(bases)
         vips |= self._users_of(operation.unit.key for operation in bases)
@@ -198,8 +201,8 @@ class Reconciler:
             else:
                 yield Delete(self.applied[key])
 
-    def _delete_joins(self, keys: Iterable[Key]) -> Iterator[Operation]:
-        for key in sorted((key for key in keys if key[0] == "join"), key=str):
+    def _deletes(self, keys: Iterable[Key], kind: str) -> Iterator[Operation]:
+        for key in sorted((key for key in keys if key[0] == kind), key=str):
             stands = self.applied.get(key)
             if stands is not None and key not in self._desired:
                 yield Delete(stands)

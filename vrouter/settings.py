@@ -16,6 +16,7 @@ _PLAIN = re.compile(r"(?!\.)[A-Za-z0-9_.-]{1,48}")
 class AgentSettings:
     """api: URL of the API server. node: this node's virtual-router, by name. backend: name of an entry point.
     create_workloads: make the workloads' namespaces; else plug into those that exist.
+    external_interface: device of this machine by which the outside is reached, None without one.
     introspect_port: 0 takes any free one. port_api_port: the same; None: port clients are not heard, and no ports are
     read. ports_directory: where ports are kept; None: `default_ports_directory`."""
 
@@ -25,6 +26,7 @@ class AgentSettings:
     create_workloads: bool = False
     introspect_host: str = "127.0.0.1"
     introspect_port: int = INTROSPECT_PORT
+    external_interface: str | None = None
     port_api_host: str = "127.0.0.1"
     port_api_port: int | None = None
     ports_directory: Path | None = None

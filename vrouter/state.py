@@ -5,7 +5,7 @@ what an operator names (a VRF, an interface's uuid, a VIP), never by a kernel id
 are the backend's own affair, found again in the kernel after a restart.
 
 A *unit* is the smallest thing that is compiled, compared and applied by itself: a `Vrf`, a `Join`, an
-`Interface`, a `Remote` or a `Vip`.
+`Uplink`, an `Exit`, an `Interface`, a `Remote`, an `Outside` or a `Vip`.
 Each has a `key`; two units with one key are two versions of the same thing.
 """
 
@@ -190,6 +190,58 @@ class Join:
         return f"{self.one} and {self.other}"
 
 
+@dataclass(frozen=True, slots=True)
+class Uplink:
+    """What connects an external network's VRF with this node's own namespace, and so with the outside. device: of the
+    node, by which the outside is reached."""
+
+    vrf: int
+    device: str
+
+    @property
+    def key(self) -> Key:
+        return ("uplink", self.vrf)
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.vrf} by {self.device}"
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """What a VRF sends to nobody that it knows, of one family, goes out: to the VRF `via`, which is joined with it, or
+    (None) by its own uplink. But answers only."""
+
+    vrf: int
+    family: Family
+    via: int | None
+
+    @property
+    def key(self) -> Key:
+        return ("exit", self.vrf, self.family)
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.vrf} by {'its uplink' if self.via is None else f'VRF {self.via}'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """An address of a VRF with an uplink that the outside reaches here. name: whose, for people. announced: this node
+    tells the outside's network that it has it, as one that asks for neighbours hears."""
+
+    vrf: int
+    address: Address
+    name: str
+    announced: bool
+
+    @property
+    def key(self) -> Key:
+        return ("outside", self.vrf, str(self.address))
+
+
 def addresses_of(unit: Interface | Remote) -> tuple[Address, ...]:
     """Its own, without gateways."""
     return unit.addresses if isinstance(unit, Remote) else tuple(one.address for one in unit.addresses)
@@ -271,7 +323,7 @@ def strongest(members: Iterable[Member]) -> dict[str, Member]:
     return dict(sorted(chosen.items()))
 
 
-Unit = Vrf | Join | Interface | Remote | Vip
+Unit = Vrf | Join | Uplink | Exit | Interface | Remote | Outside | Vip
 
 
 def base_of(units: Mapping[Key, Unit], vrf: int, uuid: str) -> Interface | Remote | None:

@@ -70,6 +70,12 @@ def describe(key: Key) -> str:
             return f"VIP {address} in VRF {vrf}"
         case ("join", one, other):
             return f"join of VRFs {one} and {other}"
+        case ("uplink", vrf):
+            return f"uplink of VRF {vrf}"
+        case ("exit", vrf, family):
+            return f"way out of VRF {vrf} for IPv{family}"
+        case ("outside", vrf, address):
+            return f"address {address} outside of VRF {vrf}"
         case ("remote", vrf, uuid):
             return f"remote interface {uuid} in VRF {vrf}"
         case (kind, name):

@@ -7,7 +7,7 @@ import pytest
 from object_graph import Graph, pass_rule, refs
 from world import World
 
-from vrouter.state import Join, Link, Remote
+from vrouter.state import Exit, Join, Link, Outside, Remote, Uplink
 
 ANY = {"virtual_network": "any"}
 POD, SERVICE, OTHER = ({"virtual_network": f"d:p:{name}"} for name in ("pods", "services", "other"))
@@ -201,3 +201,75 @@ def test_a_member_whose_network_the_service_does_not_know_has_a_reason() -> None
     assert world.backends(5, "10.96.0.10") == []
     assert world.reasons["mb"].endswith("to which no network-policy joins the VIP's network d:p:services")
     assert reached(world) == {}
+
+
+# --- addresses outside
+
+
+def public(*, device: str | None = "eth9") -> World:
+    """A service whose VIP has a floating-ip of the external network `public` (VRF 9), with a member here and one on
+    node n2."""
+    graph = Graph()
+    graph.network("services", 6, policies=["np"])
+    graph.network("pods", 5, policies=["np"])
+    graph.policy("np", pass_rule(POD, SERVICE))
+    graph.network("public", 9)
+    graph.change("public", router_external=True)
+    graph.put("floating-ip-pool", "pool", fq_name=["d", "p", "public", "pool"], parent_type="virtual-network",
+              parent_uuid="public")  # fmt: skip
+    graph.node("n1", graph.pod("a", "pods", "10.0.0.1"), address="192.0.2.1")
+    graph.node("n2", graph.pod("b", "pods", "10.0.0.2"), address="192.0.2.2")
+    graph.service("web", "services", "10.96.0.1", 80)
+    for name in "ab":
+        graph.member(f"m{name}", "pool-web-80", vmi=f"if-{name}")
+    graph.link("web", "if-a", "if-b")
+    graph.put("floating-ip", "out", parent_type="floating-ip-pool", parent_uuid="pool",
+              floating_ip_address="203.0.113.5", virtual_machine_interface_refs=refs("vip-web"))  # fmt: skip
+    return World(graph, external=device)
+
+
+def test_an_address_outside_is_served_by_the_members_of_this_node() -> None:
+    world = public()
+    assert world.reasons == {}
+    address = ip_address("203.0.113.5")
+    assert world.unit("outside", 9, "203.0.113.5") == Outside(9, address, "d:p:web", announced=True)
+    assert world.unit("uplink", 9) == Uplink(9, "eth9")
+    assert world.unit("exit", 9, 4) == Exit(9, 4, None)
+    assert world.unit("exit", 5, 4) == Exit(5, 4, 9)
+    assert world.unit("join", 5, 9) == Join(5, 9)
+    assert world.unit("vrf", 9).name == "d:p:public:public"
+    assert world.backends(9, "203.0.113.5") == ["if-a"]
+    assert reached(world)[9, "if-a"] is True
+    assert (9, "if-b") not in reached(world)
+
+
+def test_pods_reach_it_without_going_out() -> None:
+    assert public().backends(5, "203.0.113.5") == ["if-a", "if-b"]
+    assert public(device=None).backends(5, "203.0.113.5") == ["if-a", "if-b"]
+
+
+def test_a_node_without_members_serves_nothing_outside() -> None:
+    world = public()
+    world.graph.link("web", "if-b")
+    world.follow()
+    assert not any(key[0] in ("outside", "uplink", "exit") or 9 in key for key in world.compiler.desired)
+
+
+def test_the_first_node_with_a_member_announces() -> None:
+    world = public()
+    world.graph.node("n0", "vm-b", address="192.0.2.3")
+    world.graph.node("n2", address="192.0.2.2")
+    world.follow()
+    assert world.unit("outside", 9, "203.0.113.5").announced is False
+
+
+def test_what_is_not_served_outside_has_a_reason() -> None:
+    world = public(device=None)
+    assert world.reasons["out"] == (
+        "floating-ip out: this node has no external interface, so 203.0.113.5 is not reached from outside by it"
+    )
+    world = public()
+    world.graph.change("public", router_external=False)
+    world.follow()
+    assert "is not external (router_external)" in world.reasons["out"]
+    assert world.unit("vrf", 9) is None

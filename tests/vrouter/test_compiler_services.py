@@ -137,7 +137,7 @@ def test_a_floating_ip_of_a_pool_says_that_it_comes_later(world: World) -> None:
         virtual_machine_interface_refs=refs("if-a"),
     )  # fmt: skip
     world.follow()
-    assert "only VIPs" in world.reasons["public"]
+    assert "of no load balancer" in world.reasons["public"]
 
 
 # --- networks joined by policies

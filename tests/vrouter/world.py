@@ -19,11 +19,13 @@ class World:
         graph: Graph | None = None,
         health: Callable[[Check], Health] = unprobed,
         plugs: Mapping[str, Plug] | None = None,
+        *,
+        external: str | None = None,
     ) -> None:
         self.graph = graph or Graph()
         self.cache = Cache()
         self.plugs = dict(plugs or {})
-        self.compiler = Compiler(self.cache, "n1", health)
+        self.compiler = Compiler(self.cache, "n1", health, external=external)
         self.compiler.plug = self.plugs.get
         for facts in self.cache.replace(self.graph.snapshot()):
             self.compiler.touch(facts)

@@ -28,14 +28,17 @@ from vrouter.multimap import Multimap
 from vrouter.state import (
     Address,
     Check,
+    Exit,
     Health,
     Interface,
     Join,
     Key,
+    Outside,
     Plug,
     Reason,
     Remote,
     Unit,
+    Uplink,
     Vip,
     Vrf,
     addresses_of,
@@ -80,10 +83,19 @@ class Compiler:
     """desired: the units this node should have, by key. checks: the members to probe, by uuid.
 
     health: what is known of a member now; whoever makes it something else touches `health_of(member)`.
+    external: the device of this node by which the outside is reached, None without one.
     plug: what a port says of an interface of this node; whoever makes it something else touches the interface's uuid.
     """
 
-    def __init__(self, cache: Cache, node: str, health: Callable[[Check], Health] = unprobed) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        node: str,
+        health: Callable[[Check], Health] = unprobed,
+        *,
+        external: str | None = None,
+    ) -> None:
+        self.external = external
         self.cache = cache
         self.node = node
         self.health = health
@@ -350,7 +362,8 @@ class Compiler:
         kind = "service" if isinstance(has, Vip) else "interface"
         for node in self._claims.get(place):
             wants = self._unit(node, place)
-            if node != owner and not isinstance(wants, Remote):  # two of these meet at home, too
+            at_home = isinstance(wants, Remote) and isinstance(has, Remote) and wants.via == has.via  # they meet there
+            if node != owner and not at_home:
                 subject = self.cache.get(node[1])
                 text = f"{wants.name}: the address {place[2]} is already that of {kind} {has.name} in this VRF"
                 yield Reason((subject.type if subject else node[0], node[1]), "address-taken", text)
@@ -359,7 +372,7 @@ class Compiler:
 def _places(unit: Unit) -> tuple[Key, ...]:
     """What only one unit can have."""
     match unit:
-        case Vrf() | Join():
+        case Vrf() | Join() | Uplink() | Exit() | Outside():
             return (unit.key,)
         case Interface() | Remote():
             return tuple(_address_place(unit.vrf, one) for one in addresses_of(unit))

@@ -23,7 +23,9 @@ def compile_network(view: View, uuid: str) -> Result:
     if isinstance(index, int):
         vrf = Vrf(index, ":".join((*found.fq_name, found.name)), _vtep(view, found, index))
     policies = tuple(uuid for _, uuid in sorted(_sequence(found)))
-    return Result(Network(uuid, ":".join(found.fq_name), vrf, tuple(_subnets(view, found)), policies))
+    external = found.properties.get("router_external") is True
+    return Result(Network(uuid, ":".join(found.fq_name), vrf, tuple(_subnets(view, found)), policies, external))
+    return Result(Network(uuid, ":".join(found.fq_name), vrf, tuple(_subnets(view, found)), policies, external))
 
 
 def compile_peers(view: View, uuid: str) -> Result:

@@ -12,7 +12,7 @@ them; and its interfaces to their network, guarded, so that only answers reach t
 from collections.abc import Iterator
 
 from vrouter.cache import Object
-from vrouter.compiler.view import Located, Mark, Result, View, clash, shown
+from vrouter.compiler.view import Located, Mark, Result, View, clash, shown, uplink
 from vrouter.state import Join, Link, Reason, Remote, Unit, addresses_of
 
 
@@ -80,7 +80,7 @@ def compile_leak(view: View, uuid: str) -> Result:
     interface, units = found.interface, list[Unit]()
     for other, guard in sorted(guarded.items()):
         there = view.network(other)
-        if there is not None and there.vrf is not None and view.has_local(other):
+        if there is not None and there.vrf is not None and (view.has_local(other) or view.marked(uplink(other))):
             link = Link(interface.vrf)
             units.append(Join.between(interface.vrf, there.vrf.index))
             units.append(Remote(uuid, interface.name, there.vrf.index, addresses_of(interface), link, guard))

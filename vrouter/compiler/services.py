@@ -9,17 +9,18 @@ A VIP with listeners but without usable back-end stands all the same: its connec
 to time out.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from itertools import chain
 from typing import Any
 
 from vrouter.cache import Object
+from vrouter.compiler import outside
 from vrouter.compiler.balancing import affinity, limit
 from vrouter.compiler.members import Backend, backends, canonical, is_up, port_of
 from vrouter.compiler.view import Absent, Mark, Result, Unusable, View, clash, shown
-from vrouter.state import Address, Interface, Listener, Member, Protocol, Reason, Remote, Vip
+from vrouter.state import Address, Interface, Listener, Member, Protocol, Reason, Remote, Unit, Vip
 
 # What is balanced is connections; that they carry HTTP or TLS makes no difference to a router.
 _PROTOCOLS: Mapping[str, Protocol] = {
@@ -87,9 +88,49 @@ def compile_loadbalancer(view: View, uuid: str) -> Result:
     reasons = examined.reasons
     if not examined.places or not examined.services:
         return Result(reasons=tuple(reasons))
-    vips = tuple(_vips(view, found, examined.places, examined.services, reasons))
-    marks = frozenset(_showings(view, examined.places, examined.services))
-    return Result(units=vips, reasons=tuple(reasons), age=found.created, marks=marks)
+    outer = list(outside.floating(view, found.targets("virtual-machine-interface")))
+    places = [*examined.places, *_insides(examined.places, outer)]
+    units: list[Unit] = list(_vips(view, found, places, examined.services, reasons))
+    marks = set(_showings(view, examined.places, examined.services))
+    for one in outer:
+        served, noted = _serve_outside(view, found, examined, one, reasons)
+        units += served
+        marks.update(noted)
+    return Result(units=tuple(units), reasons=tuple(reasons), age=found.created, marks=frozenset(marks))
+
+
+def _insides(places: Sequence[Place], outer: Sequence[outside.Floating]) -> Iterator[Place]:
+    """Who reaches the VIP reaches its addresses outside as well, without going out."""
+    for one in outer:
+        yield from (
+            replace(place, address=one.address) for place in places if place.address.version == one.address.version
+        )
+
+
+def _serve_outside(
+    view: View, found: Object, examined: Examined, one: outside.Floating, reasons: list[Reason]
+) -> tuple[list[Unit], Iterable[Mark]]:
+    """An address outside, where this node has members."""
+    way = outside.external(view, one, reasons)
+    place = next((place for place in examined.places if place.address.version == one.address.version), None)
+    if place is None:
+        text = f"the VIP has no IPv{one.address.version} address, so nothing answers for {one.address}"
+        reasons.append(one.reason("no-family", text))
+    if way is None or place is None:
+        return [], ()
+    reach = view.reach(place.network)
+    usable = [each.located for each in _each_backend(examined.services) if any(_members(place, [each], reach))]
+    if not any(located.here for located in usable):
+        return [], ()  # other nodes serve it
+    here = [
+        replace(service, backends=tuple(each for each in service.backends if each.located.here))
+        for service in examined.services
+    ]
+    vrf, device = way
+    name = ":".join(found.fq_name)
+    units: list[Unit] = [*outside.ways(vrf, device, usable, one, name, view.node)]
+    units.append(Vip(vrf.index, one.address, name, _listeners_of(place, here, reach)))
+    return units, outside.marks(one.network, usable)
 
 
 def compile_floating_ip(view: View, uuid: str) -> Result:
@@ -99,8 +140,9 @@ def compile_floating_ip(view: View, uuid: str) -> Result:
         return Result()
     reasons: list[Reason] = []
     if found.parent_type != "instance-ip":
-        if found.targets("virtual-machine-interface"):
-            text = f"floating-ip {found.name} is of a pool; only VIPs (below an instance-ip) are forwarded for now"
+        interfaces = found.targets("virtual-machine-interface")
+        if interfaces and not any(view.referrers(interface, "loadbalancer") for interface in interfaces):
+            text = f"floating-ip {found.name} is of a pool and of no load balancer; only theirs are forwarded"
             reasons.append(Reason((found.type, uuid), "pool-floating-ip", text))
         return Result(reasons=tuple(reasons))
     holding = view.get(found.parent)
@@ -294,13 +336,7 @@ def _vips_of(
         reasons.append(Reason((found.type, found.uuid), "no-local-vrf", text))
     reasons += _unjoined(view, place, services, reach)
     reasons += _without(place, services)
-    listeners = tuple(sorted(
-        Listener(
-            service.protocol, service.port, tuple(sorted(_members(place, service, reach))), service.affinity,
-            service.limit,
-        )
-        for service in services
-    ))  # fmt: skip
+    listeners = _listeners_of(place, services, reach)
     for _, vrf in sorted(vrfs.items()):
         yield Vip(vrf.index, place.address, ":".join(found.fq_name), listeners)
 
@@ -343,9 +379,19 @@ def _short(interface: Interface | Remote) -> str:
     return interface.name.rpartition(":")[2]
 
 
-def _members(place: Place, service: Service, reach: Sequence[str]) -> Iterator[Member]:
+def _listeners_of(place: Place, services: Sequence[Service], reach: Sequence[str]) -> tuple[Listener, ...]:
+    return tuple(sorted(
+        Listener(
+            service.protocol, service.port, tuple(sorted(_members(place, service.backends, reach))), service.affinity,
+            service.limit,
+        )
+        for service in services
+    ))  # fmt: skip
+
+
+def _members(place: Place, backends: Iterable[Backend], reach: Sequence[str]) -> Iterator[Member]:
     """Those of the VIP's family, in the networks from which it may be reached."""
-    for backend in service.backends:
+    for backend in backends:
         interface = backend.located.interface
         address = interface.address_of(place.address.version)
         if address is not None and backend.located.network in reach and interface.uuid in place.linked:

@@ -38,6 +38,7 @@ class Network:
     vrf: Vrf | None
     subnets: tuple[Subnet, ...]
     policies: tuple[str, ...]  # in their sequence
+    external: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +123,16 @@ def shown(uuid: str) -> Fact:
     return ("shown", uuid)
 
 
+def uplink(network: str) -> Fact:
+    """The VRF of that network is reached from outside, by this node."""
+    return ("uplink", network)
+
+
 class Evaluator(Protocol):
     """The engine, as a view needs it."""
 
     node: str
+    external: str | None
     cache: Cache
 
     def value(self, node: Node) -> Value: ...
@@ -148,6 +155,11 @@ class View:
     def node(self) -> str:
         """This node's name."""
         return self._evaluator.node
+
+    @property
+    def external(self) -> str | None:
+        """The device of this node by which the outside is reached, if it has one."""
+        return self._evaluator.external
 
     def get(self, uuid: str | None) -> Object | None:
         if uuid is None:

@@ -6,16 +6,17 @@ moment; what forwards is not touched, and a new one reads it and goes on.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
 from itertools import groupby
+from typing import Any
 
 from vrouter import namespace
 from vrouter.backends.lookup import Group, Header, Lookup
-from vrouter.backends.netns import flows, joins, links, lookup, probe, tables, traffic
+from vrouter.backends.netns import flows, joins, links, lookup, outside, probe, tables, traffic
 from vrouter.backends.netns.health import Prober
 from vrouter.backends.netns.standing import Base, Reached
 from vrouter.backends.netns.underlay import Underlay
@@ -39,9 +40,30 @@ from vrouter.backends.protocol import (
     by_family,
     host_prefix,
 )
-from vrouter.state import Address, Check, Interface, Join, Monitor, Remote, Tunnel, Unit, Vip, Vrf
+from vrouter.state import (
+    Address,
+    Check,
+    Exit,
+    Interface,
+    Join,
+    Monitor,
+    Outside,
+    Remote,
+    Tunnel,
+    Unit,
+    Uplink,
+    Vip,
+    Vrf,
+)
 
 _PLAIN_NODE = re.compile(r"[A-Za-z0-9_.-]{1,48}")
+
+_PUTS: Mapping[type[Unit], Callable[[VrfNamespace, Any], None]] = {
+    Uplink: outside.put_uplink, Exit: outside.put_exit, Outside: outside.put_outside,
+}  # fmt: skip
+_DELETES: Mapping[type[Unit], Callable[[VrfNamespace, Any], None]] = {
+    Uplink: lambda vrf, _: outside.delete_uplink(vrf), Exit: outside.delete_exit, Outside: outside.delete_outside,
+}  # fmt: skip
 
 
 class NetnsBackend:
@@ -79,14 +101,19 @@ class NetnsBackend:
         """
         for vrf in self._vrfs.values():
             vrf.refresh()
+            outside.read(vrf)
         vrfs = self._vrfs.values()
         found: list[Unit] = [vrf.unit if vrf.is_clean else Vrf(vrf.index, "") for vrf in vrfs]
         found += [Join(vrf.index, other) for vrf in vrfs for other in vrf.standing.joins if self._is_joined(vrf, other)]
+        for vrf in vrfs:
+            found += [vrf.standing.uplink[0]] if vrf.standing.uplink else []
+            found += [unit for unit, _ in vrf.standing.exits.values()]
         for vrf in vrfs:
             found += [*vrf.interfaces(), *vrf.remnants()]
         unused = set(self._workloads.ours()) - self._used_workloads()
         found += [Interface(name, "", 0, name, "", ()) for name in sorted(unused)]
         found += [unit for vrf in vrfs for unit in vrf.remotes()]
+        found += [unit for vrf in vrfs for unit in vrf.standing.outsides.values()]
         return found + [unit for vrf in vrfs for unit in vrf.vips()]
 
     def apply(self, operations: Sequence[Operation]) -> list[BackendError | None]:
@@ -217,6 +244,8 @@ class NetnsBackend:
             joins.join(self._standing(unit.one, "a join"), self._standing(unit.other, "a join"))
         elif isinstance(unit, Remote):
             self._standing(unit.vrf, f"remote interface {unit.name}").reach(unit)
+        elif isinstance(unit, Uplink | Exit | Outside):
+            _PUTS[type(unit)](self._standing(unit.vrf, f"the way out of VRF {unit.name}"), unit)
         else:
             self._standing(unit.vrf, f"VIP {unit.address}")
 
@@ -226,6 +255,10 @@ class NetnsBackend:
         elif isinstance(unit, Join):
             if unit.one in self._vrfs and unit.other in self._vrfs:
                 joins.part(self._vrfs[unit.one], self._vrfs[unit.other])
+        elif isinstance(unit, Uplink | Exit | Outside):
+            if vrf := self._vrfs.get(unit.vrf):
+                vrf.refresh_if_stale()
+                _DELETES[type(unit)](vrf, unit)
         elif isinstance(unit, Remote):
             if vrf := self._vrfs.get(unit.vrf):
                 vrf.refresh_if_stale()
@@ -259,6 +292,7 @@ class NetnsBackend:
                 vrf.detach_all(workload)
         for uuid in vrf.borrowers():
             vrf.detach(uuid)
+        outside.delete_uplink(vrf)
         for other in list(vrf.standing.joins):
             if other in self._vrfs:
                 joins.part(vrf, self._vrfs[other])

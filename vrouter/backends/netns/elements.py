@@ -32,13 +32,15 @@ STATIC_SETS = (
         "endpoint_port",
         "self",
         "guarded",
+        "exits",
+        "uplinks",
         "label",
     ),
     *(f"{name}_{protocol}" for name in ("service", "target", "exception", "limited") for protocol in PROTOCOLS),
 )
 
 # The first field of a label's key: what the name is of.
-VRF_LABEL, INTERFACE_LABEL, VIP_LABEL, REMOTE_LABEL = 0, 1, 2, 3
+VRF_LABEL, INTERFACE_LABEL, VIP_LABEL, REMOTE_LABEL, OUTSIDE_LABEL = 0, 1, 2, 3, 4
 NOWHERE = IPv4Address(0)
 
 # Where surrogates begin: prefixes that are on no wire (RFC 1112, RFC 6666).
@@ -137,6 +139,12 @@ def self_element(pod: Address) -> Elements:
 
 def guard(pod: Address) -> Elements:
     return {Place(pod.version, "guarded", pod.packed): Value()}
+
+
+def way_out(family: Family, link: int, *, uplink: bool) -> Elements:
+    """Of a link by which what nobody is known to have leaves."""
+    found = {Place(family, "exits", mark(link)): Value()}
+    return found | ({Place(family, "uplinks", mark(link)): Value()} if uplink else {})
 
 
 def label(kind: int, address: Address, name: str) -> Elements:

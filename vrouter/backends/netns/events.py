@@ -214,7 +214,7 @@ def _routing(kind: int, body: bytes) -> Iterator[Suspect]:
             if family is None or body[4] != fib.RT_TABLE_MAIN:
                 return
             found = dict(attributes(body, 12))
-            if body[1] == 0:
+            if body[1] <= 1:  # to anywhere, or half of it
                 yield Suspect("route")
             elif fib.RTA_DST in found and body[1] == 8 * len(found[fib.RTA_DST]):
                 yield Suspect("route", ip_address(found[fib.RTA_DST]))

@@ -155,15 +155,26 @@ def put_route(address: Address, group: int) -> Message:
 
 def put_link_route(address: Address, link: int) -> Message:
     """`address via address dev link onlink`: `rt nexthop` is the pod, whatever the destination has become since."""
-    body = _to(address, RT_SCOPE_UNIVERSE, RTNH_F_ONLINK) + attribute(RTA_OIF, _U32.pack(link))
-    body += attribute(RTA_GATEWAY, address.packed)
-    return Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body)
+    return put_way(address, address, link)
 
 
 def delete_link_route(address: Address, link: int) -> Message:
     """What `put_link_route` made."""
-    body = _to(address, 0) + attribute(RTA_OIF, _U32.pack(link)) + attribute(RTA_GATEWAY, address.packed)
-    return Message(RTM_NEWROUTE + 1, 0, body)
+    return delete_way(address, address, link)
+
+
+def put_way(address: Address, gateway: Address, link: int) -> Message:
+    """`address via gateway dev link onlink`."""
+    return Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, _way(address, gateway, link, RT_SCOPE_UNIVERSE))
+
+
+def delete_way(address: Address, gateway: Address, link: int) -> Message:
+    return Message(RTM_NEWROUTE + 1, 0, _way(address, gateway, link, 0))
+
+
+def _way(address: Address, gateway: Address, link: int, scope: int) -> bytes:
+    body = _to(address, scope, RTNH_F_ONLINK) + attribute(RTA_OIF, _U32.pack(link))
+    return body + attribute(RTA_GATEWAY, gateway.packed)
 
 
 def put_default_route(gateway: Address, link: int, metric: int) -> Message:
@@ -171,6 +182,34 @@ def put_default_route(gateway: Address, link: int, metric: int) -> Message:
     body = _route(gateway.version, 0, RT_SCOPE_UNIVERSE, RTNH_F_ONLINK) + attribute(RTA_GATEWAY, gateway.packed)
     body += attribute(RTA_OIF, _U32.pack(link)) + attribute(RTA_PRIORITY, _U32.pack(metric))
     return Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body)
+
+
+def put_exit(gateway: Address, link: int) -> list[Message]:
+    """`via gateway dev link onlink`, before the sink: of IPv4 two routes, each to a half of all addresses; of IPv6, of
+    which the kernel takes no next hop to an address that another route than the default one leads to, a default route
+    that goes before the other."""
+    return [Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body) for body in _exits(gateway, link)]
+
+
+def delete_exit(gateway: Address, link: int) -> list[Message]:
+    return [Message(RTM_NEWROUTE + 1, 0, body) for body in _exits(gateway, link)]
+
+
+def read_exits(socket: Socket) -> set[tuple[Family, int]]:
+    """(family, index of a link) of what `put_exit` made, if it is whole."""
+    halves: dict[int, int] = {}
+    found: set[tuple[Family, int]] = set()
+    for body in _all_routes(socket):
+        values = dict(attributes(body, _RTMSG.size))
+        ours = body[4] == RT_TABLE_MAIN and body[5] == RTPROT_VAPORTRAIL and RTA_GATEWAY in values
+        if not ours or RTA_OIF not in values or body[1] > 1:
+            continue
+        link = _U32.unpack(values[RTA_OIF])[0]
+        if body[0] == AF[6]:
+            found.add((6, link))
+        else:
+            halves[link] = halves.get(link, 0) + 1
+    return found | {(4, link) for link, number in halves.items() if number == 2}
 
 
 def put_sink(family: Family, link: int) -> list[Message]:
@@ -254,17 +293,29 @@ def read_strange_routes(socket: Socket) -> set[Address]:
 
 def _routes(socket: Socket, *, ours: bool = True) -> Iterator[dict[int, bytes]]:
     """Those to a single address that are ours, or others'."""
+    for body in _all_routes(socket):
+        if body[1] in BITS.values() and body[4] == RT_TABLE_MAIN and (body[5] == RTPROT_VAPORTRAIL) is ours:
+            yield dict(attributes(body, _RTMSG.size))
+
+
+def _all_routes(socket: Socket) -> list[bytes]:
     everything = Message(RTM_GETROUTE, 0, _RTMSG.pack(AF_UNSPEC, 0, 0, 0, 0, 0, 0, 0, 0))
     try:
-        found = socket.dump(everything)
+        return socket.dump(everything)
     except NetlinkError as error:
         if error.errno != errno.EMSGSIZE:
             raise
         be_terse(socket)  # two thousand members are more than a message takes
-        found = socket.dump(everything)
-    for body in found:
-        if body[1] in BITS.values() and body[4] == RT_TABLE_MAIN and (body[5] == RTPROT_VAPORTRAIL) is ours:
-            yield dict(attributes(body, _RTMSG.size))
+        return socket.dump(everything)
+
+
+def _exits(gateway: Address, link: int) -> Iterator[bytes]:
+    way = attribute(RTA_GATEWAY, gateway.packed) + attribute(RTA_OIF, _U32.pack(link))
+    if gateway.version == 6:
+        yield _route(6, 0, RT_SCOPE_UNIVERSE, RTNH_F_ONLINK) + way + attribute(RTA_PRIORITY, _U32.pack(1))
+        return
+    for first in (0, 0x80):
+        yield _route(4, 1, RT_SCOPE_UNIVERSE, RTNH_F_ONLINK) + attribute(RTA_DST, bytes((first, 0, 0, 0))) + way
 
 
 def _to(address: Address, scope: int, flags: int = 0) -> bytes:

@@ -40,9 +40,13 @@ def await_ready(workload: Socket, link: int, addresses: Collection[HostAddress])
     return True
 
 
-def enable_ipv6(link: str) -> None:
-    """On the link of that name in the namespace of the calling thread. Raises BackendError."""
+def enable_ipv6(link: str, *, bare: bool = False) -> None:
+    """On the link of that name in the namespace of the calling thread. bare: it makes no address by itself. Raises
+    BackendError."""
+    directory = Path("/proc/sys/net/ipv6/conf") / link
     try:
-        (Path("/proc/sys/net/ipv6/conf") / link / "disable_ipv6").write_text("0")
+        if bare:
+            (directory / "addr_gen_mode").write_text("1")
+        (directory / "disable_ipv6").write_text("0")
     except OSError as error:
         raise BackendError(f"IPv6 cannot be enabled on {link}: {error.strerror}") from error

@@ -17,7 +17,7 @@ from vrouter.backends.netns.numbers import LIMIT, Numbers
 from vrouter.backends.protocol import BackendError
 from vrouter.state import Address, Family, Key
 
-_ABSENT = (errno.ENODEV, errno.ENOENT, errno.ESRCH, errno.ENXIO)
+ABSENT = (errno.ENODEV, errno.ENOENT, errno.ESRCH, errno.ENXIO)
 
 
 class Kernel:
@@ -67,7 +67,7 @@ class Kernel:
         try:
             self.route_socket.send(messages)
         except NetlinkError as error:
-            if absent and error.errno in _ABSENT:
+            if absent and error.errno in ABSENT:
                 return
             self.stale = True
             raise BackendError(f"The kernel refused a change in VRF {self.index}: {error.strerror}") from error

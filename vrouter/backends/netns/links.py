@@ -33,6 +33,7 @@ IFA_F_NODAD, IFA_F_NOPREFIXROUTE = 0x2, 0x200
 NDA_DST, NDA_LLADDR = 1, 2
 IFF_UP, IFF_LOWER_UP = 0x1, 0x1_0000
 NUD_PERMANENT = 0x80
+NTF_PROXY = 0x08
 GATEWAY_MAC = "00:00:5e:00:01:00"  # what a workload of Contrail's vRouter sends to, whatever its gateway
 LOOPBACK = 1  # lo's index, in every namespace
 
@@ -115,6 +116,20 @@ def put_address(index: int, address: Address) -> Message:
 def put_neighbour(index: int, address: Address, mac: str) -> Message:
     body = _NDMSG.pack(AF[address.version], 0, 0, index, NUD_PERMANENT, 0, 0) + attribute(NDA_DST, address.packed)
     return Message(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, body + attribute(NDA_LLADDR, mac_bytes(mac)))
+
+
+def put_proxy(index: int, address: Address) -> Message:
+    """Answer on that link for who asks for the address."""
+    return Message(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, _proxy(index, address))
+
+
+def delete_proxy(index: int, address: Address) -> Message:
+    return Message(RTM_NEWNEIGH + 1, 0, _proxy(index, address))
+
+
+def _proxy(index: int, address: Address) -> bytes:
+    head = _NDMSG.pack(AF[address.version], 0, 0, index, NUD_PERMANENT, NTF_PROXY, 0)
+    return head + attribute(NDA_DST, address.packed)
 
 
 def delete_neighbour(index: int, address: Address) -> Message:

@@ -46,7 +46,7 @@ class Remotes:
             if address not in kernel.standing.endpoints:
                 kernel.standing.endpoints[address] = {POD: kernel.endpoints.take()}
         if unit.address_of(6) is not None:
-            namespace.inside(kernel.network, lambda: inner.enable_ipv6(way.device))
+            namespace.inside(kernel.network, lambda: inner.enable_ipv6(way.device, bare=True))
         kernel.change(kernel.standing.orphans, kernel.standing.of_remote(unit))
         kernel.standing.orphans = {}
         reached = Reached(unit, way, {address.version: kernel.nexthops.take() for address in unit.addresses})
@@ -95,6 +95,11 @@ class Remotes:
         for uuid, reached in list(self._kernel.standing.remotes.items()):
             if reached.link == link:
                 self.sever(uuid)
+        for family, (unit, out) in list(self._kernel.standing.exits.items()):
+            if out == link:
+                self._kernel.change(self._kernel.standing.of_exit(unit, out), {})
+                del self._kernel.standing.exits[family]
+                self._kernel.fallen.add(unit.key)
 
     def _forget_routers(self) -> None:
         """Nodes to which nothing leads any more."""

@@ -29,6 +29,7 @@ from vrouter.backends.netns import (
     links,
     looks,
     nftables,
+    outside,
     probe,
     tables,
     vxlan,
@@ -117,11 +118,19 @@ def _interface(vrf: VrfNamespace, index: int, *, addressed: bool = False) -> Ite
 def _join(vrf: VrfNamespace, index: int) -> Iterator[Drift]:
     """What was reached over the link falls with it."""
     other = next((other for other, link in vrf.standing.joins.items() if link == index), None)
-    link = looks.link(vrf.route_socket, index) if other is not None else None
-    if other is not None and (link is None or not link.carrier):
+    uplink = vrf.standing.uplink is not None and vrf.standing.uplink[1] == index
+    if other is None and not uplink:
+        return
+    link = looks.link(vrf.route_socket, index)
+    if link is not None and link.carrier:
+        return
+    what = "was removed" if link is None else "has no carrier"
+    if other is not None:
         vrf.remote.unjoin(other)
-        what = "was removed" if link is None else "has no carrier"
         yield Drift("link", f"the link to VRF {other} {what}", Join.between(vrf.index, other).key)
+    else:
+        outside.lose_uplink(vrf)
+        yield Drift("link", f"the uplink {what}", ("uplink", vrf.index))
 
 
 def _device(vrf: VrfNamespace, index: int) -> Iterator[Drift]:
@@ -240,7 +249,7 @@ def _route(vrf: VrfNamespace, address: Address) -> Iterator[Drift]:
     if key is None:
         return
     way = looks.way(vrf.route_socket, address)
-    right = way is not None and (way.nexthop == group if group is not None else _refused(way))
+    right = way is not None and (way.nexthop == group if group is not None else _refused(vrf, way))
     if right:
         return
     text = "its route was removed"
@@ -258,14 +267,22 @@ def _route(vrf: VrfNamespace, address: Address) -> Iterator[Drift]:
 def _sink(vrf: VrfNamespace) -> Iterator[Drift]:
     """The way of what has no other: asked for an address that nobody can have."""
     for family in vrf.standing.families:
+        if family in vrf.standing.exits:  # by which the unreachable is refused, too
+            _, link = vrf.standing.exits[family]
+            if (family, link) not in fib.read_exits(vrf.route_socket):
+                vrf.route_socket.send(outside.leading(family, link))
+                yield Drift("route", f"the way out of IPv{family} was removed", mended=True)
+            continue
         way = looks.way(vrf.route_socket, elements.SURROGATES[family])
-        if way is None or not _refused(way):
+        if way is None or not _refused(vrf, way):
             vrf.route_socket.send(fib.put_sink(family, links.LOOPBACK))
             text = f"the default route of IPv{family}, where the unreachable is refused, was removed or changed"
             yield Drift("route", text, mended=True)
 
 
-def _refused(way: looks.Way) -> bool:
+def _refused(vrf: VrfNamespace, way: looks.Way) -> bool:
+    if any(way.link == link for _, link in vrf.standing.exits.values()):
+        return way.length <= 1
     return way.nexthop == fib.SINK or way.link == links.LOOPBACK
 
 

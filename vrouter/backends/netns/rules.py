@@ -52,6 +52,9 @@ answers it, and reaches it through VIPs. So a direct packet to it is looked at: 
 passes, of UDP what goes back where it has asked (`asked`), of ICMP replies and errors. What a VIP has translated has a
 mark and is not looked at.
 
+*Exits.* What goes to nobody that is known may have a way out (`vrouter.state.Exit`): by it go answers, and by the
+uplink of an external network only what was translated, so that no address of the inside gets out.
+
 *Hairpin.* A pod that is chosen for its own connection is shown the VIP as the client, or it would answer itself.
 
 What nft imposes: `th dport set` writes no checksum, hence a copy of the chains for each protocol; nft 1.0.6 aborts on
@@ -122,6 +125,8 @@ map endpoint_address {{ typeof meta mark : ip daddr; }}
 map endpoint_port {{ typeof meta mark : th dport; }}
 set self {{ typeof ip saddr . ip daddr; }}
 set guarded {{ typeof ip daddr; }}
+set exits {{ typeof oif; }}
+set uplinks {{ typeof oif; }}
 set asked {{
     typeof ip saddr . udp sport . ip daddr . udp dport
     flags dynamic,timeout; timeout {IDLE}s; size {PING_LIMIT};
@@ -148,21 +153,33 @@ chain forwarding {{
     type filter hook forward priority filter; policy accept;
     oif lo goto unrouted
     meta mark {DONE} accept
+    oif @exits goto leaving
     tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
     meta mark & {NEW} != 0 meta l4proto vmap {{ tcp : goto admit_tcp, udp : goto admit_udp, icmp : goto admit_icmp }}
     meta mark 0 goto direct
 }}
 # What no VIP translates. A guarded address takes answers only.
 chain direct {{
+    iif @exits update @asked {{ ip saddr . udp sport . ip daddr . udp dport }}
     ip saddr @guarded update @asked {{ ip saddr . udp sport . ip daddr . udp dport }}
     ip daddr @guarded goto guard
 }}
+chain leaving {{
+    meta mark & {NEW} != 0 goto unrouted
+    meta mark != 0 accept
+    oif @uplinks goto unrouted
+    jump answering
+    goto unrouted
+}}
 chain guard {{
+    jump answering
+    counter name no_policy reject with icmp host-unreachable
+}}
+chain answering {{
     tcp flags & (fin | syn | rst | ack) != syn accept
     ip daddr . udp dport . ip saddr . udp sport @asked accept
     icmp type echo-reply accept
     icmp type {ICMP_ERRORS} accept
-    counter name no_policy reject with icmp host-unreachable
 }}
 chain remember {{
     meta mark set {NEW}

@@ -15,6 +15,7 @@ from vrouter.state import (
     AFFINITY,
     FAMILIES,
     Address,
+    Exit,
     Family,
     HostAddress,
     Interface,
@@ -23,13 +24,16 @@ from vrouter.state import (
     Link,
     Listener,
     Member,
+    Outside,
     Remote,
     Tunnel,
+    Uplink,
     Vip,
     Vrf,
 )
 
 _JOIN = "join"
+UPLINK = "uplink"  # what the link to outside is called
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,7 @@ class Standing:
     interface that is not whole. dark: uuid -> one that is whole but for its next hops, which the kernel has taken away
     with the carrier. remotes: uuid -> remote interface. joins: index of another VRF -> the link to it. device: of its
     VXLAN. routers: VTEP of another node to which the device has a way -> uuids of those reached there.
+    uplink, exits: with their links. outsides: address -> what the outside reaches.
     orphans: what the tables have of pods that no whole interface has. strays: groups that lead to no VIP's members, and
     next hops to nobody. astray: (address, link) of routes to remote interfaces that do not stand.
 
@@ -105,6 +110,9 @@ class Standing:
     joins: dict[int, int] = field(default_factory=dict)
     device: vxlan.Device | None = None
     routers: dict[Address, set[str]] = field(default_factory=dict)
+    uplink: tuple[Uplink, int] | None = None
+    exits: dict[Family, tuple[Exit, int]] = field(default_factory=dict)
+    outsides: dict[Address, Outside] = field(default_factory=dict)
     orphans: Elements = field(default_factory=dict)
     strays: set[int] = field(default_factory=set)
     astray: set[tuple[Address, int]] = field(default_factory=set)
@@ -217,6 +225,10 @@ class Standing:
             yield self.of_interface(attachment.unit)
         for reached in list(self.remotes.values()):
             yield self.of_remote(reached.unit)
+        for exit_, link in list(self.exits.values()):
+            yield self.of_exit(exit_, link)
+        for outside in list(self.outsides.values()):
+            yield self.of_outside(outside)
         for address, table in list(self.vips.items()):
             yield table.elements(address)
         yield dict(self.orphans)
@@ -239,6 +251,15 @@ class Standing:
             found |= elements.guard(address) if unit.guarded else {}
         return found
 
+    @staticmethod
+    def of_exit(unit: Exit, link: int) -> Elements:
+        return elements.way_out(unit.family, link, uplink=unit.via is None)
+
+    @staticmethod
+    def of_outside(unit: Outside) -> Elements:
+        text = f"{'announced' if unit.announced else 'quiet'} {unit.name}"
+        return elements.label(elements.OUTSIDE_LABEL, unit.address, text)
+
     def _endpoints_of(self, pod: Address) -> Elements:
         found: Elements = {}
         for port, number in list(self.endpoints.get(pod, {}).items()):
@@ -258,12 +279,14 @@ def read(index: int, route: Socket, nft: Socket) -> tuple[Vrf, Standing]:
         found = Standing(families, fib.read(route), elements.read_vips(table, labels), elements.read_endpoints(table))
         _read_interfaces(found, index, route, table, labels)
         _read_remotes(found, index, route, labels)
+        lost = _read_exits(found, index, route, table)
+        _read_outsides(found, index, labels)
     except NetlinkError as error:
         if error.errno == errno.ENOENT:
             raise BackendError(f"The namespace of VRF {index} has lost its nft table") from error
         raise BackendError(f"The namespace of VRF {index} cannot be read: {error.strerror}") from error
     pods = set(found.owners())
-    found.orphans = elements.of_other_pods(table, pods)
+    found.orphans = elements.of_other_pods(table, pods) | lost
     found.endpoints = {pod: ports for pod, ports in found.endpoints.items() if pod in pods}
     vips = set(found.vips)
     for vip in found.vips.values():
@@ -303,6 +326,12 @@ def differences(vrf: int, before: Standing, after: Standing) -> set[Key]:
     for other, link in before.joins.items():
         if after.joins.get(other) != link:
             found.add(Join.between(vrf, other).key)
+    if before.uplink is not None and after.uplink != before.uplink:
+        found.add(("uplink", vrf))
+    found |= {("exit", vrf, family) for family, way in before.exits.items() if after.exits.get(family) != way}
+    for address, outside in before.outsides.items():
+        if after.outsides.get(address) != outside:
+            found.add(("outside", vrf, str(address)))
     for address, table in before.vips.items():
         ways = [address, *(table.surrogates.values() if table.split else ())]
         if after.vips.get(address) != table or any(_members(before, way) != _members(after, way) for way in ways):
@@ -386,7 +415,7 @@ def _remote_text(unit: Remote) -> str:
 
 def _read_remotes(found: Standing, index: int, route: Socket, labels: dict[tuple[int, Address], str]) -> None:
     """Those that have all that their label promises; what is left of others is astray."""
-    ways = _read_ways(found, route)
+    ways = _read_ways(found, index, route)
     neighbours, routes = links.read_neighbours(route), fib.read_link_routes(route)
     hops = {hop.gateway: hop for hop in found.fib.hops.values() if hop.link in ways}
     told: dict[str, dict[Address, Hop | None]] = {}
@@ -414,11 +443,13 @@ def _read_remotes(found: Standing, index: int, route: Socket, labels: dict[tuple
     found.astray = {(address, link) for address, link in routes if link in ways and address not in reached}
 
 
-def _read_ways(found: Standing, route: Socket) -> dict[int, dict[str, tuple[Way, Link | Tunnel]]]:
+def _read_ways(found: Standing, index: int, route: Socket) -> dict[int, dict[str, tuple[Way, Link | Tunnel]]]:
     """Index of a link by which remote interfaces may be reached, and the MAC they have on it -> how, and by what."""
     ways: dict[int, dict[str, tuple[Way, Link | Tunnel]]] = {}
     for link in links.read(route):
         other = link.name.removeprefix(_JOIN)
+        if link.name == UPLINK and link.carrier:
+            found.uplink = (Uplink(index, link.alias), link.index)
         if link.name.startswith(_JOIN) and other.isdecimal() and link.carrier:
             found.joins[int(other)] = link.index
             way = Way(link.index, link.name, links.GATEWAY_MAC)
@@ -437,3 +468,27 @@ def _read_ways(found: Standing, route: Socket) -> dict[int, dict[str, tuple[Way,
 def tunnel_way(device: vxlan.Device, router: Address) -> Way:
     """To a remote interface on the node with that VTEP."""
     return Way(device.link, device.name, vxlan.mac(router))
+
+
+def _read_exits(found: Standing, index: int, route: Socket, table: Elements) -> Elements:
+    """Those that are whole. Returns what the tables have of others."""
+    routes = fib.read_exits(route)
+    vias: dict[int, int | None] = {link: other for other, link in found.joins.items()}
+    if found.uplink is not None:
+        vias[found.uplink[1]] = None
+    of_exits: Elements = {}
+    for place in [place for place in table if place.set == "exits"]:
+        link = elements.number_of(place.key)
+        if link in vias and (place.family, link) in routes:
+            unit = Exit(index, place.family, vias[link])
+            found.exits[place.family] = (unit, link)
+            of_exits |= found.of_exit(unit, link)
+    return {p: value for p, value in table.items() if p.set in ("exits", "uplinks") and p not in of_exits}
+
+
+def _read_outsides(found: Standing, index: int, labels: dict[tuple[int, Address], str]) -> None:
+    """As far as this namespace knows."""
+    for (kind, address), text in labels.items():
+        if kind == elements.OUTSIDE_LABEL:
+            announced, _, name = text.partition(" ")
+            found.outsides[address] = Outside(index, address, name, announced == "announced")

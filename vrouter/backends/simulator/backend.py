@@ -27,7 +27,22 @@ from vrouter.backends.protocol import (
 from vrouter.backends.simulator.connection import Connection, connect
 from vrouter.backends.simulator.packet import FiveTuple, Packet, Refused, Verdict
 from vrouter.backends.simulator.vrf import VrfTable
-from vrouter.state import Address, Check, Interface, Join, Key, Link, Monitor, Remote, Unit, Vip, Vrf
+from vrouter.state import (
+    Address,
+    Check,
+    Exit,
+    Interface,
+    Join,
+    Key,
+    Link,
+    Monitor,
+    Outside,
+    Remote,
+    Unit,
+    Uplink,
+    Vip,
+    Vrf,
+)
 
 EPHEMERAL_PORTS = range(32_768, 61_000)  # Linux's ip_local_port_range
 
@@ -67,8 +82,10 @@ class SimulatorBackend:
         vrfs = self._vrfs.values()
         found: list[Unit] = [vrf.unit for vrf in vrfs]
         found += [Join(vrf.unit.index, other) for vrf in vrfs for other in vrf.joins if vrf.unit.index < other]
+        found += [unit for vrf in vrfs for unit in vrf.ways_out]
         found += [unit for vrf in vrfs for unit in vrf.interfaces]
         found += [unit for vrf in vrfs for unit in vrf.remotes]
+        found += [unit for vrf in vrfs for unit in vrf.outsides.values()]
         return found + [unit for vrf in vrfs for unit in vrf.vips]
 
     def apply(self, operations: Sequence[Operation]) -> list[BackendError | None]:
@@ -165,6 +182,13 @@ class SimulatorBackend:
         """The workload behind `interface` (a uuid) sends a packet. BackendError: there is no such interface."""
         return self._home_of(interface).forward(interface, packet)
 
+    def arrive(self, packet: Packet) -> Verdict:
+        """A packet comes from outside. BackendError: nothing here has its destination."""
+        for table in self._vrfs.values():
+            if packet.destination in table.outsides:
+                return table.enter(packet)
+        raise BackendError(f"Nobody outside leads to {packet.destination} here")
+
     def connect(
         self, interface: str, address: Address, port: int, source_port: int | None = None
     ) -> Connection | Refused:
@@ -187,6 +211,8 @@ class SimulatorBackend:
             self._put_vrf(unit)
         elif isinstance(unit, Vip):
             self._put_vip(unit)
+        elif isinstance(unit, Uplink | Exit | Outside):
+            self._standing(unit.vrf, f"the way out of VRF {unit.name}").put_way_out(unit)
         elif isinstance(unit, Join):
             one, other = self._standing(unit.one, "a join"), self._standing(unit.other, "a join")
             one.joins[unit.other], other.joins[unit.one] = other, one
@@ -235,6 +261,9 @@ class SimulatorBackend:
         elif isinstance(unit, Vip):
             if vrf := self._vrfs.get(unit.vrf):
                 vrf.delete_vip(unit.address)
+        elif isinstance(unit, Uplink | Exit | Outside):
+            if vrf := self._vrfs.get(unit.vrf):
+                vrf.delete_way_out(unit)
         elif isinstance(unit, Join):
             for index, away in ((unit.one, unit.other), (unit.other, unit.one)):
                 if index in self._vrfs:

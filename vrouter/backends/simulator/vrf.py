@@ -34,13 +34,16 @@ from vrouter.backends.simulator.traffic import Traffic
 from vrouter.state import (
     AFFINITY,
     Address,
+    Exit,
     Family,
     Interface,
     Link,
     Member,
+    Outside,
     Protocol,
     Remote,
     Tunnel,
+    Uplink,
     Vip,
     Vrf,
     addresses_of,
@@ -52,6 +55,7 @@ NO_ROUTE = "NoDstRt"
 FLOW_LIMIT = "FlowLim"
 NO_REVERSE_FLOW = "NoRevFlow"
 POLICY = "Policy"
+OUTSIDE = "outside"  # who gets what leaves by an uplink
 SAME_FLOW = "SameFlowRflowKey"
 CONNECTION_LIMIT = "ConnLim"  # of our own; Contrail has no limit of listeners
 
@@ -99,6 +103,9 @@ class VrfTable:
         self.unit = unit
         self.flows = FlowTable(flow_limit, clock)
         self.joins: dict[int, VrfTable] = {}  # index -> a VRF that is joined to this one
+        self.uplink: Uplink | None = None
+        self.exits: dict[Family, Exit] = {}
+        self.outsides: dict[Address, Outside] = {}
         self._traffic = Traffic()
         self._affinity = Affinity(clock)
         self._limits = Limits(clock)
@@ -158,9 +165,38 @@ class VrfTable:
     def unjoin(self, other: int) -> None:
         """That VRF is joined no more, and nobody is reached through it."""
         self.joins.pop(other, None)
+        self.exits = {family: way for family, way in self.exits.items() if way.via != other}
         for unit in self.remotes:
             if unit.via == Link(other):
                 self.delete_interface(unit.uuid)
+
+    @property
+    def ways_out(self) -> list[Uplink | Exit]:
+        return [*([self.uplink] if self.uplink else []), *self.exits.values()]
+
+    def put_way_out(self, unit: Uplink | Exit | Outside) -> None:
+        match unit:
+            case Uplink():
+                self.uplink = unit
+            case Exit():
+                if self.uplink is None if unit.via is None else unit.via not in self.joins:
+                    raise BackendError(f"There is no way out of VRF {unit.name}")
+                self.exits[unit.family] = unit
+            case Outside():
+                if self.uplink is None:
+                    raise BackendError(f"VRF {unit.vrf} has no uplink by which {unit.address} could be reached")
+                self.outsides[unit.address] = unit
+
+    def delete_way_out(self, unit: Uplink | Exit | Outside) -> None:
+        match unit:
+            case Uplink():
+                self.uplink = None
+                self.outsides.clear()
+                self.exits = {family: way for family, way in self.exits.items() if way.via is not None}
+            case Exit():
+                self.exits.pop(unit.family, None)
+            case Outside():
+                self.outsides.pop(unit.address, None)
 
     def put_vip(self, unit: Vip) -> list[str]:
         """Make the VIP stand with those of its members whose interface does; groups keep their ids. Returns the uuids
@@ -208,13 +244,14 @@ class VrfTable:
                 self._limits.keep(entry.forward)
             if direction == "forward":
                 return self._deliver(self._ports[entry.member.interface], packet.with_header(entry.translated))
-            return self._route(packet.with_header(entry.forward.reversed()))
+            return self._route(packet.with_header(entry.forward.reversed()), translated=True)
         service = self._services.get(packet.destination)
         return self._direct(packet) if service is None else self._begin(service, packet)
 
     def _direct(self, packet: Packet) -> Verdict:
         """Routed as it is. A guarded interface takes answers only."""
-        if self._is_guarded(packet.source) and packet.protocol == "udp":
+        comes_from_outside = packet.source not in self._routes
+        if (self._is_guarded(packet.source) or comes_from_outside) and packet.protocol == "udp":
             self._asked.remember(packet.five_tuple)
         if self._is_guarded(packet.destination) and not self._answers(packet):
             return self._refuse(packet, POLICY)
@@ -277,9 +314,16 @@ class VrfTable:
             return service.group if flow.destination_port == 0 else None
         return service.listeners.get((flow.protocol, flow.destination_port))
 
-    def _route(self, packet: Packet) -> Verdict:
+    def _route(self, packet: Packet, *, translated: bool = False) -> Verdict:
         port = self._routes.get(packet.destination)
-        return self._refuse(packet, NO_ROUTE) if port is None else self._deliver(port, packet)
+        if port is not None:
+            return self._deliver(port, packet)
+        way = self.exits.get(packet.destination.version)
+        if way is not None and way.via is None and translated:
+            return Delivered(OUTSIDE, packet)
+        if way is not None and way.via is not None and (translated or self._answers(packet)):
+            return self.joins[way.via].enter(packet)
+        return self._refuse(packet, NO_ROUTE)
 
     def _deliver(self, port: Port, packet: Packet) -> Verdict:
         port.received(packet)
