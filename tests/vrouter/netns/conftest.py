@@ -3,6 +3,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
+from mortal import Clock
 from netns_node import Conversation, Node
 
 from vrouter.backends.netns.netlink import Message, Socket
@@ -60,3 +61,21 @@ def said(monkeypatch: pytest.MonkeyPatch) -> Conversation:
     monkeypatch.setattr(Socket, "send_whole", record_whole)
     monkeypatch.setattr(Socket, "dump", record_dump)
     return said
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A signal reaches a process between two system calls: what is sent as one is done as one."""
+    clock, send, send_whole = Clock(), Socket.send, Socket.send_whole
+
+    def mortal_send(self: Socket, part: list[Message]) -> None:
+        clock.tick()
+        send(self, part)
+
+    def mortal_send_whole(self: Socket, begin: Message, part: list[Message], end: Message) -> None:
+        clock.tick()
+        send_whole(self, begin, part, end)
+
+    monkeypatch.setattr(Socket, "send", mortal_send)
+    monkeypatch.setattr(Socket, "send_whole", mortal_send_whole)
+    return clock

@@ -8,48 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from mortal import Clock, Death, live
 from netns_node import VIP, VRF, Node, service
 
 from vrouter import namespace
-from vrouter.backends.netns import NetnsBackend
-from vrouter.backends.netns.netlink import Message, Socket
-from vrouter.reconciler import Reconciler
 from vrouter.state import Interface, Join, Key, Link, Remote, Unit, Vrf, addresses_of
-
-
-class Death(BaseException):
-    pass
-
-
-class Clock:
-    """Writes that an agent still lives to make; None: it lives on."""
-
-    left: int | None = None
-
-    def tick(self) -> None:
-        if self.left is not None:
-            if self.left == 0:
-                raise Death
-            self.left -= 1
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """A signal reaches a process between two system calls: what is sent as one is done as one."""
-    clock, send, send_whole = Clock(), Socket.send, Socket.send_whole
-
-    def mortal_send(self: Socket, part: list[Message]) -> None:
-        clock.tick()
-        send(self, part)
-
-    def mortal_send_whole(self: Socket, begin: Message, part: list[Message], end: Message) -> None:
-        clock.tick()
-        send_whole(self, begin, part, end)
-
-    monkeypatch.setattr(Socket, "send", mortal_send)
-    monkeypatch.setattr(Socket, "send_whole", mortal_send_whole)
-    return clock
-
 
 FAR = Vrf(8, "default-domain:test:far:far")
 
@@ -77,16 +40,6 @@ STATES: dict[str, Callable[[list[Interface]], list[Unit]]] = {
 }  # fmt: skip
 
 
-async def live(node: Node, units: list[Unit]) -> None:
-    """An agent's life, until it has all it wants."""
-    reconciler = Reconciler(NetnsBackend(node.settings), {unit.key: unit for unit in units})
-    try:
-        await reconciler.start()
-        await reconciler.reconcile(reconciler.everything())
-    finally:
-        await reconciler.close()
-
-
 @pytest.mark.parametrize(
     ("before", "after"),
     [
@@ -109,14 +62,14 @@ async def test_whenever_it_dies(new_node: Callable[..., Node], clock: Clock, bef
     died = True
     while died:
         node.start().cleanup()
-        await live(node, STATES[before](pods))
+        await live(node.settings, STATES[before](pods))
         clock.left, died = number, False
         try:
-            await live(node, wanted)
+            await live(node.settings, wanted)
         except Death:
             died = True
         clock.left = None
-        await live(node, wanted)
+        await live(node.settings, wanted)
         outcomes.append(outcome(node, wanted))
         number += 1
     assert number > 3

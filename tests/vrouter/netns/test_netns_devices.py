@@ -1,5 +1,6 @@
 """Links that others made: borrowed by a VRF, and given back."""
 
+import asyncio
 import fcntl
 import os
 import socket
@@ -13,6 +14,7 @@ from typing import TypeVar
 from uuid import uuid4
 
 import pytest
+from mortal import Clock, Death, live
 from netns_node import VIP, VRF, Conversation, Node, service
 
 from vrouter import namespace
@@ -47,6 +49,9 @@ class Host:
 
     def delete(self, *units: Unit) -> list[BackendError | None]:
         return self.do(lambda: self.node.backend.apply([Delete(unit) for unit in units]))
+
+    def live(self, units: list[Unit]) -> None:
+        self.do(lambda: asyncio.run(live(self.node.settings, units)))
 
     def has(self, device: str) -> bool:
         return device in self.do(lambda: [name for _, name in socket.if_nameindex()])
@@ -232,6 +237,27 @@ def test_what_is_not_to_be_lent_is_left_alone(host: Host) -> None:
     ip(host.name, "link", "set", "lent", "master", "bridge")
     assert "device lent belongs to a bridge or bond" in refusal()
     assert host.has("lent")
+
+
+@pytest.mark.slow
+def test_whenever_an_agent_dies_a_device_is_taken_or_given_back(host: Host, clock: Clock) -> None:
+    pod = host.container(host.node.new_pod())
+    states: dict[bool, list[Unit]] = {True: [VRF, pod], False: [VRF]}
+    for wanted in (True, False):
+        number, died = 0, True
+        while died:
+            host.live(states[not wanted])
+            clock.left, died = number, False
+            try:
+                host.live(states[wanted])
+            except Death:
+                died = True
+            clock.left = None
+            host.live(states[wanted])
+            assert host.has(DEVICE) == (not wanted)
+            assert (pod in host.node.start().observe()) == wanted
+            number += 1
+        assert number > 1
 
 
 @pytest.mark.slow
