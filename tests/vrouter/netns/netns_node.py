@@ -1,15 +1,16 @@
 """Nodes and pods for the tests of the netns backend, with names of their own."""
 
-from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address, IPv6Address
 from uuid import uuid4
 
 from vrouter.backends.netns import NetnsBackend
 from vrouter.backends.netns.netlink import Message
 from vrouter.backends.protocol import BackendSettings, Put
-from vrouter.state import HostAddress, Interface, Listener, Member, Protocol, Vip, Vrf
+from vrouter.state import Address, HostAddress, Interface, Listener, Member, Protocol, Vip, Vrf
 
 VIP = IPv4Address("10.97.0.1")
+GATEWAY = IPv6Address("fe80::1")
 VRF = Vrf(7, "default-domain:test:net:net")
 
 
@@ -74,3 +75,19 @@ def service(
     """Listeners on these ports, each with all the pods."""
     members = tuple(sorted(Member(pod.uuid, pod.address, target) for pod in pods))
     return Vip(VRF.index, vip, f"a:{vip}", tuple(Listener(protocol, port, members) for port in ports))
+
+
+def both_families(pod: Interface) -> Interface:
+    return replace(pod, addresses=(*pod.addresses, HostAddress(in_six(pod.address), GATEWAY)))
+
+
+def in_ipv6(vip: Vip) -> Vip:
+    listeners = tuple(
+        replace(one, members=tuple(replace(member, address=in_six(member.address)) for member in one.members))
+        for one in vip.listeners
+    )
+    return replace(vip, address=in_six(vip.address), listeners=listeners)
+
+
+def in_six(address: Address) -> IPv6Address:
+    return IPv6Address("fd00::") + int(address)

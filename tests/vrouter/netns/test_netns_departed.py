@@ -5,25 +5,33 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 
 import pytest
-from netns_node import VIP, VRF, Node, service
+from netns_node import VIP, VRF, Node, both_families, in_ipv6, service
 
 from vrouter import namespace
 from vrouter.backends.netns import comparison, departed, elements, nftables
 from vrouter.backends.protocol import Delete, Stat
-from vrouter.state import Interface
+from vrouter.state import Address, Family, Interface, Vip
 
 COUNTERS = ("connections", "packets", "bytes", "reverse_packets", "reverse_bytes")
-NOBODY = IPv4Address("0.0.0.0")
+
+
+def opened(pod: Interface) -> socket.socket:
+    """A socket of UDP in the pod, for both families."""
+    found = namespace.inside(pod.workload, partial(socket.socket, socket.AF_INET6, socket.SOCK_DGRAM))
+    found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    found.settimeout(5)
+    return found
 
 
 @contextmanager
 def echoing(pod: Interface) -> Iterator[None]:
     """A server of UDP on port 80 of the pod."""
-    server = namespace.inside(pod.workload, partial(socket.socket, socket.AF_INET, socket.SOCK_DGRAM))
-    server.bind(("0.0.0.0", 80))
+    server = opened(pod)
+    server.settimeout(None)
+    server.bind(("::", 80))
 
     def serve() -> None:
         while data := server.recvfrom(100):
@@ -36,18 +44,17 @@ def echoing(pod: Interface) -> Iterator[None]:
     try:
         yield
     finally:
-        with namespace.inside(pod.workload, partial(socket.socket, socket.AF_INET, socket.SOCK_DGRAM)) as last:
-            last.sendto(b"", ("127.0.0.1", 80))
+        with opened(pod) as last:
+            last.sendto(b"", ("::ffff:127.0.0.1", 80))
         thread.join()
         server.close()
 
 
-def talk(client: Interface, vip: IPv4Address, port: int, times: int = 10) -> None:
+def talk(client: Interface, vip: Address, port: int, times: int = 10) -> None:
     """So many connections of one question each."""
     for _ in range(times):
-        with namespace.inside(client.workload, partial(socket.socket, socket.AF_INET, socket.SOCK_DGRAM)) as asking:
-            asking.settimeout(5)
-            asking.sendto(b"question", (str(vip), port))
+        with opened(client) as asking:
+            asking.sendto(b"question", (str(vip) if vip.version == 6 else f"::ffff:{vip}", port))
             assert asking.recv(100) == b"question"
 
 
@@ -87,31 +94,41 @@ class Watched:
     def counted(self, number: int) -> Callable[[], bool]:
         return lambda: len(self.node.backend.stats()) == number
 
-    def stored(self) -> int:
+    def stored(self, family: Family) -> int:
         """Counters that the kernel has."""
         nft = self.node.backend._vrfs[VRF.index].nft_socket
         names = [f"{name}_{protocol}" for name in departed.SETS for protocol in elements.PROTOCOLS]
-        return sum(1 for name in names for _ in nftables.each_count(nft, 4, name))
+        return sum(1 for name in names for _ in nftables.each_count(nft, family, name))
 
 
-def test_who_left_is_counted_with_all_who_left(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    client, *pods = node.pods(4)
-    node.apply(service(53, 54, pods=pods, protocol="udp"), service(53, pods=pods, vip=VIP + 1, protocol="udp"))
+@pytest.mark.parametrize("family", [4, 6])
+def test_who_left_is_counted_with_all_who_left(node: Node, monkeypatch: pytest.MonkeyPatch, family: Family) -> None:
+    client, *pods = (both_families(node.new_pod()) for _ in range(4))
+    node.apply(client, *pods)
+
+    def vips(*ports: int, of: list[Interface], number: int = 0) -> Vip:
+        made = service(*ports, pods=of, vip=VIP + number, protocol="udp")
+        return made if family == 4 else in_ipv6(made)
+
+    one, two = vips(53, 54, of=pods), vips(53, of=pods, number=1)
+    nobody = ip_address(bytes(len(one.address.packed)))
+    node.apply(one, two)
     with echoing(pods[0]), echoing(pods[1]), echoing(pods[2]):
-        for vip, port in ((VIP, 53), (VIP, 54), (VIP + 1, 53)):
-            talk(client, vip, port, 40)
+        for vip, port in ((one, 53), (one, 54), (two, 53)):
+            talk(client, vip.address, port, 40)
         before = node.backend.stats()
         assert len(before) == 9  # each listener at each pod
         watched = Watched(node, monkeypatch)
-        node.apply(service(53, 54, pods=pods[:1], protocol="udp"))
+        node.apply(vips(53, 54, of=pods[:1]))
         found = watched.look(watched.counted(7))
         assert totals(found) == totals(before)
-        assert {(one.vip, one.port) for one in found if one.member_address == NOBODY} == {(VIP, 53), (VIP, 54)}
-        assert all(one in found for one in before if one.member == pods[0].uuid or one.vip == VIP + 1)
+        departed_of = {(stat.vip, stat.port) for stat in found if stat.member_address == nobody}
+        assert departed_of == {(one.address, 53), (one.address, 54)}
+        assert all(stat in found for stat in before if stat.member == pods[0].uuid or stat.vip == two.address)
 
         # what comes later is added, by the next agent, too
-        node.apply(service(53, 54, pods=pods[1:2], protocol="udp"))
-        talk(client, VIP, 53)
+        node.apply(vips(53, 54, of=pods[1:2]))
+        talk(client, one.address, 53)
         before = node.backend.stats()
         node.backend.close()
         node.backend = node.start()
@@ -119,9 +136,8 @@ def test_who_left_is_counted_with_all_who_left(node: Node, monkeypatch: pytest.M
         watched = Watched(node, monkeypatch)
         found = watched.look(watched.counted(6))
         assert totals(found) == totals(before)
-        assert {one.member for one in found if one.vip == VIP} == {None, pods[1].uuid}
+        assert {stat.member for stat in found if stat.vip == one.address} == {None, pods[1].uuid}
 
-        for vip in (VIP, VIP + 1):
-            assert node.backend.apply([Delete(service(53, pods=pods, vip=vip, protocol="udp"))]) == [None]
+        assert node.backend.apply([Delete(one), Delete(two)]) == [None, None]
         assert node.backend.stats() == []
-        watched.look(lambda: watched.stored() == 0)
+        watched.look(lambda: watched.stored(family) == 0)

@@ -2,12 +2,10 @@
 
 import subprocess
 import threading
-from dataclasses import replace
-from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
-from netns_node import VIP, VRF, Node, service
+from netns_node import VIP, VRF, Node, both_families, in_ipv6, service
 
 from vrouter import namespace
 from vrouter.backends.netns import NetnsBackend, comparison, elements, nftables, repair, tables
@@ -15,9 +13,8 @@ from vrouter.backends.netns.events import Suspect
 from vrouter.backends.netns.vrf import VrfNamespace
 from vrouter.backends.netns.watching import watched as watched_vrf
 from vrouter.backends.protocol import Delete, Drift, Put
-from vrouter.state import Address, Family, HostAddress, Interface, Vip
+from vrouter.state import Family, Interface
 
-GATEWAY = IPv6Address("fe80::1")
 SETTING = Path("/proc/sys/net/ipv4/ip_forward")
 
 
@@ -265,22 +262,6 @@ def test_ipv6_too(node: Node) -> None:
     ):
         watched.do(command)
         watched.repaired(kind)
-
-
-def both_families(pod: Interface) -> Interface:
-    return replace(pod, addresses=(*pod.addresses, HostAddress(in_six(pod.address), GATEWAY)))
-
-
-def in_ipv6(vip: Vip) -> Vip:
-    listeners = tuple(
-        replace(one, members=tuple(replace(member, address=in_six(member.address)) for member in one.members))
-        for one in vip.listeners
-    )
-    return replace(vip, address=in_six(vip.address), listeners=listeners)
-
-
-def in_six(address: Address) -> IPv6Address:
-    return IPv6Address("fd00::") + int(address)
 
 
 def set_carrier(pod: Interface, state: str) -> None:
