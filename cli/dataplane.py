@@ -56,11 +56,11 @@ def _family(route: dict[str, Any]) -> Family:
 def _kind(route: dict[str, Any]) -> str | None:
     if not route["type"]:
         return None
-    return f"Composite({route['members']})" if route["type"] == "composite" else "Encap"
+    return f"Composite({route['members']})" if route["type"] == "composite" else str(route["type"]).capitalize()
 
 
 def nh(introspect: Introspect = AGENT, vrf: VrfOption = None, output: Output = Format.table) -> None:
-    """Nexthops: Encap is one interface, Composite is an ECMP group of them."""
+    """Nexthops: Encap is one interface, Tunnel one of another node, Composite is an ECMP group of them."""
     rows = ask_agent(introspect, "/nexthops", vrf=vrf)
     if output == Format.json:
         print_json(rows)
@@ -75,14 +75,29 @@ def nh(introspect: Introspect = AGENT, vrf: VrfOption = None, output: Output = F
 def _leads_to(nexthop: dict[str, Any]) -> str:
     if nexthop["members"]:
         return "Sub NH(weight): " + " ".join(f"{member['id']}({member['weight']})" for member in nexthop["members"])
-    return f"Oif:{nexthop['device'] or '-'} {nexthop['address'] or ''} {nexthop['interface_name'] or ''}".rstrip()
+    tunnel = f"Dip:{nexthop['router']} Vni:{nexthop['vni']}" if nexthop["router"] else None
+    parts = (f"Oif:{nexthop['device'] or '-'}", nexthop["address"], nexthop["interface_name"], tunnel)
+    return " ".join(filter(None, parts))
 
 
-def vif(introspect: Introspect = AGENT, vrf: VrfOption = None, output: Output = Format.table) -> None:
+def vif(
+    introspect: Introspect = AGENT,
+    vrf: VrfOption = None,
+    remote: Annotated[
+        bool, typer.Option("--remote", help="Those of other nodes and other VRFs, as this node reaches them.")
+    ] = False,
+    output: Output = Format.table,
+) -> None:
     """Interfaces of this node, their workloads and counters."""
-    rows = ask_agent(introspect, "/interfaces", vrf=vrf)
+    rows = ask_agent(introspect, "/remotes" if remote else "/interfaces", vrf=vrf)
     if output == Format.json:
         print_json(rows)
+        return
+    if remote:
+        print_table(["Interface", "IPaddr", "Vrf", "Router", "VNI", "Through VRF", "State"], ([
+            row["name"], " ".join(row["addresses"]), row["vrf"], row["router"] or "-", row["vni"] or "-",
+            row["through"] or "-", row["text"] or row["state"],
+        ] for row in rows))  # fmt: skip
         return
     columns = ["Vif", "POD", "IPaddr", "HWaddr", "Vrf", "RX packets/bytes", "TX packets/bytes", "State"]
     print_table(columns, ([

@@ -1,7 +1,7 @@
 """The way of one packet in words, step by step, as people who know Contrail tell it.
 
-vif -> VRF -> flow or route -> nexthop, the one chosen of a composite -> NAT -> vif -> the way back. What is told was
-asked of the back-end (`Lookup`); names are the compiler's.
+vif -> VRF -> flow or route -> nexthop, the one chosen of a composite -> NAT -> vif or tunnel -> the way back. What is
+told was asked of the back-end (`Lookup`); names are the compiler's.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vrouter.backends.lookup import Header, Lookup, Match
-from vrouter.state import Address, Interface, Key, Unit, Vip, Vrf, socket_address
+from vrouter.state import Address, Interface, Key, Link, Remote, Tunnel, Unit, Vip, Vrf, base_of, socket_address
 
 # What a refused client sees, by protocol; `rules.py` has it so.
 _TOLD = {"tcp": "a TCP reset", "udp": "an ICMP error"}
@@ -50,6 +50,7 @@ class _Teller:
         if found.translated is not None and found.translated != found.header:
             yield self._nat(found.header, found.translated)
         yield self._leaves()
+        yield from self._beyond()
         if found.translated is not None and found.back is not None:
             yield self._back(found.translated, found.back)
 
@@ -73,7 +74,7 @@ class _Teller:
         if self._found.match.asked == header.destination:
             return Step("service", text, values=values)
         asked = self._found.match.asked
-        pod = self._interface(self._found.match.interface)
+        pod = self._base(self._found.match.interface)
         if pod is not None and pod.address_of(header.source.version) == asked:
             return Step("service", f"{text}; the client's address goes to the member it had before, {asked} (affinity)",
                         values={**values, "affinity": asked})  # fmt: skip
@@ -111,12 +112,13 @@ class _Teller:
             yield Step("route", f"route {match.prefix}: the VRF itself", values={"prefix": match.prefix})
             return
         shares = " ".join(f"{one.id}({one.weight})" for one in match.members)
-        kind = f"Composite, sub NH(weight): {shares}" if match.members else "Encap"
+        kind = f"Composite, sub NH(weight): {shares}" if match.members else self._kind(match.interface)
         members = [{"id": one.id, "weight": one.weight, "interface": one.interface} for one in match.members]
         yield Step("route", f"route {match.prefix} leads to nexthop {match.nexthop} {kind}",
                    values={"prefix": match.prefix, "nexthop": match.nexthop, "members": members})  # fmt: skip
         if match.members and match.hop is not None:
-            text = f"the hash takes nexthop {match.hop} Encap, Oif:{match.device} {self._pod(match.interface)}"
+            kind = self._kind(match.interface)
+            text = f"the hash takes nexthop {match.hop} {kind}, Oif:{match.device} {self._pod(match.interface)}"
             yield Step("nexthop", text, values={"nexthop": match.hop, "interface": match.interface})
 
     def _nat(self, before: Header, after: Header) -> Step:
@@ -132,10 +134,27 @@ class _Teller:
             return Step("out", text, True, {"device": None, "interface": None, "candidates": members})
         if found.target is None:
             return Step("out", "it ends in the VRF itself", True)
-        unit = self._interface(found.target)
-        workload = f", workload {unit.workload}" if unit else ""
+        unit = self._base(found.target)
+        workload = f", workload {unit.workload}" if isinstance(unit, Interface) else ""
         text = f"out of vif {found.out} to {self._pod(found.target)}{workload}"
         return Step("out", text, True, {"device": found.out, "interface": found.target})
+
+    def _beyond(self) -> Iterator[Step]:
+        """From the VRF to an interface that does not stand in it, VRF by VRF."""
+        unit = self._base(self._found.target)
+        if isinstance(unit, Remote) and isinstance(unit.via, Link):
+            there = self._desired.get(("vrf", unit.via.vrf))
+            name = there.name if isinstance(there, Vrf) else None
+            yield Step("link", f"over the link to VRF {unit.via.vrf} {name or ''}".rstrip(), True,
+                       {"vrf": unit.via.vrf, "name": name})  # fmt: skip
+            unit = base_of(self._desired, unit.via.vrf, unit.uuid)
+        if isinstance(unit, Remote) and isinstance(unit.via, Tunnel):
+            vrf, router = self._desired.get(("vrf", unit.vrf)), unit.via.router
+            vtep = vrf.vtep if isinstance(vrf, Vrf) else None
+            text = f"into VXLAN {vtep.vni}: {vtep.address} => {router}" if vtep else f"into the tunnel to {router}"
+            yield Step("tunnel", f"{text}, where the interface is", True,
+                       {"vni": vtep.vni if vtep else None, "source": vtep.address if vtep else None,
+                        "router": router})  # fmt: skip
 
     def _back(self, translated: Header, device: str) -> Step:
         there, home = translated.reversed(), self._found.header.reversed()
@@ -177,12 +196,21 @@ class _Teller:
         unit = self._desired.get(("interface", uuid or ""))
         return unit if isinstance(unit, Interface) else None
 
-    def _address(self, unit: Interface) -> Address:
+    def _base(self, uuid: str | None) -> Interface | Remote | None:
+        """What the VRF reaches an interface by."""
+        return base_of(self._desired, self._found.vrf, uuid) if uuid else None
+
+    def _kind(self, uuid: str | None) -> str:
+        """Of its next hop."""
+        unit = self._base(uuid)
+        return "Tunnel" if isinstance(unit, Remote) and isinstance(unit.via, Tunnel) else "Encap"
+
+    def _address(self, unit: Interface | Remote) -> Address:
         """Of the packet's family, if it has one."""
         return unit.address_of(self._found.header.source.version) or unit.address
 
     def _pod(self, uuid: str | None) -> str:
-        unit = self._interface(uuid)
+        unit = self._base(uuid)
         return f"interface {unit.name} {self._address(unit)}" if unit else f"interface {uuid or 'of nobody'}"
 
 

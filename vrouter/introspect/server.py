@@ -31,6 +31,7 @@ PAGES: Mapping[str, Page] = {
     "/status": node.status,
     "/vrfs": tables.vrfs,
     "/interfaces": tables.interfaces,
+    "/remotes": tables.remotes,
     "/routes": tables.routes,
     "/nexthops": tables.nexthops,
     "/flows": flows.flows,

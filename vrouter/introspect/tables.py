@@ -7,7 +7,7 @@ from starlette.requests import Request
 
 from vrouter.backends.protocol import Nexthop, host_prefix
 from vrouter.introspect.sources import Sources, plain
-from vrouter.state import Address, Interface, Vip, Vrf
+from vrouter.state import Address, Interface, Link, Remote, Tunnel, Vip, Vrf, addresses_of
 
 
 async def vrfs(sources: Sources, request: Request) -> Any:
@@ -36,21 +36,38 @@ async def interfaces(sources: Sources, request: Request) -> Any:
     return rows
 
 
+async def remotes(sources: Sources, request: Request) -> Any:
+    """What VRFs here reach of other nodes and other VRFs. router, vni: of the tunnel; through: index of the VRF it is
+    reached through; one of the two."""
+    vrf = sources.vrf(request)
+    rows = []
+    for unit in sources.desired(Remote):
+        if vrf in (None, unit.vrf):
+            row = {"uuid": unit.uuid, "name": unit.name, "vrf": unit.vrf, "vrf_name": sources.vrf_name(unit.vrf)}
+            row |= {"addresses": unit.addresses, "via": str(unit.via), "guarded": unit.guarded}
+            own = sources.compiler.desired.get(("vrf", unit.vrf))
+            tunnel = unit.via if isinstance(unit.via, Tunnel) else None
+            vni = own.vtep.vni if tunnel and isinstance(own, Vrf) and own.vtep else None
+            row |= {"router": tunnel.router if tunnel else None, "vni": vni}
+            row["through"] = unit.via.vrf if isinstance(unit.via, Link) else None
+            rows.append(row | sources.state(unit.key))
+    return rows
+
+
 async def routes(sources: Sources, request: Request) -> Any:
-    """The tools' columns: Destination, PPL, Flags, Label, Nexthop. There are no MPLS labels on one node.
-    flags: R = refused at once."""
+    """The tools' columns: Destination, PPL, Flags, Label, Nexthop. label: the VNI of a tunnel. flags: R = refused at
+    once."""
     tables = await sources.tables(sources.vrf(request))
     kinds = {(nexthop.vrf, nexthop.id): nexthop for nexthop in tables.nexthops}
     names = {(unit.vrf, host_prefix(unit.address)): unit.name for unit in sources.desired(Vip)}
-    names |= {
-        (unit.vrf, host_prefix(one.address)): unit.name for unit in sources.desired(Interface) for one in unit.addresses
-    }
+    bases: list[Interface | Remote] = [*sources.desired(Interface), *sources.desired(Remote)]
+    names |= {(unit.vrf, host_prefix(one)): unit.name for unit in bases for one in addresses_of(unit)}
     rows = []
     for route in sorted(tables.routes, key=lambda route: (route.vrf, ":" in route.prefix)):
         nexthop = kinds.get((route.vrf, route.nexthop)) if route.nexthop is not None else None
         rows.append({
             "vrf": route.vrf, "vrf_name": sources.vrf_name(route.vrf), "prefix": route.prefix, "ppl": "-",
-            "flags": "R" if route.refused else "-", "label": "-", "nexthop": route.nexthop,
+            "flags": "R" if route.refused else "-", "label": (nexthop and nexthop.vni) or "-", "nexthop": route.nexthop,
             "type": nexthop.kind if nexthop else None, "members": len(nexthop.members) if nexthop else 0,
             "name": names.get((route.vrf, route.prefix)) or _surrogate(route.prefix), "refused": route.refused,
         })  # fmt: skip
@@ -72,6 +89,7 @@ async def nexthops(sources: Sources, request: Request) -> Any:
          "flags": ["Valid", "Ecmp"] if nexthop.kind == "composite" else ["Valid"],
          "ref_count": uses.get((nexthop.vrf, nexthop.id), 0), "device": nexthop.device, "address": nexthop.address,
          "interface": nexthop.interface, "interface_name": sources.interface_name(nexthop.interface),
+         "router": nexthop.router, "vni": nexthop.vni,
          "members": [{"id": member, "weight": weight} for member, weight in nexthop.members]}
         for nexthop in tables.nexthops
     ]  # fmt: skip

@@ -12,7 +12,7 @@ from vrouter.backends.protocol import BackendError
 from vrouter.compiler.view import Absent, View
 from vrouter.introspect.questions import BadQuestion, number
 from vrouter.introspect.sources import Sources
-from vrouter.state import Address, Interface, Protocol, Vip
+from vrouter.state import Address, Interface, Protocol, Vip, addresses_of, base_of
 from vrouter.subjects import Subjects, split
 from vrouter.trace import Step, tell
 
@@ -90,8 +90,8 @@ def _standing(sources: Sources, subjects: Subjects, pod: str) -> Sequence[Interf
     units = [unit for one in objects
              if isinstance(unit := sources.compiler.desired.get(("interface", one.uuid)), Interface)]  # fmt: skip
     if not units:
-        absent = View(sources.compiler).interface(objects[0].uuid)
-        why = absent.text if isinstance(absent, Absent) else "does not stand on this node"
+        value = View(sources.compiler).interface(objects[0].uuid)
+        why = value.text if isinstance(value, Absent) else f"is on node {value.node}: ask its agent"
         raise BadQuestion(f"pod: interface {objects[0].name} {why}")
     return units
 
@@ -104,10 +104,9 @@ def _addresses(sources: Sources, subjects: Subjects, name: str, sender: Interfac
         for unit in result.units if isinstance(unit, Vip) and unit.vrf == sender.vrf
     ]  # fmt: skip
     found: list[Address] = list(vips)
-    pods = [sources.compiler.desired.get(("interface", one.uuid)) for one in subjects.pods(name)]
-    for unit in pods:
-        if isinstance(unit, Interface) and unit.vrf == sender.vrf:
-            found += [one.address for one in unit.addresses]
+    for pod in subjects.pods(name):
+        unit = base_of(sources.compiler.desired, sender.vrf, pod.uuid)
+        found += addresses_of(unit) if unit else ()
     return [address for address in found if _has(sender, address)] or found
 
 
