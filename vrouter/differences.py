@@ -11,6 +11,7 @@ from typing import Any, Literal
 from vrouter.compiler import Compiler
 from vrouter.rehearsal import Difference, Rehearsal
 from vrouter.state import (
+    Egress,
     Exit,
     Interface,
     Join,
@@ -53,7 +54,7 @@ class Told:
 
 def tell(compiler: Compiler, rehearsal: Rehearsal) -> list[Told]:
     """VRFs, ways between and out of them, interfaces, remote ones, addresses outside, VIPs, in that order, by title."""
-    order = ("vrf", "join", "uplink", "exit", "interface", "remote", "outside", "vip")
+    order = ("vrf", "join", "uplink", "exit", "interface", "remote", "outside", "egress", "vip")
     words = _Words(compiler, rehearsal)
     told = [words.told(each) for each in rehearsal.differences]
     return sorted(told, key=lambda each: (order.index(str(each.key[0])), each.title))
@@ -77,7 +78,7 @@ class _Words:
                     f"join of VRF {self._vrf(join.one)} and VRF {self._vrf(join.other)}",
                     _fields(0, None, None),
                 )
-            case Uplink() | Exit() as way:
+            case Uplink() | Exit() | Egress() as way:
                 title, lines = f"way out of VRF {way.name}", _fields(0, each.before, each.after)
             case Outside() as outside:
                 title = f"address {outside.address} outside, of {outside.name}"

@@ -32,6 +32,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 BASES = ("interface", "remote")  # what VIPs stand on
+ADDRESSES = ("outside", "egress")  # on bases and ways
 WAYS = ("join", "uplink", "exit")  # between VRFs and out of them, each on those before it
 
 FIRST_RETRY = 0.1  # seconds; doubles with each failure
@@ -156,12 +157,13 @@ class Reconciler:
         keys |= {_other_self(self.applied[key]) for key in leaving}  # which waits for that
         vips = {key for key in keys if key[0] == "vip"} | self._users_of(leaving)
         await self._apply(list(self._shrink(vips, leaving)))
-        await self._apply(list(self._deletes(keys, "outside")))
+        for kind in ADDRESSES:
+            await self._apply(list(self._deletes(keys, kind)))
         await self._apply(list(self._delete_bases(leaving)))
         for kind in reversed(WAYS):
             await self._apply(list(self._deletes(keys, kind)))
         await self._apply(list(self._delete_vrfs(keys)))
-        bases = [put for kind in ("vrf", *WAYS, *BASES, "outside") for put in self._puts(keys, kind)]
+        bases = [put for kind in ("vrf", *WAYS, *BASES, *ADDRESSES) for put in self._puts(keys, kind)]
         remade = self._users_of(operation.unit.key for operation in bases if operation.unit.key in self.applied)
         await self._apply(bases)
         vips |= self._users_of(operation.unit.key for operation in bases)

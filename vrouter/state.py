@@ -5,7 +5,7 @@ what an operator names (a VRF, an interface's uuid, a VIP), never by a kernel id
 are the backend's own affair, found again in the kernel after a restart.
 
 A *unit* is the smallest thing that is compiled, compared and applied by itself: a `Vrf`, a `Join`, an
-`Uplink`, an `Exit`, an `Interface`, a `Remote`, an `Outside` or a `Vip`.
+`Uplink`, an `Exit`, an `Interface`, a `Remote`, an `Outside`, an `Egress` or a `Vip`.
 Each has a `key`; two units with one key are two versions of the same thing.
 """
 
@@ -230,16 +230,36 @@ class Exit:
 @dataclass(frozen=True, slots=True)
 class Outside:
     """An address of a VRF with an uplink that the outside reaches here. name: whose, for people. announced: this node
-    tells the outside's network that it has it, as one that asks for neighbours hears."""
+    tells the outside's network that it has it, as one that asks for neighbours hears. inside: the address in the VRF
+    `home` that it stands for, in both directions; None: it is a VIP's."""
 
     vrf: int
     address: Address
     name: str
     announced: bool
+    inside: Address | None = None
+    home: int | None = None
 
     @property
     def key(self) -> Key:
         return ("outside", self.vrf, str(self.address))
+
+
+@dataclass(frozen=True, slots=True)
+class Egress:
+    """An address of an interface that may open connections by its VRF's exit, for it has an address outside."""
+
+    vrf: int
+    address: Address
+
+    @property
+    def key(self) -> Key:
+        return ("egress", self.vrf, str(self.address))
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.vrf} of {self.address}"
 
 
 def addresses_of(unit: Interface | Remote) -> tuple[Address, ...]:
@@ -323,7 +343,7 @@ def strongest(members: Iterable[Member]) -> dict[str, Member]:
     return dict(sorted(chosen.items()))
 
 
-Unit = Vrf | Join | Uplink | Exit | Interface | Remote | Outside | Vip
+Unit = Vrf | Join | Uplink | Exit | Interface | Remote | Outside | Egress | Vip
 
 
 def base_of(units: Mapping[Key, Unit], vrf: int, uuid: str) -> Interface | Remote | None:

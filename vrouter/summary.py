@@ -74,6 +74,8 @@ def describe(key: Key) -> str:
             return f"uplink of VRF {vrf}"
         case ("exit", vrf, family):
             return f"way out of VRF {vrf} for IPv{family}"
+        case ("egress", vrf, address):
+            return f"way out of {address} in VRF {vrf}"
         case ("outside", vrf, address):
             return f"address {address} outside of VRF {vrf}"
         case ("remote", vrf, uuid):

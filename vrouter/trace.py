@@ -132,6 +132,9 @@ class _Teller:
             members = [one.interface for one in found.match.members if one.interface]
             text = f"out to one of {', '.join(map(self._pod, members))}: which one, the kernel does not tell beforehand"
             return Step("out", text, True, {"device": None, "interface": None, "candidates": members})
+        if found.target is None and found.match.device not in (None, "lo"):
+            text = f"out of {found.match.device}, to outside"
+            return Step("out", text, True, {"device": found.match.device, "interface": None})
         if found.target is None:
             return Step("out", "it ends in the VRF itself", True)
         unit = self._base(found.target)

@@ -7,7 +7,7 @@ import pytest
 from object_graph import Graph, pass_rule, refs
 from world import World
 
-from vrouter.state import Exit, Join, Link, Outside, Remote, Uplink
+from vrouter.state import Egress, Exit, Join, Link, Outside, Remote, Uplink
 
 ANY = {"virtual_network": "any"}
 POD, SERVICE, OTHER = ({"virtual_network": f"d:p:{name}"} for name in ("pods", "services", "other"))
@@ -273,3 +273,52 @@ def test_what_is_not_served_outside_has_a_reason() -> None:
     world.follow()
     assert "is not external (router_external)" in world.reasons["out"]
     assert world.unit("vrf", 9) is None
+
+
+def own(interface: str = "if-a", *, device: str | None = "eth9", **fields: Any) -> World:
+    """The floating-ip is a pod's."""
+    world = public(device=device)
+    world.graph.change("out", virtual_machine_interface_refs=refs(interface), **fields)
+    world.follow()
+    return world
+
+
+def test_a_pods_own_address_outside() -> None:
+    world = own()
+    assert world.reasons == {}
+    inside = ip_address("10.0.0.1")
+    assert world.unit("outside", 9, "203.0.113.5") == Outside(
+        9, ip_address("203.0.113.5"), "d:p:if-a", announced=True, inside=inside, home=5
+    )
+    assert world.unit("egress", 5, "10.0.0.1") == Egress(5, inside)
+    assert reached(world)[9, "if-a"] is True
+    assert world.unit("vip", 9, "203.0.113.5") is world.unit("vip", 5, "203.0.113.5") is None
+    world.graph.delete("out")
+    world.follow()
+    assert not any(key[0] in ("outside", "uplink", "exit", "egress") for key in world.compiler.desired)
+
+
+def test_a_pod_of_another_node_is_that_nodes_affair() -> None:
+    world = own("if-b")
+    assert world.reasons == {}
+    assert world.unit("uplink", 9) is None
+
+
+@pytest.mark.parametrize(
+    ("world", "text"),
+    [
+        (lambda: own(device=None), "this node has no external interface"),
+        (lambda: own(floating_ip_address="2001:db8::5"), "has no IPv6 address"),
+        (lambda: own(floating_ip_port_mappings_enable=True), "port mappings are of VIPs only"),
+    ],
+)
+def test_what_a_pods_own_address_lacks_is_told(world: Any, text: str) -> None:
+    assert text in world().reasons["out"]
+
+
+def test_of_several_pods_it_is_of_none() -> None:
+    world = public()
+    world.graph.change("out", virtual_machine_interface_refs=refs("if-a", "if-b"))
+    world.follow()
+    assert "several interfaces" in world.reasons["out"]
+    assert world.unit("uplink", 9) is None

@@ -131,15 +131,6 @@ def test_a_foreign_floating_ip_without_loadbalancer(world: World) -> None:
     }
 
 
-def test_a_floating_ip_of_a_pool_says_that_it_comes_later(world: World) -> None:
-    world.graph.put(
-        "floating-ip", "public", parent_type="floating-ip-pool", parent_uuid="x", floating_ip_address="192.0.2.1",
-        virtual_machine_interface_refs=refs("if-a"),
-    )  # fmt: skip
-    world.follow()
-    assert "of no load balancer" in world.reasons["public"]
-
-
 # --- networks joined by policies
 
 POD, SERVICE = {"virtual_network": "d:p:pods"}, {"virtual_network": "d:p:services"}

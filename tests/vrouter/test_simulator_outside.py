@@ -7,6 +7,7 @@ import pytest
 from vrouter.backends.protocol import BackendError, BackendSettings, Delete, Put
 from vrouter.backends.simulator import Delivered, Packet, Refused, SimulatorBackend, TcpFlag
 from vrouter.state import (
+    Egress,
     Exit,
     HostAddress,
     Interface,
@@ -65,3 +66,15 @@ def test_a_way_out_needs_what_it_stands_on() -> None:
     backend.apply([Put(Vrf(5, "pods")), Put(Vrf(9, "public"))])
     answers = backend.apply([Put(Exit(5, 4, 9)), Put(Exit(9, 4, None)), Put(Outside(9, ADDRESS, "x", announced=True))])
     assert all(isinstance(answer, BackendError) for answer in answers)
+
+
+def test_a_pods_own_address_both_ways(backend: SimulatorBackend) -> None:
+    backend.apply([Delete(SERVICE), Put(Outside(9, ADDRESS, "d:p:pod", announced=True, inside=POD, home=5)),
+                   Put(Egress(5, POD))])  # fmt: skip
+    there = backend.arrive(Packet("tcp", CLIENT, ADDRESS, 4000, 22, TcpFlag.SYN))
+    assert there == Delivered("pod", Packet("tcp", CLIENT, POD, 4000, 22, TcpFlag.SYN))
+    answer = there.packet.reply(TcpFlag.SYN | TcpFlag.ACK)
+    out = Packet("tcp", ADDRESS, CLIENT, 22, 4000, TcpFlag.SYN | TcpFlag.ACK)
+    assert backend.send("pod", answer) == Delivered("outside", out)
+    syn = Packet("tcp", POD, CLIENT, 5000, 80, TcpFlag.SYN)
+    assert backend.send("pod", syn) == Delivered("outside", Packet("tcp", ADDRESS, CLIENT, 5000, 80, TcpFlag.SYN))

@@ -28,6 +28,7 @@ from vrouter.multimap import Multimap
 from vrouter.state import (
     Address,
     Check,
+    Egress,
     Exit,
     Health,
     Interface,
@@ -372,7 +373,7 @@ class Compiler:
 def _places(unit: Unit) -> tuple[Key, ...]:
     """What only one unit can have."""
     match unit:
-        case Vrf() | Join() | Uplink() | Exit() | Outside():
+        case Vrf() | Join() | Uplink() | Exit() | Outside() | Egress():
             return (unit.key,)
         case Interface() | Remote():
             return tuple(_address_place(unit.vrf, one) for one in addresses_of(unit))

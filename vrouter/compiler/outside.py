@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from vrouter.cache import Object
-from vrouter.compiler.view import Located, Mark, View, shown, uplink
-from vrouter.state import Address, Exit, Join, Outside, Reason, Unit, Uplink, Vrf
+from vrouter.compiler.view import Absent, Located, Mark, Result, View, shown, uplink
+from vrouter.state import Address, Egress, Exit, Join, Outside, Reason, Unit, Uplink, Vrf
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,37 @@ def external(view: View, one: Floating, reasons: list[Reason]) -> tuple[Vrf, str
     return None
 
 
-def ways(vrf: Vrf, device: str, members: Sequence[Located], one: Floating, name: str, here: str) -> Iterator[Unit]:
+def compile_pod(view: View, one: Floating, interface: str, reasons: list[Reason]) -> Result:
+    """A pod's own address outside, in both directions."""
+    located = view.interface(interface)
+    if isinstance(located, Absent):
+        if located.where != "elsewhere":
+            reasons.append(one.reason(located.code, f"interface {view.name(interface)} {located.text}"))
+        return Result(reasons=tuple(reasons))
+    inside = located.interface.address_of(one.address.version)
+    if inside is None:
+        text = f"interface {view.name(interface)} has no IPv{one.address.version} address"
+        reasons.append(one.reason("no-family", text))
+    if one.found.properties.get("floating_ip_port_mappings_enable"):
+        reasons.append(one.reason("port-mappings", "port mappings are of VIPs only; all ports are translated"))
+    way = external(view, one, reasons) if located.here and inside is not None else None
+    if way is None or inside is None:
+        return Result(reasons=tuple(reasons))
+    vrf, device = way
+    home = located.vrf.index
+    units = [
+        *ways(vrf, device, [located], one), Egress(home, inside),
+        Outside(vrf.index, one.address, located.interface.name, announced=True, inside=inside, home=home),
+    ]  # fmt: skip
+    return Result(None, tuple(units), tuple(reasons), one.found.created, frozenset(marks(one.network, [located])))
+
+
+def announced(members: Sequence[Located], here: str) -> bool:
+    """Whether this node tells of an address that these members answer for."""
+    return min(located.node for located in members) == here
+
+
+def ways(vrf: Vrf, device: str, members: Sequence[Located], one: Floating) -> Iterator[Unit]:
     """What leads from outside to the external VRF, and from the members' VRFs back. members: of all nodes."""
     yield vrf
     yield Uplink(vrf.index, device)
@@ -73,7 +103,6 @@ def ways(vrf: Vrf, device: str, members: Sequence[Located], one: Floating, name:
     for other in sorted({located.vrf.index for located in members if located.here}):
         yield Join.between(vrf.index, other)
         yield Exit(other, one.address.version, vrf.index)
-    yield Outside(vrf.index, one.address, name, min(located.node for located in members) == here)
 
 
 def marks(network: str, members: Sequence[Located]) -> Iterator[Mark]:

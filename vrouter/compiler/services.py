@@ -20,7 +20,7 @@ from vrouter.compiler import outside
 from vrouter.compiler.balancing import affinity, limit
 from vrouter.compiler.members import Backend, backends, canonical, is_up, port_of
 from vrouter.compiler.view import Absent, Mark, Result, Unusable, View, clash, shown
-from vrouter.state import Address, Interface, Listener, Member, Protocol, Reason, Remote, Unit, Vip
+from vrouter.state import Address, Interface, Listener, Member, Outside, Protocol, Reason, Remote, Unit, Vip
 
 # What is balanced is connections; that they carry HTTP or TLS makes no difference to a router.
 _PROTOCOLS: Mapping[str, Protocol] = {
@@ -128,7 +128,8 @@ def _serve_outside(
     ]
     vrf, device = way
     name = ":".join(found.fq_name)
-    units: list[Unit] = [*outside.ways(vrf, device, usable, one, name, view.node)]
+    units: list[Unit] = [*outside.ways(vrf, device, usable, one)]
+    units.append(Outside(vrf.index, one.address, name, outside.announced(usable, view.node)))
     units.append(Vip(vrf.index, one.address, name, _listeners_of(place, here, reach)))
     return units, outside.marks(one.network, usable)
 
@@ -140,11 +141,7 @@ def compile_floating_ip(view: View, uuid: str) -> Result:
         return Result()
     reasons: list[Reason] = []
     if found.parent_type != "instance-ip":
-        interfaces = found.targets("virtual-machine-interface")
-        if interfaces and not any(view.referrers(interface, "loadbalancer") for interface in interfaces):
-            text = f"floating-ip {found.name} is of a pool and of no load balancer; only theirs are forwarded"
-            reasons.append(Reason((found.type, uuid), "pool-floating-ip", text))
-        return Result(reasons=tuple(reasons))
+        return _compile_floating(view, found)
     holding = view.get(found.parent)
     if holding is None:
         return Result()
@@ -163,6 +160,16 @@ def compile_floating_ip(view: View, uuid: str) -> Result:
     vips = tuple(_vips(view, found, [place], services, reasons))
     marks = frozenset(_showings(view, [place], services))
     return Result(units=vips, reasons=tuple(reasons), age=found.created, marks=marks)
+
+
+def _compile_floating(view: View, found: Object) -> Result:
+    """Of a pool. One of a load balancer is the load balancer's affair."""
+    one, interfaces = outside.of_pool(view, found), found.targets("virtual-machine-interface")
+    if one is None or not interfaces or any(view.referrers(interface, "loadbalancer") for interface in interfaces):
+        return Result()
+    if len(interfaces) > 1:
+        return Result(reasons=(one.reason("several-interfaces", "it is of several interfaces and no load balancer"),))
+    return outside.compile_pod(view, one, interfaces[0], [])
 
 
 def compile_listener(view: View, uuid: str) -> Result:

@@ -2,9 +2,11 @@
 
 import os
 import socket
+import struct
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -18,6 +20,7 @@ from vrouter.backends.netns import NetnsBackend
 from vrouter.backends.protocol import BackendError, BackendSettings, Delete, Put
 from vrouter.state import (
     Address,
+    Egress,
     Exit,
     Family,
     HostAddress,
@@ -112,11 +115,11 @@ class World:
         for name in (self.machine, self.beyond):
             namespace.remove(name)
 
-    def serve(self, kind: int, port: int) -> Callable[[], tuple[bytes, Any]]:
-        """One answer; returns what it heard from whom."""
-        server = namespace.inside(self.pod.workload, lambda: socket.socket(AF[self.family], kind))
+    def serve(self, kind: int, port: int, name: str | None = None) -> Callable[[], tuple[bytes, Any]]:
+        """One answer, of the pod or in a namespace; returns what it heard from whom."""
+        server = namespace.inside(name or self.pod.workload, lambda: socket.socket(AF[self.family], kind))
         server.settimeout(5)
-        server.bind(("", port))
+        server.bind((str(CLIENT[self.family]) if name else "", port))
         heard: list[tuple[bytes, Any]] = []
 
         def answer() -> None:
@@ -150,6 +153,13 @@ class World:
             client.connect((str(ADDRESS[self.family]), port))
             client.send(b"who")
             return client.recv(64)
+
+
+def floating(world: World) -> list[Unit]:
+    """The address is that of the pod alone, both ways."""
+    inside = POD[world.family].address
+    own = Outside(9, ADDRESS[world.family], "d:p:pod", announced=True, inside=inside, home=5)
+    return [*(unit for unit in world.units if not isinstance(unit, Vip | Outside)), own, Egress(5, inside)]
 
 
 @pytest.fixture(params=[4, 6], ids=["ipv4", "ipv6"])
@@ -238,3 +248,79 @@ def uplink(world: World) -> str:
     """What the machine's end is called."""
     names = [line.split()[1].split("@")[0] for line in world.ip(world.machine, "-o link").splitlines()]
     return next((name for name in names if name.startswith("up")), "")
+
+
+# --- a pod's own
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM], ids=["tcp", "udp"])
+def test_a_pods_own_address_is_reached(world: World, kind: int) -> None:
+    world.apply(*floating(world))
+    heard = world.serve(kind, 8080)
+    assert world.ask(world.beyond, kind, 8080, CLIENT[world.family]) == b"here"
+    assert heard()[1][0] == str(CLIENT[world.family])
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM], ids=["tcp", "udp"])
+def test_a_pod_with_an_address_outside_opens_connections_as_that(world: World, kind: int) -> None:
+    world.apply(*floating(world))
+    heard = world.serve(kind, 7, world.beyond)
+    client = namespace.inside(world.pod.workload, partial(socket.socket, AF[world.family], kind))
+    with client:
+        client.settimeout(3)
+        client.connect((str(CLIENT[world.family]), 7))
+        client.send(b"who")
+        assert client.recv(64) == b"here"
+    assert heard()[1][0] == str(ADDRESS[world.family])
+
+
+def test_it_is_pinged_both_ways(world: World) -> None:
+    world.apply(*floating(world))
+    for name, address in ((world.beyond, ADDRESS), (world.pod.workload, CLIENT)):
+        assert pinged(name, address[world.family]) == str(address[world.family])
+
+
+def pinged(name: str, address: Address) -> str:
+    """Who answers an echo request (RFC 792, RFC 4443)."""
+    protocol, request, reply = (1, 8, 0) if address.version == 4 else (58, 128, 129)
+    message = struct.pack("!BBHHH", request, 0, 0xFFFF - (request << 8) - 0x1234 - 1, 0x1234, 1)
+    client = namespace.inside(name, partial(socket.socket, AF[address.version], socket.SOCK_RAW, protocol))
+    with client:
+        client.settimeout(3)
+        client.connect((str(address), 0))
+        client.send(message)
+        while True:
+            packet, (source, *_) = client.recvfrom(128)
+            if packet[20 if address.version == 4 else 0] == reply:
+                return str(source)
+
+
+def test_a_pods_own_address_is_observed_and_goes(world: World) -> None:
+    units = floating(world)
+    world.apply(*units)
+    assert set(world.on_machine(world.backend.observe)) == set(units)
+    world.delete(*units[-1:], units[-2])
+    assert set(world.on_machine(world.backend.observe)) == set(units[:-2])
+
+
+def test_it_must_be_of_the_vrf_that_it_is_said_to_be(world: World) -> None:
+    *units, own, _ = floating(world)
+    world.apply(*units)
+    assert isinstance(own, Outside)
+    (error,) = world.on_machine(lambda: world.backend.apply([Put(replace(own, inside=CLIENT[world.family]))]))
+    assert "is not that of VRF 5" in str(error)
+
+
+def test_a_lost_uplink_is_told_and_made_again(world: World) -> None:
+    world.apply(*world.units)
+    disturbed = threading.Event()
+    world.backend.watch(disturbed.set)
+    world.ip(world.machine, f"link del {uplink(world)}")
+    fallen: set[Any] = set()
+    while disturbed.wait(5 if not fallen else 0.3):
+        disturbed.clear()
+        fallen |= {one.unit for one in world.on_machine(world.backend.drift) if not one.mended}
+    assert {("uplink", 9), ("exit", 9, world.family), world.outside.key} <= fallen
+    world.apply(*world.units)
+    world.serve(socket.SOCK_STREAM, 8080)
+    assert world.ask(world.beyond, socket.SOCK_STREAM, 80) == b"here"

@@ -43,6 +43,7 @@ from vrouter.backends.protocol import (
 from vrouter.state import (
     Address,
     Check,
+    Egress,
     Exit,
     Interface,
     Join,
@@ -60,9 +61,11 @@ _PLAIN_NODE = re.compile(r"[A-Za-z0-9_.-]{1,48}")
 
 _PUTS: Mapping[type[Unit], Callable[[VrfNamespace, Any], None]] = {
     Uplink: outside.put_uplink, Exit: outside.put_exit, Outside: outside.put_outside,
+    Egress: outside.put_egress,
 }  # fmt: skip
 _DELETES: Mapping[type[Unit], Callable[[VrfNamespace, Any], None]] = {
     Uplink: lambda vrf, _: outside.delete_uplink(vrf), Exit: outside.delete_exit, Outside: outside.delete_outside,
+    Egress: outside.delete_egress,
 }  # fmt: skip
 
 
@@ -114,6 +117,7 @@ class NetnsBackend:
         found += [Interface(name, "", 0, name, "", ()) for name in sorted(unused)]
         found += [unit for vrf in vrfs for unit in vrf.remotes()]
         found += [unit for vrf in vrfs for unit in vrf.standing.outsides.values()]
+        found += [Egress(vrf.index, address) for vrf in vrfs for address in vrf.standing.egress]
         return found + [unit for vrf in vrfs for unit in vrf.vips()]
 
     def apply(self, operations: Sequence[Operation]) -> list[BackendError | None]:
@@ -244,7 +248,7 @@ class NetnsBackend:
             joins.join(self._standing(unit.one, "a join"), self._standing(unit.other, "a join"))
         elif isinstance(unit, Remote):
             self._standing(unit.vrf, f"remote interface {unit.name}").reach(unit)
-        elif isinstance(unit, Uplink | Exit | Outside):
+        elif isinstance(unit, Uplink | Exit | Outside | Egress):
             _PUTS[type(unit)](self._standing(unit.vrf, f"the way out of VRF {unit.name}"), unit)
         else:
             self._standing(unit.vrf, f"VIP {unit.address}")
@@ -255,7 +259,7 @@ class NetnsBackend:
         elif isinstance(unit, Join):
             if unit.one in self._vrfs and unit.other in self._vrfs:
                 joins.part(self._vrfs[unit.one], self._vrfs[unit.other])
-        elif isinstance(unit, Uplink | Exit | Outside):
+        elif isinstance(unit, Uplink | Exit | Outside | Egress):
             if vrf := self._vrfs.get(unit.vrf):
                 vrf.refresh_if_stale()
                 _DELETES[type(unit)](vrf, unit)

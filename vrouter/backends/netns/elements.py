@@ -34,6 +34,9 @@ STATIC_SETS = (
         "guarded",
         "exits",
         "uplinks",
+        "floating",
+        "float_in",
+        "float_out",
         "label",
     ),
     *(f"{name}_{protocol}" for name in ("service", "target", "exception", "limited") for protocol in PROTOCOLS),
@@ -145,6 +148,18 @@ def way_out(family: Family, link: int, *, uplink: bool) -> Elements:
     """Of a link by which what nobody is known to have leaves."""
     found = {Place(family, "exits", mark(link)): Value()}
     return found | ({Place(family, "uplinks", mark(link)): Value()} if uplink else {})
+
+
+def egress(pod: Address) -> Elements:
+    return {Place(pod.version, "floating", pod.packed): Value()}
+
+
+def one_to_one(outside: Address, pod: Address, link: int) -> Elements:
+    """link: by which the pod's packets come."""
+    return {
+        Place(pod.version, "float_in", outside.packed): Value(pod.packed),
+        Place(pod.version, "float_out", mark(link) + pod.packed): Value(outside.packed),
+    }
 
 
 def label(kind: int, address: Address, name: str) -> Elements:

@@ -4,6 +4,7 @@ The table is asked for single elements, never for a list. What the rules (`rules
 followed here.
 """
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 from vrouter.backends.lookup import Group, Header, Lookup, Match, Share
@@ -12,7 +13,7 @@ from vrouter.backends.netns.asking import Way
 from vrouter.backends.netns.elements import Service, number_of
 from vrouter.backends.netns.nftables import Entry, Place
 from vrouter.backends.netns.rules import HAIRPIN, ID_MASK
-from vrouter.backends.netns.standing import Attachment, Base, Reached
+from vrouter.backends.netns.standing import Attachment, Base, Reached, join_device
 from vrouter.backends.netns.vrf import VrfNamespace
 from vrouter.backends.protocol import Flow, host_prefix
 from vrouter.state import Address
@@ -84,6 +85,10 @@ class _Walk:
             return self._lookup(match)
         if self._guards(match):
             return self._lookup(match, refused="Policy")
+        if match.interface is None and self._find("floating", self._header.source.packed) is not None:
+            out = next((unit for unit, link in self._vrf.standing.exits.values() if link == way.link), None)
+            if out is not None and out.via is not None:
+                return self._lookup(replace(match, device=join_device(out.via)))
         return self._leaves(match, self._header) if match.interface else self._lookup(match, refused="NoDstRt")
 
     def _guards(self, match: Match) -> bool:

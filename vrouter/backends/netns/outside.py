@@ -16,14 +16,14 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from vrouter import namespace
-from vrouter.backends.netns import fib, inner, links
+from vrouter.backends.netns import elements, fib, inner, links
 from vrouter.backends.netns.kernel import ABSENT
 from vrouter.backends.netns.netlink import NETLINK_ROUTE, Message, NetlinkError, Socket
 from vrouter.backends.netns.nftables import Elements
-from vrouter.backends.netns.standing import UPLINK, join_device
+from vrouter.backends.netns.standing import UPLINK, Reached, join_device
 from vrouter.backends.netns.vrf import VrfNamespace
 from vrouter.backends.protocol import BackendError
-from vrouter.state import Address, Exit, Family, Outside, Uplink
+from vrouter.state import Address, Egress, Exit, Family, Link, Outside, Uplink
 
 # Of the two sides of an uplink; the first is also what an exit by a join is called.
 NEAR: Mapping[Family, Address] = {4: IPv4Address("169.254.1.1"), 6: IPv6Address("fe80::1")}
@@ -112,7 +112,12 @@ def put_outside(vrf: VrfNamespace, unit: Outside) -> None:
     uplink, _ = vrf.standing.uplink
     family: Family = unit.address.version
     vrf.serve(family)
-    vrf.change(vrf.standing.of_outside(before) if before else {}, vrf.standing.of_outside(unit))
+    if unit.inside is not None and vrf.standing.joins.get(unit.home or 0) is None:
+        raise BackendError(f"VRF {vrf.index} has no way by VRF {unit.home} to {unit.inside}")
+    owner = vrf.standing.at(unit.inside) if unit.inside is not None else None
+    if unit.inside is not None and (not isinstance(owner, Reached) or owner.unit.via != Link(unit.home or 0)):
+        raise BackendError(f"{unit.inside} in VRF {vrf.index} is not that of VRF {unit.home}")
+    vrf.change(_elements(vrf, before) if before else {}, _elements(vrf, unit))
     with _machine() as machine:
         near, device = links.find(machine, _name(vrf)), links.find(machine, uplink.device)
         if near is None or device is None:
@@ -144,8 +149,27 @@ def delete_outside(vrf: VrfNamespace, unit: Outside) -> None:
             gone.append(links.delete_proxy(device, unit.address))
         for message in gone:
             _send_loosely(machine, message)
-    vrf.change(vrf.standing.of_outside(stands), {})
+    vrf.change(_elements(vrf, stands), {})
     del vrf.standing.outsides[unit.address]
+
+
+def put_egress(vrf: VrfNamespace, unit: Egress) -> None:
+    """Raises BackendError."""
+    vrf.refresh_if_stale()
+    vrf.serve(unit.address.version)
+    if unit.address not in vrf.standing.egress:
+        vrf.change({}, elements.egress(unit.address))
+        vrf.standing.egress.add(unit.address)
+
+
+def delete_egress(vrf: VrfNamespace, unit: Egress) -> None:
+    if unit.address in vrf.standing.egress:
+        vrf.change(elements.egress(unit.address), {})
+        vrf.standing.egress.discard(unit.address)
+
+
+def _elements(vrf: VrfNamespace, unit: Outside) -> Elements:
+    return vrf.standing.of_outside(unit) | vrf.standing.of_translation(unit)
 
 
 def lose_uplink(vrf: VrfNamespace) -> None:
@@ -165,7 +189,7 @@ def read(vrf: VrfNamespace) -> None:
     lost: Elements = {}
     for address, outside in list(vrf.standing.outsides.items()):
         if (address, near) not in stands:
-            lost |= vrf.standing.of_outside(outside)
+            lost |= _elements(vrf, outside)
             del vrf.standing.outsides[address]
     vrf.standing.orphans |= lost
 

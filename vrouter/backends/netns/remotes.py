@@ -7,6 +7,8 @@ an endpoint, so that it may serve. A VIP need not know the difference.
 left over when an agent dies has a label, or is a route on a link that is no remote interface's.
 """
 
+from dataclasses import replace
+
 from vrouter import namespace
 from vrouter.backends.netns import fib, inner, links, vxlan
 from vrouter.backends.netns.elements import POD
@@ -86,6 +88,11 @@ class Remotes:
 
     def unjoin(self, other: int) -> None:
         """The link to that VRF is none any more."""
+        for address, outside in list(self._kernel.standing.outsides.items()):
+            if outside.home == other:
+                self._kernel.change(self._kernel.standing.of_translation(outside), {})
+                self._kernel.standing.outsides[address] = replace(outside, inside=None, home=None)
+                self._kernel.fallen.add(outside.key)
         link = self._kernel.standing.joins.pop(other, None)
         if link is not None:
             self.cut(link)

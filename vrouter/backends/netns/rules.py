@@ -84,6 +84,7 @@ PREFIX_OF_COPIES = "limit-"
 ID_MASK = 0x00FF_FFFF
 LIMITED, STICKY, DONE, AGAIN = 0x0200_0000, 0x0400_0000, 0x0800_0000, 0x1000_0000
 NEW, CLOSED, HAIRPIN = 0x2000_0000, 0x4000_0000, 0x8000_0000
+FLOATING = 0x0100_0003  # it has an address outside, or is to one
 FOUND, HALF = 0x0100_0001, 0x0100_0002  # how far an answer has come on the straight way
 
 # Direction of a packet -> how often it counts in (forward, reverse) of its flow.
@@ -127,6 +128,9 @@ set self {{ typeof ip saddr . ip daddr; }}
 set guarded {{ typeof ip daddr; }}
 set exits {{ typeof oif; }}
 set uplinks {{ typeof oif; }}
+set floating {{ typeof ip saddr; }}
+map float_in {{ typeof ip daddr : ip daddr; }}
+map float_out {{ typeof iif . ip saddr : ip daddr; }}
 set asked {{
     typeof ip saddr . udp sport . ip daddr . udp dport
     flags dynamic,timeout; timeout {IDLE}s; size {PING_LIMIT};
@@ -168,6 +172,7 @@ chain leaving {{
     meta mark & {NEW} != 0 goto unrouted
     meta mark != 0 accept
     oif @uplinks goto unrouted
+    ip saddr @floating accept
     jump answering
     goto unrouted
 }}
@@ -234,6 +239,12 @@ chain home_icmp {{
 chain answer_icmp {{
     icmp type {ICMP_ERRORS} goto error_to_client
     icmp type echo-reply ip saddr set ip saddr . ip daddr . icmp id map @ping
+    goto floating
+}}
+# Of a VRF with an uplink: addresses outside that stand for one inside.
+chain floating {{
+    ip saddr set iif . ip saddr map @float_out meta mark set {FLOATING}
+    ip daddr set ip daddr map @float_in meta mark set {FLOATING}
 }}
 
 # About a translated packet; those of this namespace itself, too. Their rules are put in by `icmp_errors.py`.
@@ -372,7 +383,8 @@ chain excess_PROTO {
 # An endpoint to a client; home: to the pod itself, which it knows as the VIP.
 chain answer_PROTO {
     meta mark vmap { @DONE@ : accept, @HALF@ : drop, @FOUND@ : goto found_PROTO }
-    IF_TCP tcp flags & (fin | syn | rst | ack) == syn PEER @closing goto direct_tcp
+    IF_TCP tcp flags & (fin | syn | rst | ack) == syn PEER @closing jump direct_tcp
+    goto floating
 }
 chain found_PROTO {
     meta mark set 0

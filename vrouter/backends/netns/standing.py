@@ -3,6 +3,7 @@
 import errno
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
 from typing import NamedTuple
 
 from vrouter.backends.netns import elements, fib, links, nftables, vxlan
@@ -93,6 +94,7 @@ class Standing:
     with the carrier. remotes: uuid -> remote interface. joins: index of another VRF -> the link to it. device: of its
     VXLAN. routers: VTEP of another node to which the device has a way -> uuids of those reached there.
     uplink, exits: with their links. outsides: address -> what the outside reaches.
+    egress: addresses that may open connections by an exit.
     orphans: what the tables have of pods that no whole interface has. strays: groups that lead to no VIP's members, and
     next hops to nobody. astray: (address, link) of routes to remote interfaces that do not stand.
 
@@ -113,6 +115,7 @@ class Standing:
     uplink: tuple[Uplink, int] | None = None
     exits: dict[Family, tuple[Exit, int]] = field(default_factory=dict)
     outsides: dict[Address, Outside] = field(default_factory=dict)
+    egress: set[Address] = field(default_factory=set)
     orphans: Elements = field(default_factory=dict)
     strays: set[int] = field(default_factory=set)
     astray: set[tuple[Address, int]] = field(default_factory=set)
@@ -228,7 +231,9 @@ class Standing:
         for exit_, link in list(self.exits.values()):
             yield self.of_exit(exit_, link)
         for outside in list(self.outsides.values()):
-            yield self.of_outside(outside)
+            yield self.of_outside(outside) | self.of_translation(outside)
+        for address in list(self.egress):
+            yield elements.egress(address)
         for address, table in list(self.vips.items()):
             yield table.elements(address)
         yield dict(self.orphans)
@@ -257,8 +262,16 @@ class Standing:
 
     @staticmethod
     def of_outside(unit: Outside) -> Elements:
-        text = f"{'announced' if unit.announced else 'quiet'} {unit.name}"
+        inside = "-" if unit.inside is None else f"{unit.home}/{unit.inside}"
+        text = f"{'announced' if unit.announced else 'quiet'} {inside} {unit.name}"
         return elements.label(elements.OUTSIDE_LABEL, unit.address, text)
+
+    def of_translation(self, unit: Outside) -> Elements:
+        """Of one that stands for an address inside."""
+        link = self.joins.get(unit.home or 0)
+        if unit.inside is None or link is None:
+            return {}
+        return elements.one_to_one(unit.address, unit.inside, link)
 
     def _endpoints_of(self, pod: Address) -> Elements:
         found: Elements = {}
@@ -280,7 +293,7 @@ def read(index: int, route: Socket, nft: Socket) -> tuple[Vrf, Standing]:
         _read_interfaces(found, index, route, table, labels)
         _read_remotes(found, index, route, labels)
         lost = _read_exits(found, index, route, table)
-        _read_outsides(found, index, labels)
+        lost |= _read_outsides(found, index, table, labels)
     except NetlinkError as error:
         if error.errno == errno.ENOENT:
             raise BackendError(f"The namespace of VRF {index} has lost its nft table") from error
@@ -486,9 +499,25 @@ def _read_exits(found: Standing, index: int, route: Socket, table: Elements) -> 
     return {p: value for p, value in table.items() if p.set in ("exits", "uplinks") and p not in of_exits}
 
 
-def _read_outsides(found: Standing, index: int, labels: dict[tuple[int, Address], str]) -> None:
-    """As far as this namespace knows."""
+def _read_outsides(found: Standing, index: int, table: Elements, labels: dict[tuple[int, Address], str]) -> Elements:
+    """As far as this namespace knows. Returns what the tables have of others."""
+    found.egress = {ip_address(place.key) for place in table if place.set == "floating"}
+    translations: Elements = {}
     for (kind, address), text in labels.items():
-        if kind == elements.OUTSIDE_LABEL:
-            announced, _, name = text.partition(" ")
-            found.outsides[address] = Outside(index, address, name, announced == "announced")
+        if kind != elements.OUTSIDE_LABEL:
+            continue
+        announced, inside, name = text.split(" ", 2)
+        home, _, pod = inside.partition("/")
+        unit = Outside(index, address, name, announced == "announced")
+        if pod:
+            unit = replace(unit, inside=ip_address(pod), home=int(home))
+        translation = found.of_translation(unit)
+        if (unit.inside is None or translation) and translation.items() <= table.items():
+            found.outsides[address] = unit
+            translations |= translation
+    labelled = {place: value for unit in found.outsides.values() for place, value in found.of_outside(unit).items()}
+    return {
+        place: value for place, value in table.items()
+        if (place.set in ("float_in", "float_out") and place not in translations)
+        or (place.set == "label" and place.key[:4] == elements.mark(elements.OUTSIDE_LABEL) and place not in labelled)
+    }  # fmt: skip

@@ -30,6 +30,7 @@ from vrouter.backends.simulator.vrf import VrfTable
 from vrouter.state import (
     Address,
     Check,
+    Egress,
     Exit,
     Interface,
     Join,
@@ -86,6 +87,7 @@ class SimulatorBackend:
         found += [unit for vrf in vrfs for unit in vrf.interfaces]
         found += [unit for vrf in vrfs for unit in vrf.remotes]
         found += [unit for vrf in vrfs for unit in vrf.outsides.values()]
+        found += [unit for vrf in vrfs for unit in vrf.egress.values()]
         return found + [unit for vrf in vrfs for unit in vrf.vips]
 
     def apply(self, operations: Sequence[Operation]) -> list[BackendError | None]:
@@ -211,7 +213,7 @@ class SimulatorBackend:
             self._put_vrf(unit)
         elif isinstance(unit, Vip):
             self._put_vip(unit)
-        elif isinstance(unit, Uplink | Exit | Outside):
+        elif isinstance(unit, Uplink | Exit | Outside | Egress):
             self._standing(unit.vrf, f"the way out of VRF {unit.name}").put_way_out(unit)
         elif isinstance(unit, Join):
             one, other = self._standing(unit.one, "a join"), self._standing(unit.other, "a join")
@@ -261,7 +263,7 @@ class SimulatorBackend:
         elif isinstance(unit, Vip):
             if vrf := self._vrfs.get(unit.vrf):
                 vrf.delete_vip(unit.address)
-        elif isinstance(unit, Uplink | Exit | Outside):
+        elif isinstance(unit, Uplink | Exit | Outside | Egress):
             if vrf := self._vrfs.get(unit.vrf):
                 vrf.delete_way_out(unit)
         elif isinstance(unit, Join):

@@ -34,6 +34,7 @@ from vrouter.backends.simulator.traffic import Traffic
 from vrouter.state import (
     AFFINITY,
     Address,
+    Egress,
     Exit,
     Family,
     Interface,
@@ -106,6 +107,7 @@ class VrfTable:
         self.uplink: Uplink | None = None
         self.exits: dict[Family, Exit] = {}
         self.outsides: dict[Address, Outside] = {}
+        self.egress: dict[Address, Egress] = {}
         self._traffic = Traffic()
         self._affinity = Affinity(clock)
         self._limits = Limits(clock)
@@ -174,7 +176,7 @@ class VrfTable:
     def ways_out(self) -> list[Uplink | Exit]:
         return [*([self.uplink] if self.uplink else []), *self.exits.values()]
 
-    def put_way_out(self, unit: Uplink | Exit | Outside) -> None:
+    def put_way_out(self, unit: Uplink | Exit | Outside | Egress) -> None:
         match unit:
             case Uplink():
                 self.uplink = unit
@@ -185,9 +187,14 @@ class VrfTable:
             case Outside():
                 if self.uplink is None:
                     raise BackendError(f"VRF {unit.vrf} has no uplink by which {unit.address} could be reached")
+                port = self._routes.get(unit.inside) if unit.inside is not None else None
+                if unit.inside is not None and (port is None or _via(port.unit) != unit.home):
+                    raise BackendError(f"{unit.inside} in VRF {unit.vrf} is not that of VRF {unit.home}")
                 self.outsides[unit.address] = unit
+            case Egress():
+                self.egress[unit.address] = unit
 
-    def delete_way_out(self, unit: Uplink | Exit | Outside) -> None:
+    def delete_way_out(self, unit: Uplink | Exit | Outside | Egress) -> None:
         match unit:
             case Uplink():
                 self.uplink = None
@@ -197,6 +204,8 @@ class VrfTable:
                 self.exits.pop(unit.family, None)
             case Outside():
                 self.outsides.pop(unit.address, None)
+            case Egress():
+                self.egress.pop(unit.address, None)
 
     def put_vip(self, unit: Vip) -> list[str]:
         """Make the VIP stand with those of its members whose interface does; groups keep their ids. Returns the uuids
@@ -250,12 +259,25 @@ class VrfTable:
 
     def _direct(self, packet: Packet) -> Verdict:
         """Routed as it is. A guarded interface takes answers only."""
+        floated = self._float(packet)
+        if floated != packet:
+            return self._route(floated, translated=True)
         comes_from_outside = packet.source not in self._routes
         if (self._is_guarded(packet.source) or comes_from_outside) and packet.protocol == "udp":
             self._asked.remember(packet.five_tuple)
         if self._is_guarded(packet.destination) and not self._answers(packet):
             return self._refuse(packet, POLICY)
         return self._route(packet)
+
+    def _float(self, packet: Packet) -> Packet:
+        """Between addresses outside and those that they stand for."""
+        source, destination = packet.source, packet.destination
+        for unit in self.outsides.values():
+            if unit.inside is not None and packet.source == unit.inside:
+                source = unit.address
+            if unit.inside is not None and packet.destination == unit.address:
+                destination = unit.inside
+        return replace(packet, source=source, destination=destination)
 
     def _is_guarded(self, address: Address) -> bool:
         port = self._routes.get(address)
@@ -321,7 +343,11 @@ class VrfTable:
         way = self.exits.get(packet.destination.version)
         if way is not None and way.via is None and translated:
             return Delivered(OUTSIDE, packet)
-        if way is not None and way.via is not None and (translated or self._answers(packet)):
+        if (
+            way is not None
+            and way.via is not None
+            and (translated or packet.source in self.egress or self._answers(packet))
+        ):
             return self.joins[way.via].enter(packet)
         return self._refuse(packet, NO_ROUTE)
 
@@ -358,6 +384,9 @@ class VrfTable:
         if service is None and self._is_guarded(flow.destination) and not self._asked.answers(flow):
             return replace(found, refused=POLICY)
         if service is None:
+            way = self.exits.get(flow.destination.version)
+            if flow.destination not in self._routes and flow.source in self.egress and way is not None:
+                return replace(found, match=replace(found.match, device=f"join{way.via}"))
             return self._leaves(found, flow)
         new = self._new_entry(service, flow)
         return self._leaves(found, new.translated) if isinstance(new, Entry) else replace(found, refused=new)
@@ -548,3 +577,8 @@ class VrfTable:
 def _listeners(service: Service) -> set[Listener]:
     """What a flow can be to; a ping has no port."""
     return {(protocol, service.unit.address, port) for protocol, port in [("icmp", 0), *service.listeners]}
+
+
+def _via(unit: Interface | Remote) -> int | None:
+    """The VRF through which it is reached."""
+    return unit.via.vrf if isinstance(unit, Remote) and isinstance(unit.via, Link) else None
