@@ -7,8 +7,9 @@ then it is on the first of them by name, as every node sees it, and says so.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address
 
+from vrouter.addresses import parse
 from vrouter.cache import Object
 from vrouter.compiler.routes import clashes
 from vrouter.compiler.view import Absent, Located, Mark, Network, Result, Router, Unusable, View, local
@@ -139,7 +140,7 @@ def _addresses(view: View, found: Object) -> list[tuple[Address, str | None]]:
     chosen: dict[Family, tuple[Address, str | None]] = {}
     for holding in candidates:
         try:
-            address = ip_address(holding.properties.get("instance_ip_address") or "")
+            address = parse(holding.properties.get("instance_ip_address") or "")
         except ValueError:
             continue
         first = min(holding.targets("virtual-machine-interface"))

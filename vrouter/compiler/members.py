@@ -5,10 +5,9 @@ own project (Neutron's way), as the native driver does on the server's side. Eve
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from ipaddress import ip_address
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+from vrouter.addresses import parse
 from vrouter.cache import Object
 from vrouter.compiler.monitors import monitors
 from vrouter.compiler.numerals import integer
@@ -20,8 +19,7 @@ Linked = Mapping[Family, frozenset[str]]  # family of a VIP -> uuids of the inte
 GREATEST_WEIGHT = 256  # of a member of a nexthop group, on every kernel since 5.3
 
 
-@dataclass(frozen=True, slots=True)
-class Backend:
+class Backend(NamedTuple):
     """A usable member. label: how its reasons begin."""
 
     subject: tuple[str, str]
@@ -34,7 +32,7 @@ class Backend:
 def canonical(address: Any) -> str | None:
     """An address as instance-ips have it (`fd00::1`, not `FD00:0::1`); what is none, as it is."""
     try:
-        return str(ip_address(address))
+        return str(parse(address))
     except ValueError:
         return str(address) if address else None
 

@@ -11,10 +11,10 @@ to time out.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
 from itertools import chain
 from typing import Any
 
+from vrouter.addresses import parse
 from vrouter.cache import Object
 from vrouter.compiler import outside
 from vrouter.compiler.balancing import affinity, limit
@@ -226,7 +226,7 @@ def _places(view: View, found: Object) -> list[Place]:
 
 def _address(text: Any) -> Address:
     try:
-        return ip_address(text or "")
+        return parse(text or "")
     except ValueError:
         raise Unusable("no-address", "has a VIP without address") from None
 
