@@ -115,6 +115,7 @@ class Reconciler:
         """What stands of this unit may be otherwise by now: it is put again in the next round that has its key."""
         if key in self.applied:
             self._uncertain.add(key)
+            self._set(key, "pending")
 
     def vips_of(self, interface: str) -> set[Key]:
         """VIPs of which an interface (a uuid) is or should be a member."""

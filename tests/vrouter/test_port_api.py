@@ -267,6 +267,10 @@ async def test_a_refused_document_adds_nothing(port: Port, monkeypatch: pytest.M
     assert (await port.refused("/port", "{")).startswith("Invalid Json string: ")
     status, answer = await port.ask("POST", "/port", " " * (1 << 20) + "{}")
     assert (status, answer["error"]) == (413, "{ The body is larger than 1048576 bytes }")
+    large = {**NOVA, "display-name": "x" * 65536}
+    assert await port.refused("/port", [second, large]) == "The port is larger than 65536 bytes"
+    assert list(port.directory.iterdir()) == []
+    port.directory.rmdir()
     monkeypatch.setattr(table, "MOST", 1)
     assert await port.refused("/port", [NOVA, second]) == "There are more than 1 ports"
     assert not port.directory.exists()

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from vrouter.cni.answer import IO_FAILURE, TRY_AGAIN, CniError
 from vrouter.cni.request import Attachment
 
-EVERY = 0.1  # seconds between two questions of one kind
+FIRST, EVERY = 0.01, 0.2  # seconds between two questions of one kind: it doubles, as most is done at once or late
 LONGEST = 10.0  # seconds for one answer
 LARGEST = 4 * 1024 * 1024  # bytes of one answer
 
@@ -83,16 +83,18 @@ class Client:
         return [one for one, _ in found]
 
     def _await(self, question: Callable[[], Any], wait: bool) -> Any:
+        pause = FIRST
         while True:
             try:
                 return question()
             except NotYet as lacks:
                 if not wait:
                     raise CniError(TRY_AGAIN, str(lacks)) from lacks
-                if time.monotonic() + EVERY > self._until:
+                if time.monotonic() + pause > self._until:
                     patience = self._attachment.configuration.patience
                     raise CniError(TRY_AGAIN, f"{lacks}; waited {patience:g} s for it") from lacks
-            time.sleep(EVERY)
+            time.sleep(pause)
+            pause = min(2 * pause, EVERY)
 
     def _strange(self, why: str) -> CniError:
         where = f"{self._where[0]}:{self._where[1]}"

@@ -17,7 +17,7 @@ from vrouter.ports.port import BadPort, Port, of_document
 
 log = structlog.get_logger(__name__)
 
-LARGEST = 64 * 1024  # bytes of a document that is read
+LARGEST = 64 * 1024  # bytes of a document
 
 
 class PortFiles:
@@ -49,12 +49,15 @@ class PortFiles:
             yield port
 
     def write(self, port: Port) -> None:
-        """OSError if it cannot be kept."""
+        """OSError if it cannot be kept; BadPort if it is too large."""
+        text = json.dumps(port.document, indent=2)
+        if len(text) > LARGEST:
+            raise BadPort(f"The port is larger than {LARGEST} bytes")
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         part = self._directory / f".{port.interface}"
         try:
             with part.open("w") as file:
-                json.dump(port.document, file, indent=2)
+                file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
             part.rename(self._directory / port.interface)

@@ -65,8 +65,8 @@ class Ports:
         return sorted(port.interface for port, _ in self._ports.values() if container and port.container == container)
 
     async def add(self, ports: Sequence[Port]) -> None:
-        """All, or none: BadPort if they are too many, OSError if they cannot be kept. One that is known already is
-        tried again: its device may have been made anew."""
+        """All, or none: BadPort if they are too many or too large, OSError if they cannot be kept. One that is known
+        already is tried again: its device may have been made anew."""
         async with self._writing:
             if len(self._ports.keys() | {port.interface for port in ports}) > MOST:
                 raise BadPort(f"There are more than {MOST} ports")
@@ -79,7 +79,7 @@ class Ports:
         for count, port in enumerate(ports):
             try:
                 self._files.write(port)
-            except OSError:
+            except (OSError, BadPort):
                 for other in ports[:count]:  # as it was
                     with suppress(OSError):
                         before = self.get(other.interface)

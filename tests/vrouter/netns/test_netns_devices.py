@@ -168,6 +168,7 @@ def test_a_new_agent_takes_over_what_is_borrowed(host: Host, said: Conversation)
     assert said.changes == []
 
 
+@pytest.mark.slow
 def test_what_a_killed_agent_had_only_begun_to_borrow_is_given_back(host: Host) -> None:
     pod = host.container(host.node.new_pod())
     network = namespace.open_handle(f"vt-{host.node.settings.node}-{VRF.index}")
@@ -207,6 +208,7 @@ def test_a_device_that_is_gone_is_taken_again_when_it_is_back(host: Host) -> Non
     assert host.apply(pod) == [None]
 
 
+@pytest.mark.slow
 def test_a_device_that_was_made_anew_takes_the_place_of_the_old_one(host: Host) -> None:
     pod = host.container(host.node.new_pod())
     (client,) = host.node.pods(1)
