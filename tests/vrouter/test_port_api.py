@@ -16,7 +16,8 @@ from object_graph import Graph, refs, subnet
 from vrouter.agent import Agent
 from vrouter.backends.protocol import BackendSettings
 from vrouter.backends.simulator import SimulatorBackend
-from vrouter.ports import table
+from vrouter.ports import Ports, table
+from vrouter.ports.files import PortFiles
 from vrouter.ports.port import BadPort, of_document, of_port
 from vrouter.settings import AgentSettings, default_ports_directory
 
@@ -206,18 +207,29 @@ async def test_ports_outlive_the_agent(tmp_path: Path) -> None:
             assert not (tmp_path / f".{OTHER}").exists()
 
 
-async def test_ports_that_are_not_said_again_are_stale(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(port.agent.ports, "_stale_after", 0.05)
+async def test_ports_that_are_not_said_again_are_stale(port: Port) -> None:
     third, fourth = "93c2c386-6e79-485e-bfa4-b9daa7131330", "93c2c386-6e79-485e-bfa4-b9daa7131331"
     await port.ask("POST", "/port", [NOVA, {**NOVA, "id": OTHER}, {**NOVA, "id": third, "type": 1}])
     await port.ask("POST", "/vm", {**CNI, "vmi-uuid": fourth})
     assert await port.ask("POST", "/syncports") == (200, {})
     await port.ask("POST", "/port", {**NOVA, "id": OTHER})
-    async with asyncio.timeout(5.0):
+    assert port.agent.ports.interfaces() == {VMI, OTHER, third, fourth}
+    port.agent.ports.expire()  # 60 s later
+    async with asyncio.timeout(10.0):
         while VMI in port.agent.ports.interfaces():
             await asyncio.sleep(0.01)
     assert port.agent.ports.interfaces() == {OTHER, third, fourth}  # nobody says those of type 1 or a plug-in's again
     assert not (port.directory / VMI).exists()
+
+
+async def test_the_time_to_say_ports_again_ends_by_itself(tmp_path: Path) -> None:
+    ports = Ports(PortFiles(tmp_path), lambda _: None, stale_after=0.0)
+    await ports.add([of_port(NOVA)])
+    ports.sync()
+    async with asyncio.timeout(10.0):
+        while ports.interfaces():
+            await asyncio.sleep(0.01)
+    await ports.close()
 
 
 @pytest.mark.parametrize("field", [*NOVA][:12])

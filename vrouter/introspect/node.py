@@ -36,6 +36,7 @@ async def status(sources: Sources, request: Request) -> Any:
             for key in sorted(reconciler.failed, key=str) if (status := reconciler.status[key])
         ],
         "drift": _drift(reconciler.repairs),
+        "ports": len(sources.ports),
         "reasons": sum(1 for _ in compiler.reasons()),
         "started": sources.started,
         "pid": os.getpid(),

@@ -100,10 +100,13 @@ class Ports:
         self._round += 1
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(self._stale_after, self._due)
+        self._timer = asyncio.get_running_loop().call_later(self._stale_after, self.expire)
 
-    def _due(self) -> None:
-        self._timer = None
+    def expire(self) -> None:
+        """The time of a client that has begun to say its ports is up."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._cleaning = asyncio.create_task(self._clean(self._round), name="stale ports")
 
     async def _clean(self, number: int) -> None:
