@@ -171,7 +171,7 @@ async def restart(report: Report, folder: Path) -> None:
 async def dataplane(report: Report, folder: Path, sizes: list[int]) -> None:
     medians: dict[int, float] = {}
     async for what, services, figures in measure_dataplane(folder, sizes):
-        if what == "change":
+        if isinstance(figures, list):
             medians[services] = median = statistics.median(figures)
             p99 = sorted(figures)[int(len(figures) * 0.99)]
             times = f", {median / medians[min(medians)]:.2f} x that of {min(medians)}" if len(medians) > 1 else ""
@@ -182,8 +182,9 @@ async def dataplane(report: Report, folder: Path, sizes: list[int]) -> None:
             )
         else:
             begins = "nothing made yet" if what == "cold" else "all made already"
-            target = "target < 5 s with 10 000" if what == "cold" else ""
-            report.add(f"agent: start to all applied, {services} services, {begins}", f"{figures[0]:.2f} s", target)
+            target = "; target < 5 s with 10 000" if what == "cold" else ""
+            label = f"agent: start to all applied, {services} services, {begins}"
+            report.add(label, f"{figures.seconds:.2f} s", f"{figures}{target}")
 
 
 async def measure(options: argparse.Namespace) -> Report:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -93,19 +94,49 @@ class World:
                 await applied(questions, client.revision)
         return times
 
-    async def start(self, client: ApiClient, url: str) -> float:
-        """Seconds from the start of an agent until all is applied; it is stopped then."""
+    async def start(self, client: ApiClient, server: Program, url: str) -> "Start":
+        """Of an agent until all is applied; it is stopped then."""
         revision = await client.newest_revision()
-        start = time.perf_counter()
+        used, start = cpu_seconds(server), time.time()
         with self.agent(url) as agent:
             async with ApiClient(agent.wait_ready()) as questions:
+                listens = time.time()
                 await applied(questions, revision)
-                return time.perf_counter() - start
+                marks = (await questions.request("GET", "/status"))["revision"]
+                return Start(
+                    listens=listens - start,
+                    read=marks["seen"]["at"] - listens,
+                    made=marks["applied"]["at"] - marks["seen"]["at"],
+                    agent=cpu_seconds(agent),
+                    server=cpu_seconds(server) - used,
+                )
 
 
-async def measure(folder: Path, sizes: list[int]) -> AsyncIterator[tuple[str, int, list[float]]]:
-    """(what, number of services, figures): `change` in milliseconds for each size, then `cold` and `again` in seconds
-    for the greatest."""
+@dataclass(frozen=True)
+class Start:
+    """Seconds. listens: until the agent does. read: from then on, until it has all objects, which the server writes
+    meanwhile. made: from then on, until all is compiled and programmed. agent, server: of their processors."""
+
+    listens: float
+    read: float
+    made: float
+    agent: float
+    server: float
+
+    @property
+    def seconds(self) -> float:
+        return self.listens + self.read + self.made
+
+    def __str__(self) -> str:
+        return (
+            f"begins {self.listens:.1f}, reads {self.read:.1f}, compiles and programs {self.made:.1f} s; "
+            f"CPU: agent {self.agent:.1f}, server {self.server:.1f} s"
+        )
+
+
+async def measure(folder: Path, sizes: list[int]) -> AsyncIterator[tuple[str, int, list[float] | Start]]:
+    """(what, number of services, figures): `change` in milliseconds for each size, then the starts `cold` and `again`
+    with the greatest."""
     world = World(folder)
     with world.server() as server:
         url = server.wait_ready()
@@ -120,7 +151,7 @@ async def measure(folder: Path, sizes: list[int]) -> AsyncIterator[tuple[str, in
                         yield "change", size, await world.toggle(client, introspect)
                 await asyncio.to_thread(world.cleanup, url)
                 for what in ("cold", "again"):
-                    yield what, len(world.services), [await world.start(client, url)]
+                    yield what, len(world.services), await world.start(client, server, url)
         finally:
             world.cleanup(url)
 
