@@ -1,14 +1,19 @@
 """Long reads: one state, part by part, while others write."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import orjson
 import pytest
-from store_objects import create, make
+from store_objects import create, link, make
 
+import schema
 from api_server.errors import Unavailable
+from api_server.routes.beginning import init
 from api_server.store import Store
 from api_server.store.reader import Reader
+from api_server.store.session import Session
 from api_server.store.snapshot import Snapshot
 from api_server.store.store import SNAPSHOTS
 
@@ -73,3 +78,36 @@ async def test_who_is_left_in_the_middle_makes_room_for_others(store: Store) -> 
     left[0].close()
     assert await all_parts(await waiting) == []
     # the others end with the store
+
+
+@pytest.mark.parametrize("number", [3, 300])
+async def test_all_of_a_type_is_two_statements_and_only_what_is_wanted(
+    store: Store, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Its rows and their references, however many; each slice beyond the first asks for the references of its own."""
+    domain = make("domain", "d")
+    project = make("project", "p", domain)
+    policy, ipam = make("network-policy", "policy", project), make("network-ipam", "ipam", project)
+    networks = [link(make("virtual-network", f"n{one}", project), policy, ipam) for one in range(number)]
+    await create(store, domain, project, policy, ipam, *networks)
+    sent: list[str] = []
+    for name in ("all", "stream"):
+        monkeypatch.setattr(Session, name, noted(sent, name, getattr(Session, name)))
+    kinds = [schema.load().types["virtual-network"]]
+    fields = {"virtual-network": frozenset({"display_name", "network_policy_refs"})}
+    parts = await all_parts(await store.snapshot(lambda reader: init(reader, kinds, fields)))
+    assert sent == ["stream", "all"]
+    frame = b"".join(parts).partition(b"data: ")[2]
+    listed = [one["virtual-network"] for one in orjson.loads(frame)["virtual-networks"]]
+    assert len(listed) == number
+    names = {"uuid", "fq_name", "parent_type", "parent_uuid", "display_name", "network_policy_refs"}
+    assert all(one.keys() == names for one in listed)
+    assert all([to["uuid"] for to in one["network_policy_refs"]] == [policy.uuid] for one in listed)
+
+
+def noted(sent: list[str], name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    def noting(*given: Any, **values: Any) -> Any:
+        sent.append(name)
+        return call(*given, **values)
+
+    return noting
