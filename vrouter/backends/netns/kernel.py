@@ -9,7 +9,7 @@ import secrets
 from functools import partial
 
 from vrouter import namespace
-from vrouter.backends.netns import fib, inner, probe, standing, vxlan
+from vrouter.backends.netns import fib, inner, probe, reading, standing, vxlan
 from vrouter.backends.netns.batch import Batch, Change
 from vrouter.backends.netns.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Message, NetlinkError, Socket
 from vrouter.backends.netns.nftables import Elements
@@ -36,7 +36,7 @@ class Kernel:
         self.fallen: set[Key] = set()
         self.stale = False
         self._terse = False
-        self.unit, self.standing = standing.read(index, self.route_socket, self.nft_socket)
+        self.unit, self.standing = reading.read(index, self.route_socket, self.nft_socket)
         self.surrogates = self._standing_surrogates()
         self.endpoints = Numbers(self._endpoint_ids(), secrets.randbelow(LIMIT))  # flows remember endpoints
         self.nexthops = Numbers(self._nexthop_ids(), max(self._nexthop_ids(), default=0))
@@ -48,7 +48,7 @@ class Kernel:
     def refresh(self) -> None:
         """Read what stands."""
         before = self.standing
-        self.unit, self.standing = standing.read(self.index, self.route_socket, self.nft_socket)
+        self.unit, self.standing = reading.read(self.index, self.route_socket, self.nft_socket)
         self.standing.keep_dark(before)
         self.fallen |= standing.differences(self.index, before, self.standing)
         self.surrogates = self._standing_surrogates()
