@@ -40,7 +40,7 @@ def compile_interface(view: View, uuid: str) -> Result:
 
 
 def _compile(view: View, found: Object) -> Result:
-    machines, plug = _machines(found), view.plug(found.uuid)
+    machines, plug = machines_of(found), view.plug(found.uuid)
     if not machines and plug is None:
         return Result(Absent("no-machine", "has no virtual-machine"))
     routers = _routers(view, machines)
@@ -75,7 +75,8 @@ def _routers(view: View, machines: Sequence[str]) -> list[Router]:
     return [named[name] for name in sorted(named)]
 
 
-def _machines(found: Object) -> list[str]:
+def machines_of(found: Object) -> list[str]:
+    """uuids of an interface's virtual-machines."""
     machines = found.targets("virtual-machine")
     if not machines and found.parent_type == "virtual-machine" and found.parent:
         machines = [found.parent]
@@ -120,7 +121,7 @@ def _network(view: View, found: Object) -> tuple[Network, Vrf]:
 
 def _workload(view: View, found: Object, plug: Plug | None) -> str:
     """The virtual-machine's name; the uuid of one that a port has plugged, if no namespace could have its name."""
-    name = next((view.name(machine) for machine in _machines(found)), "")
+    name = next((view.name(machine) for machine in machines_of(found)), "")
     if _WORKLOAD.fullmatch(name) and name not in (".", ".."):
         return name
     if plug is not None:

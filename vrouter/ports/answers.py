@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from vrouter.cache import Cache, Object, children_of, referrers_of, router_of
+from vrouter.cache import Cache, children_of, referrers_of, router_of
 from vrouter.compiler import Compiler
+from vrouter.compiler.interfaces import machines_of
 from vrouter.compiler.view import Located, Network, Subnet
 from vrouter.ports.port import Port
 from vrouter.state import Address, Interface
@@ -50,10 +51,10 @@ def machine_named(cache: Cache, node: str, name: str) -> str | None:
 def interface(cache: Cache, compiler: Compiler, port: Port | None, unit: Interface) -> dict[str, Any]:
     """As it stands: what a port client needs to set the other end up."""
     known, network = cache.get(unit.uuid), network_of(compiler, unit.uuid)
-    said = port.document if port else {}
+    machines, said = machines_of(known) if known else [], port.document if port else {}
     answer = {
         "id": unit.uuid,
-        "instance-id": _machine(known, port),
+        "instance-id": next(iter(machines), port.machine if port else _NOBODY),
         "vn-id": network.uuid if network else _NOBODY,
         "vm-project-id": said.get("vm-project-id") or (known.parent if known else None) or _NOBODY,
         "mac-address": unit.mac,
@@ -87,13 +88,6 @@ def configuration(compiler: Compiler, unit: Interface, machine: str, annotations
         "vlan-id": _NO_VLAN,
         "annotations": [f"{{{key}:{value}}}" for key, value in annotations.items()],
     }
-
-
-def _machine(found: Object | None, port: Port | None) -> str:
-    machines = found.targets("virtual-machine") if found else []
-    if found and not machines and found.parent_type == "virtual-machine" and found.parent:
-        machines = [found.parent]
-    return machines[0] if machines else port.machine if port else _NOBODY
 
 
 def _subnet(network: Network | None, address: Address) -> Subnet | None:

@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address
@@ -191,7 +192,13 @@ def test_without_a_carrier_it_waits_for_one(host: Host) -> None:
     assert "no carrier" in str(error)
     assert not host.has(DEVICE)  # it is not carried to and fro
     assert "no carrier" in str(host.apply(pod)[0])
+    disturbed, found = threading.Event(), set[str]()
+    host.node.backend.watch(disturbed.set)
     ip(host.containers[0], "link", "set", "eth0", "up")
+    while "carrier" not in found:
+        assert disturbed.wait(10.0)
+        disturbed.clear()
+        found |= {drift.kind for drift in host.do(host.node.backend.drift)}
     assert host.apply(pod) == [None]
     assert pod in host.node.backend.observe()
 
