@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -38,16 +38,35 @@ def demo(
     backend: Annotated[
         Backend, typer.Option(help="auto: network namespaces where possible, else the simulator.")
     ] = Backend.auto,
+    nodes: Annotated[
+        int, typer.Option(min=1, max=9, help="Hosts, each a network namespace with an agent of its own.")
+    ] = 1,
 ) -> None:
     """The whole of it in a minute: server, agent, a lab built through REST, its ECMP route, real traffic."""
-    raise typer.Exit(asyncio.run(_run(once, backend)))
+    if nodes == 1:
+        raise typer.Exit(asyncio.run(_run(lambda narrator: _play(narrator, once, backend))))
+    if backend == Backend.simulator:
+        fail("several nodes need network namespaces: the simulator has no network between them", 2)
+    raise typer.Exit(_on_hosts(once, nodes))
 
 
-async def _run(once: bool, backend: Backend) -> int:
+def _on_hosts(once: bool, nodes: int) -> int:
+    from cli.demo.cluster import Cluster
+    from vrouter import namespace
+    from vrouter.backends.protocol import BackendError
+
+    try:
+        namespace.enter()
+    except BackendError as error:
+        fail(str(error))
+    return asyncio.run(_run(lambda narrator: Cluster(narrator, nodes).play(once)))
+
+
+async def _run(tell: "Callable[[Narrator], Coroutine[None, None, None]]") -> int:
     from cli.demo.narrator import Narrator
 
     narrator = Narrator()
-    play = asyncio.create_task(_play(narrator, once, backend))
+    play = asyncio.create_task(tell(narrator))
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, play.cancel)
     try:

@@ -4,6 +4,7 @@ service network joined by a policy, pods, services with their members.
 Everything goes through REST; nothing here knows how the server or the agent works.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,16 +67,20 @@ def _pool(service: Service, port: int) -> list[str]:
 class Lab:
     def __init__(self, client: ApiClient, node: str) -> None:
         self.client, self.node = client, node
-        self.router = ""
+        self.routers: dict[str, str] = {}  # node -> uuid
+        self.machines: dict[str, str] = {}  # pod -> uuid of its virtual-machine
 
-    async def networks(self) -> None:
-        """The node, the project and the two networks."""
+    async def networks(self, addresses: Mapping[str, str] | None = None) -> None:
+        """The nodes, the project and the two networks. addresses: of nodes, where others reach them; without there is
+        this node alone."""
         create = self.client.create
-        router = await create("virtual-router", {
-            "fq_name": ["default-global-system-config", self.node],
-            "parent_type": "global-system-config",
-        })  # fmt: skip
-        self.router = router["uuid"]
+        for node, address in (addresses or {self.node: ""}).items():
+            router = await create("virtual-router", {
+                "fq_name": ["default-global-system-config", node],
+                "parent_type": "global-system-config",
+                **({"virtual_router_ip_address": address} if address else {}),
+            })  # fmt: skip
+            self.routers[node] = router["uuid"]
         await create("project", {"fq_name": PROJECT, "parent_type": "domain"})
         await create("network-policy", {
             "fq_name": POLICY,
@@ -95,8 +100,8 @@ class Lab:
             await create("network-ipam", _network_ipam(ipam, prefix, 12))
             await create("virtual-network", _network(network, ipam))
 
-    async def pod(self, name: str) -> Pod:
-        """A virtual-machine on this node with one interface; the server gives the address and the MAC."""
+    async def pod(self, name: str, node: str | None = None) -> Pod:
+        """A virtual-machine on that node (this one) with one interface; the server gives the address and the MAC."""
         machine = await self.client.create("virtual-machine", {"fq_name": [name], "server_type": "container"})
         interface = await self.client.create("virtual-machine-interface", {
             "fq_name": [*PROJECT, name],
@@ -109,9 +114,17 @@ class Lab:
             "virtual_network_refs": [{"to": POD_NETWORK}],
             "virtual_machine_interface_refs": [{"to": [*PROJECT, name]}],
         })  # fmt: skip
-        await self.client.ref_update("virtual-router", self.router, "virtual-machine", machine["uuid"], "ADD")
+        self.machines[name] = machine["uuid"]
+        router = self.routers[node or self.node]
+        await self.client.ref_update("virtual-router", router, "virtual-machine", machine["uuid"], "ADD")
         address = (await self.client.read("instance-ip", instance_ip["uuid"]))["instance_ip_address"]
         return Pod(name, interface["uuid"], address)
+
+    async def move(self, pod: str, source: str, target: str) -> None:
+        """As a migration does: for a moment two nodes have it."""
+        machine = self.machines[pod]
+        await self.client.ref_update("virtual-router", self.routers[target], "virtual-machine", machine, "ADD")
+        await self.client.ref_update("virtual-router", self.routers[source], "virtual-machine", machine, "DELETE")
 
     async def service(self, service: Service) -> None:
         """Its address in the service network, the loadbalancer, and a listener and pool for each port."""
@@ -182,6 +195,12 @@ class Lab:
             await self.client.ref_update(
                 "loadbalancer-pool", pool, "loadbalancer-healthmonitor", monitor["uuid"], "ADD"
             )
+
+    async def drain(self, members: list[str]) -> None:
+        for member in members:
+            body = await self.client.read("loadbalancer-member", member)
+            properties = {**body["loadbalancer_member_properties"], "weight": 0}
+            await self.client.update("loadbalancer-member", member, {"loadbalancer_member_properties": properties})
 
     async def leave(self, members: list[str]) -> None:
         for member in members:

@@ -49,14 +49,15 @@ class Stage(ABC):
     async def show(self, *command: str) -> str:
         """What one of our commands about the data plane prints; RuntimeError if it fails."""
         words = [*VAPORTRAIL, *command, "--introspect", self.introspect]
-        return await asyncio.to_thread(_output, words)
+        return await asyncio.to_thread(output, words)
 
     async def curl(self, url: str) -> dict[str, Any]:
-        answer: dict[str, Any] = json.loads(await asyncio.to_thread(_output, ["curl", "-sS", "--max-time", "10", url]))
+        answer: dict[str, Any] = json.loads(await asyncio.to_thread(output, ["curl", "-sS", "--max-time", "10", url]))
         return answer
 
 
-def _output(words: list[str]) -> str:
+def output(words: list[str]) -> str:
+    """What a command prints; RuntimeError with its own words if it fails."""
     done = subprocess.run(words, capture_output=True, text=True, env=ENVIRONMENT, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(words)}: {done.stderr.strip()}")

@@ -72,7 +72,7 @@ class Machine:
             async with ApiClient() as client:
                 lab = Lab(client, self.name)
                 found = await client.list("virtual-router")
-                lab.router = next((one["uuid"] for one in found if one["fq_name"][-1] == self.name), "")
+                lab.routers = {one["fq_name"][-1]: one["uuid"] for one in found}
                 return await make(lab)
 
         return self.do(lambda: asyncio.run(run()))
