@@ -68,7 +68,9 @@ _MARK = Statement(node.update().where(_n.name == _arg("of")), ("stale",))
 _FORGET = Statement(
     node.update()
     .where(_n.name == _arg("of"), _n.reported > 0)
-    .values(reported=0, agent="{}", scopes="null", stale=sa.case((_n.stale == LEFT, SILENT), else_=_n.stale))
+    .values(
+        revision=-1, reported=0, agent="{}", scopes="null", stale=sa.case((_n.stale == LEFT, SILENT), else_=_n.stale)
+    )
 )
 _EMPTY = Statement(
     sa.select(_n.name, _n.reported).where(_n.stale == LEFT, ~sa.exists().where(status.c.node == _n.name))
