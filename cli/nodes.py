@@ -46,20 +46,22 @@ def nodes(
         ] for node in found for agent in [node["agent"]]),
     )  # fmt: skip
     for node in found:
-        for line in troubles(node):
+        for line in troubles(node, whole=name is not None):
             typer.echo(f"{node['node']}: {line}")
     if not found:
         typer.echo("no node has reported, and there is no virtual-router")
 
 
-def troubles(node: Node) -> Iterator[str]:
-    """What a node lacks, and what it could not program, or not as it was asked for."""
+def troubles(node: Node, *, whole: bool) -> Iterator[str]:
+    """What a node lacks and could not make; whole: also what it did otherwise than was asked for, and why."""
     agent = node["agent"] or {"problems": [], "reasons": [], "more_reasons": 0}
     yield from (f"problem: {problem}" for problem in agent["problems"])
-    for reason in agent["reasons"]:
+    told = [reason for reason in agent["reasons"] if whole or reason["code"] == "backend"]
+    for reason in told:
         yield f"{reason['type']} {reason['name'] or reason['uuid']}: {reason['text']}"
-    if agent["more_reasons"]:
-        yield f"and {counted(agent['more_reasons'], 'reason')} more (vaportrail why, asked of its agent)"
+    if more := len(agent["reasons"]) - len(told) + agent["more_reasons"]:
+        where = "vaportrail why, asked of its agent" if whole else f"vaportrail nodes {node['node']}"
+        yield f"{counted(more, 'more reason')} why something is not used ({where})"
 
 
 def wait_for_all(

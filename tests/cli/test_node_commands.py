@@ -60,8 +60,11 @@ def test_the_table(cluster: Cluster) -> None:
     assert lines == [
         "n1: problem: no IPv6 here",
         "n1: loadbalancer d:p:web: VIP 10.0.0.9: no room",
+        "n1: 4 more reasons why something is not used (vaportrail nodes n1)",
+    ]
+    assert cluster.run("nodes", "n1").splitlines()[-2:] == [
         "n1: loadbalancer-member m: member m: nobody has 10.0.0.1",
-        "n1: and 3 reasons more (vaportrail why, asked of its agent)",
+        "n1: 3 more reasons why something is not used (vaportrail why, asked of its agent)",
     ]
     (one,) = json.loads(cluster.run("nodes", "n2", "-o", "json"))
     assert (one["node"], one["state"]) == ("n2", "never reported")
