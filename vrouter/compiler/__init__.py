@@ -5,6 +5,8 @@
     interfaces.py   which interfaces stand here, and how; which are on other nodes
     members.py      which back-ends answer for a listener, and why the others do not
     services.py     which VIPs stand in which VRF
+    routes.py       what is reached from one VRF in another, and which networks cannot be joined
+    outside.py      addresses that the outside reaches
     view.py         what these functions see
     engine.py       when they run
 

@@ -20,7 +20,7 @@ from vrouter.cache import Cache, Fact
 from vrouter.compiler.interfaces import compile_interface
 from vrouter.compiler.networks import compile_network, compile_peers
 from vrouter.compiler.routers import compile_router
-from vrouter.compiler.routes import compile_leak
+from vrouter.compiler.routes import compile_joined, compile_leak, compile_outlook
 from vrouter.compiler.services import compile_floating_ip, compile_listener, compile_loadbalancer, compile_pool
 from vrouter.compiler.view import Mark, Node, Result, Rule, Value, View
 from vrouter.layer import Layer, layered
@@ -51,10 +51,12 @@ _RULES: Mapping[Rule, Callable[[View, str], Result]] = {
     "network": compile_network,
     "peers": compile_peers,
     "interface": compile_interface,
+    "joined": compile_joined,
     "listener": compile_listener,
     "pool": compile_pool,
     "loadbalancer": compile_loadbalancer,
     "floating-ip": compile_floating_ip,
+    "outlook": compile_outlook,
     "leak": compile_leak,
 }
 

@@ -9,10 +9,10 @@ cluster's DNS): then these members alone are shown to it, guarded, so that only 
 them; and its interfaces to their network, guarded, so that only answers reach those.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from vrouter.cache import Object
-from vrouter.compiler.view import Located, Mark, Result, View, clash, shown, uplink
+from vrouter.compiler.view import Located, Mark, Result, Sight, View, clash, shown, uplink
 from vrouter.state import Join, Link, Reason, Remote, Unit, addresses_of
 
 
@@ -69,23 +69,42 @@ def _name(view: View, uuid: str) -> str:
     return network.name if network else uuid
 
 
+def compile_joined(view: View, uuid: str) -> Result:
+    """The networks that policies join to this one and no address keeps apart."""
+    return Result(tuple(peer for peer in view.policy_peers(uuid) if not view.is_marked(clash(uuid, peer.network))))
+
+
+def compile_outlook(view: View, uuid: str) -> Result:
+    """From which other networks, that have something on this node, the interfaces of this one are reached."""
+    guarded = {peer.network: not peer.inward for peer in view.peers(uuid)}
+    for other in view.marked(shown(uuid)):
+        guarded.setdefault(other, True)
+    return Result(tuple(_sights(view, guarded)))
+
+
+def _sights(view: View, guarded: Mapping[str, bool]) -> Iterator[Sight]:
+    for other, guard in sorted(guarded.items()):
+        there = view.network(other)
+        stands = view.has_local(other) or view.is_marked(uplink(other))
+        if stands and there is not None and there.vrf is not None:
+            yield Sight(other, there.vrf.index, guard)
+
+
 def compile_leak(view: View, uuid: str) -> Result:
-    """What an interface, of this node or another, is in the VRFs of other networks that have an interface here."""
+    """What an interface, of this node or another, is in the VRFs of other networks."""
     found = view.interface(uuid)
     if not isinstance(found, Located):
         return Result()
-    guarded = {peer.network: not peer.inward for peer in view.peers(found.network)}
-    for other in (*view.marked(shown(uuid)), *view.marked(shown(found.network))):
-        guarded.setdefault(other, True)
-    interface, units = found.interface, list[Unit]()
-    for other, guard in sorted(guarded.items()):
-        there = view.network(other)
-        if there is not None and there.vrf is not None and (view.has_local(other) or view.marked(uplink(other))):
-            link = Link(interface.vrf)
-            units.append(Join.between(interface.vrf, there.vrf.index))
-            units.append(Remote(uuid, interface.name, there.vrf.index, addresses_of(interface), link, guard))
-    if not units:
+    sights = view.outlook(found.network)
+    if own := set(view.marked(shown(uuid))) - {sight.network for sight in sights}:
+        sights = (*sights, *_sights(view, dict.fromkeys(own, True)))
+    if not sights:
         return Result()
+    interface, units = found.interface, list[Unit]()
+    for sight in sights:
+        units.append(Join.between(interface.vrf, sight.vrf))
+        addresses, link = addresses_of(interface), Link(interface.vrf)
+        units.append(Remote(uuid, interface.name, sight.vrf, addresses, link, sight.guarded))
     if isinstance(interface, Remote) and not view.has_local(found.network):
         units += [found.vrf, interface]  # the VRF stands for the sake of the others alone
     whole = view.get(uuid)

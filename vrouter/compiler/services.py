@@ -355,7 +355,7 @@ def _unjoined(view: View, place: Place, services: Sequence[Service], reach: Sequ
             network = view.network(place.network)
             service = network.name if network else place.network
             here = f"{backend.label}: interface {backend.located.interface.name} is in VRF {backend.located.vrf.name}"
-            if view.marked(clash(place.network, backend.located.network)):
+            if view.is_marked(clash(place.network, backend.located.network)):
                 text = f"{here}, which is not joined with the VIP's network {service}, for an address clashes"
                 yield Reason(backend.subject, "address-clash", text)
                 continue

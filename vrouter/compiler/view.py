@@ -13,7 +13,10 @@ from typing import Literal, Protocol
 from vrouter.cache import Cache, Fact, Object, children_of, health_of, holders_of, name_of, referrers_of, router_of
 from vrouter.state import Address, Check, Health, Interface, Plug, Reason, Remote, Unit, Vrf
 
-Rule = Literal["router", "network", "peers", "interface", "listener", "pool", "loadbalancer", "floating-ip", "leak"]
+Rule = Literal[
+    "router", "network", "peers", "interface", "joined", "listener", "pool", "loadbalancer", "floating-ip", "outlook",
+    "leak",
+]  # fmt: skip
 Node = tuple[Rule, str]  # what is computed, and for which uuid
 Mark = tuple[Fact, str]
 """A fact that results make true together, and a value of it: true as long as one of them has it."""
@@ -49,6 +52,15 @@ class Peer:
     network: str
     inward: bool
     outward: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A VRF of this node, of another network, from which interfaces are reached; guarded: as in `Remote`."""
+
+    network: str
+    vrf: int
+    guarded: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +105,7 @@ class Unusable(Exception):
         self.text = text
 
 
-Value = Router | Network | tuple[Peer, ...] | Located | Absent | None
+Value = Router | Network | tuple[Peer, ...] | tuple[Sight, ...] | Located | Absent | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,11 +210,17 @@ class View:
     def policy_peers(self, network: str) -> tuple[Peer, ...]:
         """The networks that policies join to this one."""
         value = self._value(("peers", network))
-        return value if isinstance(value, tuple) else ()
+        return value if isinstance(value, tuple) else ()  # type: ignore[return-value]  # of that rule they are peers
 
     def peers(self, network: str) -> tuple[Peer, ...]:
         """Those of them that share no address with it."""
-        return tuple(peer for peer in self.policy_peers(network) if not self.marked(clash(network, peer.network)))
+        value = self._value(("joined", network))
+        return value if isinstance(value, tuple) else ()  # type: ignore[return-value]  # of that rule they are peers
+
+    def outlook(self, network: str) -> tuple[Sight, ...]:
+        """From where the interfaces of that network are reached."""
+        value = self._value(("outlook", network))
+        return value if isinstance(value, tuple) else ()  # type: ignore[return-value]  # of that rule they are sights
 
     def reach(self, network: str) -> tuple[str, ...]:
         """uuids of the networks from which this one may be reached, itself first."""
@@ -227,7 +245,12 @@ class View:
 
     def has_local(self, network: str) -> bool:
         """Whether any interface of this node is in the network."""
-        return bool(self.marked(local(network)))
+        return self.is_marked(local(network))
+
+    def is_marked(self, fact: Fact) -> bool:
+        """Whether results before this one make it true."""
+        self.reads.add(fact)
+        return bool(self._evaluator.marked(fact))
 
     def marked(self, fact: Fact) -> Sequence[str]:
         """The values of a fact that results before this one make true."""
