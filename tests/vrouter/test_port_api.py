@@ -104,7 +104,12 @@ async def port(tmp_path: Path) -> AsyncIterator[Port]:
 
 
 async def test_a_port_of_nova(port: Port) -> None:
-    assert await port.ask("GET", f"/port/{VMI}") == (404, {"error": "{ Not Found }"})
+    nobody = f"interface {VMI} belongs to virtual-machine k8s__default__web-0, which no virtual-router references"
+    absent = (404, {"error": "{ Not Found }", "reason": nobody})
+    assert await port.ask("GET", f"/port/{VMI}") == absent
+    assert await port.ask("GET", f"/port/{OTHER}") == (
+        404, {"error": "{ Not Found }", "reason": f"there is no interface {OTHER}"},
+    )  # fmt: skip
     assert await port.ask("POST", "/port", NOVA) == (200, {})
     answer = await port.until(f"/port/{VMI}", 200)
     assert answer.pop("time")
@@ -126,7 +131,7 @@ async def test_a_port_of_nova(port: Port) -> None:
     assert "device tap93c2c386-6e of a port" in answers[0]["lines"][0]["text"]
     assert await port.ask("DELETE", f"/port/{VMI}") == (200, {})
     assert port.agent.reconciler.applied == {}  # the device is free when the answer comes
-    assert await port.ask("GET", f"/port/{VMI}") == (404, {"error": "{ Not Found }"})
+    assert await port.ask("GET", f"/port/{VMI}") == absent
     assert await port.ask("DELETE", f"/port/{VMI}") == (200, {})
 
 

@@ -116,7 +116,7 @@ class Requests:
     async def get_port(self, request: Request, path: tuple[str, ...]) -> Any:
         found = answers.local(self._compiler, path[0])
         if found is None:
-            raise NotFound
+            raise NotFound(self._absence(path[0]))
         return answers.interface(self._cache, self._compiler, self._ports.get(path[0]), found)
 
     async def get_vm(self, request: Request, path: tuple[str, ...]) -> Any:
