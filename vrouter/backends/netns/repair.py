@@ -156,8 +156,8 @@ def _device(vrf: VrfNamespace, index: int) -> Iterator[Drift]:
         wrong.append("forwarding entry")
     if any(looks.neighbour(vrf.route_socket, index, address) != mac for address, mac in own.items()):
         wrong.append("neighbour")
-    address = vxlan.own_address(device.vtep.address, 4)
-    if (index, address) not in links.read_addresses(vrf.route_socket):
+    addresses = {(index, vxlan.own_address(device.vtep.address, family)) for family in vrf.standing.families}
+    if not addresses <= links.read_addresses(vrf.route_socket):
         wrong.append("address")
     if wrong:
         vrf.restate_device()
