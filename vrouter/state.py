@@ -102,7 +102,10 @@ class Interface:
 
     def address_of(self, family: Family) -> Address | None:
         """Its address of that family, if it has one."""
-        return next((one.address for one in self.addresses if one.address.version == family), None)
+        for one in self.addresses:
+            if one.address.version == family:
+                return one.address
+        return None
 
 
 @dataclass(frozen=True, slots=True)

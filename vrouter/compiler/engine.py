@@ -241,11 +241,11 @@ class Compiler:
             self._claim(node, before, result)
 
     def _remember(self, node: Node, reads: set[Fact]) -> None:
-        before = self._reads.get(node, set())
+        before = self._reads.get(node)
         self._reads[node] = reads
-        for fact in reads - before:
+        for fact in reads - before if before else reads:
             self._readers.add(fact, node)
-        for fact in before - reads:
+        for fact in before - reads if before else ():
             self._unread(fact, node)
 
     def _unread(self, fact: Fact, reader: Node) -> None:
@@ -279,8 +279,10 @@ class Compiler:
                 self._marks.discard(*mark)
                 self.touch([mark[0]])
 
-    def _check(self, node: Node, asked: Iterable[Check]) -> None:
+    def _check(self, node: Node, asked: Collection[Check]) -> None:
         """Note which members a result wants probed; each once, however many listeners have its pool."""
+        if not asked and node not in self._checks:
+            return
         checks = {check.member: check for check in asked}
         before = self._checks.pop(node, {})
         if checks:
@@ -349,7 +351,7 @@ class Compiler:
         if place[0] != "address" and held is not None and self._claims.has(place, held[0]):
             return held[0]  # all who claim a VRF or a join mean the same one
         claims = self._claims.get(place)
-        return min(claims, key=self._rank, default=None)
+        return min(claims, key=self._rank, default=None) if len(claims) != 1 else next(iter(claims))
 
     def _rank(self, node: Node) -> tuple[bool, str, str]:
         return node[0] != "interface", self._results[node].age, node[1]

@@ -4,7 +4,7 @@ A member names its interface by annotation `vmi` (kube-manager's way), else by a
 own project (Neutron's way), as the native driver does on the server's side. Every member that is not used has a reason.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from vrouter.addresses import parse
@@ -51,6 +51,7 @@ def backends(
 ) -> Iterator[Backend]:
     """The usable members of `pools`. blocked: why none may answer for the VIP, a clause. asked: whether this node has
     clients for it: then members of other nodes are probed from here, too."""
+    answering = frozenset[str]().union(*linked.values())
     taken: dict[str, str] = {}  # interface -> the member that uses it
     for pool in pools:
         down = blocked
@@ -62,7 +63,7 @@ def backends(
             if member is None:
                 continue
             try:
-                backend = _backend(view, pool, member, linked, down, reasons)
+                backend = _backend(view, pool, member, answering, down, reasons)
                 interface = backend.located.interface
                 if interface.uuid in taken:
                     raise Unusable("duplicate", f"is the same back-end as member {taken[interface.uuid]}: "
@@ -82,7 +83,7 @@ def is_up(found: Object, properties: str) -> bool:
 
 
 def _backend(
-    view: View, pool: Object, member: Object, linked: Linked, down: str | None, reasons: list[Reason]
+    view: View, pool: Object, member: Object, linked: Container[str], down: str | None, reasons: list[Reason]
 ) -> Backend:
     properties = member.properties.get("loadbalancer_member_properties") or {}
     # read first, whatever is said in the end: who asks about the pod finds this member, used or not (`vrouter/why`)
@@ -90,7 +91,7 @@ def _backend(
     found = Absent(uuid.code, uuid.text) if isinstance(uuid, Unusable) else view.interface(uuid)
     if down is not None:
         raise Unusable("admin-down" if "admin_state" in down else "blocked", down)
-    if not is_up(member, "loadbalancer_member_properties"):
+    if properties.get("admin_state") is False:
         raise Unusable("admin-down", "admin_state is down")
     weight = _weight(properties.get("weight"))
     port = port_of(properties.get("protocol_port"), "protocol_port")
@@ -98,7 +99,7 @@ def _backend(
         raise uuid
     if isinstance(found, Absent):
         raise Unusable(found.code, f"interface {view.name(uuid)} {found.text}")
-    if not any(uuid in interfaces for interfaces in linked.values()):
+    if uuid not in linked:
         raise Unusable("not-linked", f"interface {view.name(uuid)} is referenced by no floating-ip of the VIP")
     if weight > GREATEST_WEIGHT:
         text = f"member {member.name}: weight {weight} counts as {GREATEST_WEIGHT}, the most that a nexthop can have"
