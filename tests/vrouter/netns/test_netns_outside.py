@@ -173,26 +173,22 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
         world.close()
 
 
-@pytest.mark.parametrize(("kind", "port"), [(socket.SOCK_STREAM, 80), (socket.SOCK_DGRAM, 53)], ids=["tcp", "udp"])
-def test_a_client_outside_reaches_the_member_which_sees_it(world: World, kind: int, port: int) -> None:
+def test_a_client_outside_reaches_the_member_which_sees_it(world: World) -> None:
     world.apply(*world.units)
-    heard = world.serve(kind, 8080)
-    assert world.ask(world.beyond, kind, port, CLIENT[world.family]) == b"here"
-    what, who = heard()
-    assert (what, who[0]) == (b"who", str(CLIENT[world.family]))
+    for kind, port in ((socket.SOCK_STREAM, 80), (socket.SOCK_DGRAM, 53)):
+        heard = world.serve(kind, 8080)
+        assert world.ask(world.beyond, kind, port, CLIENT[world.family]) == b"here"
+        what, who = heard()
+        assert (what, who[0]) == (b"who", str(CLIENT[world.family]))
 
 
-def test_what_has_no_listener_or_member_is_refused_at_once(world: World) -> None:
+def test_nobody_gets_in_or_out_otherwise(world: World) -> None:
     world.apply(*world.units)
     with pytest.raises(ConnectionRefusedError):
         world.ask(world.beyond, socket.SOCK_STREAM, 81)
     world.apply(Vip(9, ADDRESS[world.family], "d:p:web", (Listener("tcp", 80, ()),)))
     with pytest.raises(ConnectionRefusedError):
         world.ask(world.beyond, socket.SOCK_STREAM, 80)
-
-
-def test_nobody_gets_out_or_in_otherwise(world: World) -> None:
-    world.apply(*world.units)
 
     def reach(name: str, address: Address, kind: int) -> None:
         client = namespace.inside(name, partial(socket.socket, AF[world.family], kind))
@@ -221,6 +217,10 @@ def test_it_is_observed_after_a_restart_and_goes_without_a_trace(world: World) -
     assert world.on_machine(again.observe) == before
     again.close()
     assert str(ADDRESS[world.family]) in world.ip(world.machine, "neigh show proxy")
+    world.apply(replace(world.outside, announced=False))
+    assert world.ip(world.machine, "neigh show proxy") == ""
+    assert f"{ADDRESS[world.family]} via" in world.ip(world.machine, "route")
+    world.apply(world.outside)
     world.delete(world.vip, world.outside)
     assert str(ADDRESS[world.family]) not in world.ip(world.machine, "neigh show proxy") + world.ip(
         world.machine, "route"
@@ -229,19 +229,6 @@ def test_it_is_observed_after_a_restart_and_goes_without_a_trace(world: World) -
                  *(unit for unit in reversed(world.units) if isinstance(unit, Exit | Uplink | Join)))  # fmt: skip
     assert world.on_machine(world.backend.observe) == [PODS, EXTERNAL]
     assert uplink(world) == ""
-
-
-def test_an_address_is_not_announced_by_two(world: World) -> None:
-    world.apply(*world.units)
-    world.apply(Outside(9, ADDRESS[world.family], "d:p:web", announced=False))
-    assert world.ip(world.machine, "neigh show proxy") == ""
-    assert f"{ADDRESS[world.family]} via" in world.ip(world.machine, "route")
-
-
-def test_without_the_device_there_is_no_uplink(world: World) -> None:
-    (error,) = world.on_machine(lambda: world.backend.apply([Put(EXTERNAL), Put(Uplink(9, "ext1"))]))[1:]
-    assert isinstance(error, BackendError)
-    assert "There is no device ext1" in str(error)
 
 
 def uplink(world: World) -> str:
@@ -253,29 +240,19 @@ def uplink(world: World) -> str:
 # --- a pod's own
 
 
-@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM], ids=["tcp", "udp"])
-def test_a_pods_own_address_is_reached(world: World, kind: int) -> None:
+def test_a_pods_own_address_leads_both_ways(world: World) -> None:
     world.apply(*floating(world))
-    heard = world.serve(kind, 8080)
-    assert world.ask(world.beyond, kind, 8080, CLIENT[world.family]) == b"here"
-    assert heard()[1][0] == str(CLIENT[world.family])
-
-
-@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM], ids=["tcp", "udp"])
-def test_a_pod_with_an_address_outside_opens_connections_as_that(world: World, kind: int) -> None:
-    world.apply(*floating(world))
-    heard = world.serve(kind, 7, world.beyond)
-    client = namespace.inside(world.pod.workload, partial(socket.socket, AF[world.family], kind))
-    with client:
-        client.settimeout(3)
-        client.connect((str(CLIENT[world.family]), 7))
-        client.send(b"who")
-        assert client.recv(64) == b"here"
-    assert heard()[1][0] == str(ADDRESS[world.family])
-
-
-def test_it_is_pinged_both_ways(world: World) -> None:
-    world.apply(*floating(world))
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        heard = world.serve(kind, 8080)
+        assert world.ask(world.beyond, kind, 8080, CLIENT[world.family]) == b"here"
+        assert heard()[1][0] == str(CLIENT[world.family])
+        heard = world.serve(kind, 7, world.beyond)
+        with namespace.inside(world.pod.workload, partial(socket.socket, AF[world.family], kind)) as client:
+            client.settimeout(3)
+            client.connect((str(CLIENT[world.family]), 7))
+            client.send(b"who")
+            assert client.recv(64) == b"here"
+        assert heard()[1][0] == str(ADDRESS[world.family])
     for name, address in ((world.beyond, ADDRESS), (world.pod.workload, CLIENT)):
         assert pinged(name, address[world.family]) == str(address[world.family])
 
@@ -303,8 +280,11 @@ def test_a_pods_own_address_is_observed_and_goes(world: World) -> None:
     assert set(world.on_machine(world.backend.observe)) == set(units[:-2])
 
 
-def test_it_must_be_of_the_vrf_that_it_is_said_to_be(world: World) -> None:
+def test_what_it_stands_on_must_be_there(world: World) -> None:
     *units, own, _ = floating(world)
+    (error,) = world.on_machine(lambda: world.backend.apply([Put(EXTERNAL), Put(Uplink(9, "ext1"))]))[1:]
+    assert isinstance(error, BackendError)
+    assert "There is no device ext1" in str(error)
     world.apply(*units)
     assert isinstance(own, Outside)
     (error,) = world.on_machine(lambda: world.backend.apply([Put(replace(own, inside=CLIENT[world.family]))]))
