@@ -142,11 +142,11 @@ def delete_outside(vrf: VrfNamespace, unit: Outside) -> None:
     with _machine() as machine:
         near = links.find(machine, _name(vrf))
         device = links.find(machine, vrf.standing.uplink[0].device) if vrf.standing.uplink else None
-        gone: list[Message] = []
-        if near is not None:
-            gone.append(fib.delete_way(unit.address, FAR[unit.address.version], near))
+        gone: list[Message] = []  # the route last: as long as it stands, it is known that this is to be removed
         if device is not None and stands.announced:
             gone.append(links.delete_proxy(device, unit.address))
+        if near is not None:
+            gone.append(fib.delete_way(unit.address, FAR[unit.address.version], near))
         for message in gone:
             _send_loosely(machine, message)
     vrf.change(_elements(vrf, stands), {})
@@ -230,12 +230,17 @@ def _send_loosely(socket: Socket, message: Message) -> None:
 
 
 def _forward(family: Family, device: str) -> None:
-    """The machine has to forward, and to answer for neighbours on that device."""
-    names = [_FORWARDING[family]] + ([f"ipv6/conf/{device}/proxy_ndp"] if family == 6 else [])
+    """The machine has to forward, and to answer for neighbours on that device. Where it heeds the advertisements of
+    routers it goes on to, which Linux otherwise ends with forwarding."""
+    settings = Path("/proc/sys/net")
+    wanted = {settings / _FORWARDING[family]: "1"}
     try:
-        for name in names:
-            file = Path("/proc/sys/net") / name
-            if file.read_text().strip() == "0":
-                file.write_text("1")
+        if family == 6:
+            wanted[settings / f"ipv6/conf/{device}/proxy_ndp"] = "1"
+            heeding = (settings / "ipv6/conf").glob("*/accept_ra")
+            wanted = {file: "2" for file in heeding if file.read_text().strip() == "1"} | wanted
+        for file, value in wanted.items():
+            if file.read_text().strip() != value:
+                file.write_text(value)
     except OSError as error:
         raise BackendError(f"This machine cannot be made to forward to {device}: {error.strerror}") from error
