@@ -8,7 +8,7 @@ from scenery import Network, answer, connect, drops, eventually, flow_of, listen
 
 from vrouter.backends.lookup import Header
 from vrouter.backends.protocol import Delete, Places
-from vrouter.state import Interface, Listener, Member, Protocol, Vip
+from vrouter.state import AFFINITY, Interface, Listener, Member, Protocol, Vip
 
 REFUSED = {"tcp": Refused("reset"), "udp": Refused("unreachable")}
 
@@ -169,6 +169,17 @@ def test_what_is_refused_for_another_reason_has_no_place(lab: Lab, network: Netw
     assert drops(lab, "NoRevFlow") == 1
     assert eventually(lambda: places(lab, vip).taken == 0)
     who(held)
+
+
+def test_a_sticky_client_is_refused_like_others(lab: Lab, network: Network) -> None:
+    client, a, b = network.pods(3, 80)
+    vip = network.service(replace(limited(2, member(a, 80), member(b, 80)), affinity=AFFINITY))
+    held = opened(lab, client, 2)
+    (served,) = {who(connection) for connection in held}
+    assert outcome(lab, client) == Refused("reset")
+    held[0].close()
+    assert eventually(lambda: places(lab, vip).taken == 1)
+    assert answer(lab, client, lab.vip, 8888).member == served
 
 
 def test_it_is_foretold(lab: Lab, network: Network) -> None:
