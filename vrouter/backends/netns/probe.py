@@ -168,7 +168,8 @@ def load_table(family: Family, flow_limit: int = FLOW_LIMIT, before: str = "") -
     socket = Socket(NETLINK_NETFILTER, None)
     try:
         counting.complete(socket, family)
-        nftables.transact(socket, icmp_errors.messages(family) + straight.messages(family))
+        straight.complete(socket, family)
+        nftables.transact(socket, icmp_errors.messages(family))
         if family == 6:
             wide.complete(socket, elements.complete())
     except NetlinkError as error:

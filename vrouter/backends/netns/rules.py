@@ -86,6 +86,7 @@ LIMITED, STICKY, DONE, AGAIN = 0x0200_0000, 0x0400_0000, 0x0800_0000, 0x1000_000
 NEW, CLOSED, HAIRPIN = 0x2000_0000, 0x4000_0000, 0x8000_0000
 FLOATING = 0x0100_0003  # it has an address outside, or is to one
 FOUND, HALF = 0x0100_0001, 0x0100_0002  # how far an answer has come on the straight way
+KEPT = 0x0100_0000  # beside a flow's mark: on the straight way there, it has kept its place
 
 # Direction of a packet -> how often it counts in (forward, reverse) of its flow.
 TOUCHES: dict[Literal["forward", "reverse"], tuple[int, int]] = {"forward": (2, 1), "reverse": (1, 3)}
@@ -380,8 +381,10 @@ chain excess_PROTO {
     counter name connection_limit reject with NO_MEMBER
 }
 
-# An endpoint to a client; home: to the pod itself, which it knows as the VIP.
+# An endpoint to a client; home: to the pod itself, which it knows as the VIP. In the place of the first rule comes the
+# straight one when the table is loaded; until then no answer may pass by.
 chain answer_PROTO {
+    OWN @reverse_PROTO goto back_PROTO comment "straight"
     meta mark vmap { @DONE@ : accept, @HALF@ : drop, @FOUND@ : goto found_PROTO }
     IF_TCP tcp flags & (fin | syn | rst | ack) == syn PEER @closing jump direct_tcp
     goto floating

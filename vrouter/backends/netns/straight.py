@@ -1,5 +1,5 @@
-"""The straight way through the table: two rules, one for each direction, in which a packet of an established flow is
-looked up, counted, refreshes its flow and is translated.
+"""The straight way through the table: one rule for each direction, in which a packet of an established flow is looked
+up, counted, refreshes its flow and is translated; on the way to a limited listener two more.
 
 The rules of the text do all of this, too, and more: beginnings and ends of connections, hairpins. But each of theirs
 loads the flow's key anew, and what a packet costs is the number of expressions that it passes. A packet for which one
@@ -12,13 +12,14 @@ before it is part of another key: `nft list` of Debian 12 aborts at what was loo
 
 import sys
 
-from vrouter.backends.netns import expressions
+from vrouter.backends.netns import expressions, nftables
 from vrouter.backends.netns.expressions import (
     ACCEPT,
     MARK,
     NETWORK,
     TRANSPORT,
     UPDATE,
+    VERDICT,
     Expression,
     Rule,
     bitwise,
@@ -33,22 +34,27 @@ from vrouter.backends.netns.expressions import (
     verdict,
     word,
 )
-from vrouter.backends.netns.netlink import Message
-from vrouter.backends.netns.rules import DONE, FOUND, HALF, ID_MASK, IDLE, MARGIN
+from vrouter.backends.netns.netlink import Socket
+from vrouter.backends.netns.rules import DONE, FOUND, HALF, ID_MASK, IDLE, KEPT, LIMITED, MARGIN
 from vrouter.state import Family, Protocol
 
+COMMENT = "straight"  # of the rule in whose place the one for answers comes
 _PROTOCOLS: tuple[Protocol, ...] = ("tcp", "udp")
 _CHECKSUM: dict[Protocol, int] = {"tcp": 16, "udp": 6}  # offset in the header of that protocol
+_ALL = 0xFFFF_FFFF  # of a mark
 _FLAGS, _ENDING = 13, 0x07  # of TCP: where they are, and FIN, SYN or RST (RFC 9293)
 
 
-def messages(family: Family) -> list[Message]:
-    """Both rules of both protocols, for the heads of the chains `arriving_*`."""
-    return [
-        expressions.put(family, Rule(f"{chain}_{protocol}", tuple(rule)), first=True)
-        for protocol in _PROTOCOLS
-        for chain, rule in (("to_vip", _Way(family, protocol).forth()), ("answer", _Way(family, protocol).back()))
-    ]
+def complete(socket: Socket, family: Family) -> None:
+    """Put the rules at the heads of `to_vip_*` and `answer_*` of the loaded table. Raises NetlinkError."""
+    place = {rule.chain: rule.handle for rule in expressions.read(socket, family) if rule.comment == COMMENT}
+    changed = []
+    for protocol in _PROTOCOLS:
+        way, there, back = _Way(family, protocol), f"to_vip_{protocol}", f"answer_{protocol}"
+        forth = (way.on(), way.keep(), way.forth())  # each becomes the first
+        changed += [expressions.put(family, Rule(there, tuple(rule)), first=True) for rule in forth]
+        changed.append(expressions.put(family, Rule(back, tuple(way.back()), handle=place[back])))
+    nftables.transact(socket, changed)
 
 
 class _Way:
@@ -62,20 +68,51 @@ class _Way:
         self.checksum = 10 if family == 4 else None
 
     def forth(self) -> list[Expression]:
-        """From a client to the endpoint that its flow has. Flows with flags in their mark go by the text."""
-        size, spare = self.size, word(15)
-        own, service, pod, target = word(0), word(size + 1), word(2 * size + 2), word(3 * size + 2)
+        """From a client to the endpoint that its flow has. Flows with flags in their mark go on behind it."""
+        own, spare = word(0), word(15)
         return [
             *self._neither_begins_nor_ends(),
             *self._key(0),
-            lookup(f"service_{self.protocol}", service),
+            lookup(f"service_{self.protocol}", word(self.size + 1)),
             lookup(f"forward_{self.protocol}", own, spare),
             set_meta(MARK, spare),
-            meta(MARK, spare),
-            bitwise(spare, word(14), _mark(0xFFFF_FFFF & ~ID_MASK), bytes(4)),
-            compare(word(14), bytes(4)),
+            *self._has_flags(0),
             *self._open(own),
             dynset(UPDATE, f"forward_{self.protocol}", own, spare, 1000 * IDLE),
+            *self._translate(),
+        ]
+
+    def keep(self) -> list[Expression]:
+        """One of a limited listener keeps its place: to the listener's chain and back."""
+        spare = word(15)
+        return [
+            *self._has_flags(LIMITED),
+            *self._neither_begins_nor_ends(),
+            *self._key(0),
+            *self._open(word(0)),
+            meta(MARK, spare),
+            bitwise(spare, spare, _mark(_ALL & ~KEPT), _mark(KEPT)),
+            set_meta(MARK, spare),
+            lookup(f"limited_{self.protocol}", word(self.size + 1), VERDICT),
+        ]
+
+    def on(self) -> list[Expression]:
+        """And goes on as others do."""
+        own, spare = word(0), word(15)
+        return [
+            *self._has_flags(LIMITED | KEPT),
+            *self._key(0),
+            bitwise(spare, spare, _mark(_ALL & ~KEPT), bytes(4)),
+            dynset(UPDATE, f"forward_{self.protocol}", own, spare, 1000 * IDLE),
+            bitwise(spare, spare, _mark(ID_MASK), bytes(4)),
+            *self._translate(),
+        ]
+
+    def _translate(self) -> list[Expression]:
+        """With the flow's key at the beginning and the endpoint's id at the end."""
+        size, spare = self.size, word(15)
+        own, service, pod, target = word(0), word(size + 1), word(2 * size + 2), word(3 * size + 2)
+        return [
             lookup("endpoint_address", spare, pod),
             lookup("endpoint_port", spare, target),
             self._write(self.destination, pod),
@@ -130,6 +167,14 @@ class _Way:
             payload(TRANSPORT, _FLAGS, 1, flags),
             bitwise(flags, flags, bytes((_ENDING,)), b"\0"),
             compare(flags, b"\0"),
+        ]
+
+    def _has_flags(self, flags: int) -> list[Expression]:
+        """Whether the mark has these and no others; it is in word 15 then."""
+        return [
+            meta(MARK, word(15)),
+            bitwise(word(15), word(14), _mark(_ALL & ~ID_MASK), bytes(4)),
+            compare(word(14), _mark(flags)),
         ]
 
     def _open(self, key: int) -> list[Expression]:
