@@ -6,7 +6,7 @@ wrote has reached the data plane.
 """
 
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
 from urllib.parse import quote
@@ -152,13 +152,22 @@ class ApiClient:
         return list(self._unwrap_any("rows", body))
 
     async def report_status(
-        self, node: str, revision: int, rows: Sequence[Mapping[str, Any]], agent: Mapping[str, Any] | None = None
+        self,
+        node: str,
+        revision: int,
+        rows: Sequence[Mapping[str, Any]],
+        agent: Mapping[str, Any] | None = None,
+        scopes: Collection[str] | None = None,
     ) -> Sequence[str]:
         """Report what a node says of objects, without a revision of it; the uuids that the server does not know.
 
-        revision: that the node has applied. agent: what its agent says of itself; None if that is as it was.
+        revision: that the node has applied. agent: what its agent says of itself; None if that is as it was. scopes:
+        what its watch is of, None for everything.
         """
-        report = {"node": node, "revision": revision, "rows": [*rows]} | ({"agent": agent} if agent is not None else {})
+        report: dict[str, Any] = {"node": node, "revision": revision, "rows": [*rows]}
+        report["scopes"] = None if scopes is None else sorted(scopes)
+        if agent is not None:
+            report["agent"] = agent
         return list(self._unwrap_any("unknown", await self.request("POST", "/status", report)))
 
     async def nodes(self) -> Sequence[JsonObject]:
@@ -201,15 +210,21 @@ class ApiClient:
             yield found
 
     def watch(
-        self, types: Sequence[str] | Mapping[str, Sequence[str]], *, after: int | None = None, silence: float = SILENCE
+        self,
+        types: Sequence[str] | Mapping[str, Sequence[str]],
+        *,
+        after: int | None = None,
+        scopes: Collection[str] | None = None,
+        silence: float = SILENCE,
     ) -> Watch:
         """Follow changes of `types`; a mapping names the fields wanted of each (none: all of them).
 
         after: resume behind this revision instead of starting with a Snapshot.
+        scopes: only of objects that concern one of these (docs/api.md), until the watch is given others.
         silence: seconds without a byte after which the connection counts as dead.
         """
         fields = types if isinstance(types, Mapping) else dict.fromkeys(types, ())
-        return Watch(self._http, self.url, fields, after=after, silence=silence)
+        return Watch(self._http, self.url, fields, after=after, scopes=scopes, silence=silence)
 
     async def request(
         self,

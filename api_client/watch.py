@@ -6,15 +6,19 @@
                does not reach back to where this watch stands (410 Gone)
     Events     what one revision changed, all of it together; empty for a revision that changed nothing asked for
 
+A watch of scopes is of the objects that concern them only (docs/api.md). `move` gives it others, and it goes on with
+the difference: an `Events` with what comes into sight and goes out of it, at the revision at which it does.
+
 A lost connection is not the consumer's affair: the watch reconnects, waits longer after each failure (with jitter, so
 that a thousand agents do not return in one instant), and resumes after the last revision it delivered. A revision of
-which only a part arrived is dropped and comes again whole. Revisions never repeat and never go back, apart from a new
-Snapshot.
+which only a part arrived is dropped and comes again whole. Revisions never go back, apart from a new Snapshot, and
+repeat only where scopes change at one.
 """
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -67,7 +71,7 @@ class Watch:
 
     Raises ApiError if the very first request is refused; what was right once is repeated, whatever the answer.
     connected: whether a stream is open now. error: why not, a sentence, else None. revision: of the last delta, None
-    before.
+    before. scopes: what the deltas so far are of, None for everything.
     """
 
     def __init__(
@@ -77,11 +81,15 @@ class Watch:
         types: Mapping[str, Sequence[str]],
         *,
         after: int | None = None,
+        scopes: Collection[str] | None = None,
         silence: float = SILENCE,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.url = url
         self.revision = after
+        self.scopes = None if scopes is None else frozenset(scopes)
+        self._wanted = self.scopes
+        self._interrupted = asyncio.Event()
         self.connected = False
         self.error: str | None = None
         self._http = http
@@ -100,6 +108,17 @@ class Watch:
     async def aclose(self) -> None:
         await self._deltas.aclose()
 
+    def move(self, scopes: Collection[str] | None) -> None:
+        """Be of these scopes from some revision on; None: of everything."""
+        wanted = None if scopes is None else frozenset(scopes)
+        if wanted != self._wanted:
+            self._wanted = wanted
+            self._interrupted.set()
+
+    def look(self) -> None:
+        """Ask how far the server is: a watch of scopes does not hear of revisions that have nothing for it."""
+        self._interrupted.set()
+
     async def _run(self) -> AsyncGenerator[Delta, None]:
         delay = FIRST_DELAY
         try:
@@ -108,6 +127,8 @@ class Watch:
                     async for delta in self._stream():
                         delay = FIRST_DELAY
                         yield delta
+                    if self._interrupted.is_set():
+                        continue
                     failure: ClientError = Unreachable(self.url, "the server ended the watch")
                 except Gone as gone:
                     log.warning("the change log does not reach back; reading everything again", url=self.url,
@@ -136,15 +157,27 @@ class Watch:
         self.error = None
         self._first = False
 
-    async def _stream(self) -> AsyncGenerator[Delta, None]:
+    def _parameters(self, wanted: frozenset[str] | None) -> dict[str, str]:
         parameters = {"resource_type": ",".join(kind.replace("-", "_") for kind in self._types)}
         for kind, fields in self._types.items():
             if fields:
                 parameters[f"{kind.replace('-', '_')}_fields"] = ",".join(fields)
+        if wanted is not None:
+            parameters["scope"] = ",".join(sorted(wanted))
+            if self.revision is not None and self.scopes is not None:
+                moves = {"enter": wanted - self.scopes, "leave": self.scopes - wanted}
+                parameters |= {name: ",".join(sorted(scopes)) for name, scopes in moves.items() if scopes}
+        return parameters
+
+    async def _stream(self) -> AsyncGenerator[Delta, None]:
+        self._interrupted.clear()
+        wanted = self._wanted
+        if (wanted is None) != (self.scopes is None):
+            self.revision = None  # from everything to a part, or back: from the beginning
         headers = {"Accept": "text/event-stream"}
         if self.revision is not None:
             headers["Last-Event-ID"] = str(self.revision)
-        timeout = httpx.Timeout(10.0, read=self._silence)
+        timeout, parameters = httpx.Timeout(10.0, read=self._silence), self._parameters(wanted)
         try:
             request = self._http.stream("GET", "/watch", params=parameters, headers=headers, timeout=timeout)
             async with request as answer:
@@ -152,16 +185,44 @@ class Watch:
                     raise refusal(answer.status_code, (await answer.aread()).decode("utf-8", "replace"))
                 self._found()
                 parser, group = Parser(), _Group(self._types, resumed=self.revision is not None)
-                async for chunk in answer.aiter_bytes():
-                    for frame in parser.feed(chunk):
-                        delta = group.take(frame)
-                        if delta is not None:
-                            self.revision = delta.revision
-                            yield delta
+                async with aclosing(_until(self._interrupted, answer.aiter_bytes())) as chunks:
+                    async for chunk in chunks:
+                        for frame in parser.feed(chunk):
+                            delta = group.take(frame)
+                            if delta is not None:
+                                self.revision = delta.revision
+                                if isinstance(delta, Snapshot) or frame.event == "scope":
+                                    self.scopes = wanted
+                                yield delta
         except httpx.TimeoutException as error:
             raise Unreachable(self.url, f"silent for {self._silence:.0f} s") from error
         except httpx.HTTPError as error:
             raise Unreachable(self.url, str(error) or type(error).__name__) from error
+
+
+async def _until(interrupted: asyncio.Event, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """The chunks, as long as nobody interrupts."""
+    stop: asyncio.Future[Any] = asyncio.ensure_future(interrupted.wait())
+    chunk: asyncio.Future[bytes] | None = None
+    try:
+        while True:
+            chunk = asyncio.ensure_future(anext(chunks))
+            await asyncio.wait((chunk, stop), return_when=asyncio.FIRST_COMPLETED)
+            if stop.done():
+                return
+            try:
+                yield chunk.result()
+            except StopAsyncIteration:
+                return
+    finally:
+        waiting = [one for one in (stop, chunk) if one is not None and not one.done()]
+        for one in waiting:
+            one.cancel()
+        if waiting:
+            await asyncio.wait(waiting)  # not each by itself: that would take a cancel of this task for theirs
+        for one in waiting:
+            if not one.cancelled():
+                one.exception()
 
 
 class _Group:
@@ -180,15 +241,26 @@ class _Group:
             self._init(_parse(frame.data))
         elif frame.event in ("create", "update", "delete"):
             self._events.append(self._event(frame))
+        elif frame.event == "enter":
+            self._events += [Event("create", kind, row["uuid"], row) for kind, row in self._rows(_parse(frame.data))]
+        elif frame.event == "leave":
+            for kind, uuids in _parse(frame.data).items():
+                self._events += [Event("delete", kind, uuid, {"uuid": uuid}) for uuid in uuids]
         return None if frame.id is None else self._complete(_revision(frame.id))
 
     def _init(self, body: Any) -> None:
         if self._snapshot is None:
             self._snapshot = {kind: [] for kind in self._plurals.values()}
+        for kind, row in self._rows(body):
+            self._snapshot[kind].append(row)
+
+    def _rows(self, body: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Type and object of each in a list of a type."""
         for plural, rows in body.items():
             kind = self._plurals.get(plural.replace("_", "-"))
             if kind is not None:
-                self._snapshot[kind].extend(row[kind] if kind in row else row[kind.replace("-", "_")] for row in rows)
+                for row in rows:
+                    yield kind, row[kind] if kind in row else row[kind.replace("-", "_")]
 
     def _event(self, frame: Frame) -> Event:
         body = _parse(frame.data)

@@ -6,7 +6,10 @@ Two loops. One follows the server and does nothing but keep the cache; the other
 applied, then looks again. While the backend works, changes add up and are applied together, so a burst costs one round,
 not one each; at rest a change is compiled and applied at once.
 
-Nothing is removed before the first complete snapshot was compiled: until then, and whenever the server is away, what
+It watches what it needs, which what it has in sight tells (`compiler/scopes.py`): its own interfaces, then their
+networks, then what policies join to them.
+
+Nothing is removed before all of that was in sight and compiled once: until then, and whenever the server is away, what
 stands goes on forwarding. The agent's own end leaves it standing, too.
 """
 
@@ -19,6 +22,8 @@ from api_client import ApiClient, Snapshot, Watch
 from vrouter.backends.protocol import Backend
 from vrouter.cache import WATCHED, Cache, health_of
 from vrouter.compiler import Compiler
+from vrouter.compiler.scopes import node_scope
+from vrouter.compiler.view import PORTS
 from vrouter.health import HealthChecks
 from vrouter.introspect import Introspect
 from vrouter.ports import PortApi, Ports
@@ -33,6 +38,7 @@ from vrouter.summary import Summary
 
 log = structlog.get_logger(__name__)
 
+MOST_SCOPES = 1000  # of one watch; a node that needs more watches everything
 SLICE = 200  # results compiled between two chances to do something else: about 20 ms
 
 
@@ -49,7 +55,7 @@ class Agent:
         self.ports = Ports(
             PortFiles(settings.ports_directory or default_ports_directory(settings.node)), self._port_changed
         )
-        self.compiler.plug = self.ports.plug
+        self.compiler.plug, self.compiler.ports = self.ports.plug, self.ports.networks
         self.progress = Progress()
         self._whole = asyncio.Event()  # the cache is as of some revision, not on its way between two
         self._work = asyncio.Event()
@@ -84,11 +90,13 @@ class Agent:
             await self.introspect.start()
             async with ApiClient(self.settings.api) as api:
                 self.port_api.meet(api)
-                watch = api.watch(WATCHED)
+                watch = api.watch(WATCHED, scopes=[node_scope(self.settings.node)])
                 self.introspect.sources.watch = watch
+                self.progress.look = watch.look
+                self.reporter.scopes = lambda: watch.scopes
                 tasks = [
                     asyncio.create_task(self._follow(watch), name="follow"),
-                    asyncio.create_task(self._reconcile(), name="reconcile"),
+                    asyncio.create_task(self._reconcile(watch), name="reconcile"),
                     asyncio.create_task(self.reporter.run(api), name="report"),
                     asyncio.create_task(self._repair(), name="repair"),
                 ]
@@ -118,7 +126,7 @@ class Agent:
             self.progress.see(delta.revision)
             self._work.set()
 
-    async def _reconcile(self) -> None:
+    async def _reconcile(self, watch: Watch) -> None:
         await self._whole.wait()
         first = True
         while True:
@@ -130,6 +138,11 @@ class Agent:
                 self.compiler.compile(SLICE)
                 await asyncio.sleep(0)
                 await self._whole.wait()
+            complete = self._see(watch)
+            if first and not complete:  # what stands may be wanted by what is not in sight yet
+                await self._work.wait()
+                await self._whole.wait()
+                continue
             self.health.follow(self.compiler.take_changed_checks(), self.compiler.checks)
             changed = self.compiler.take_changed()
             if first:  # also what stands from an earlier life and is not wanted any more
@@ -140,12 +153,22 @@ class Agent:
             await self.reconciler.reconcile(changed)
             self.health.start()
             await self._rounds.end()
-            await self.progress.apply(revision)
+            if complete:
+                await self.progress.apply(revision)
             self.reporter.touch()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.reconciler.next_retry):
                     await self._work.wait()
             await self._whole.wait()
+
+    def _see(self, watch: Watch) -> bool:
+        """Watch what is needed now; whether that is so already."""
+        needed = self.compiler.scopes
+        if len(needed) > MOST_SCOPES:
+            watch.move(None)
+            return watch.scopes is None
+        watch.move(needed)
+        return watch.scopes is not None and needed <= watch.scopes
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
@@ -165,7 +188,7 @@ class Agent:
 
     def _port_changed(self, interface: str) -> None:
         key: Key = ("interface", interface)
-        self.compiler.touch([interface])
+        self.compiler.touch([interface, PORTS])
         self.reconciler.doubt(key)  # its device may have been made anew
         self._fallen.add(key)
         self._work.set()

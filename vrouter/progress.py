@@ -18,10 +18,16 @@ class Mark:
     at: float = 0.0
 
 
+PATIENCE = 0.1  # seconds until somebody who waits has the server asked for what may have nothing for this node
+
+
 class Progress:
+    """look: asks the server how far it is; the answer comes by `see`, with what there is up to it."""
+
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.seen = Mark()
         self.applied = Mark()
+        self.look: Callable[[], None] = lambda: None
         self._clock = clock
         self._moved = asyncio.Condition()
         self._ended = False
@@ -37,12 +43,19 @@ class Progress:
 
     async def wait(self, revision: int, seconds: float | None = None) -> bool:
         """Whether `revision` is applied within so many seconds, or ever."""
+        asking = asyncio.get_running_loop().call_later(PATIENCE, self._ask, revision)
         try:
             async with asyncio.timeout(seconds), self._moved:
                 await self._moved.wait_for(lambda: self._ended or self.applied.revision >= revision)
         except TimeoutError:
             pass
+        finally:
+            asking.cancel()
         return self.applied.revision >= revision
+
+    def _ask(self, revision: int) -> None:
+        if self.seen.revision < revision:
+            self.look()
 
     async def end(self) -> None:
         """Nothing more will be applied: nobody waits any longer."""

@@ -12,7 +12,7 @@ while, and once a second at most while it goes on moving.
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -33,8 +33,16 @@ BATCH = 500  # rows of one report: at most half a megabyte
 SLICE = 10  # services looked at between two chances to do something else: a few milliseconds
 
 
+State = tuple[int, Mapping[str, Any], Collection[str] | None]
+"""How far the node is: revision applied, summary, scopes."""
+
+
 class Reporter:
-    """whole: set while the cache is as of one revision. summary: what the agent says of itself, now."""
+    """whole: set while the cache is as of one revision. summary: what the agent says of itself, now.
+
+    scopes: what the node watches, None for everything: with its revision they say how far it is, as it does not hear of
+    what has nothing for them.
+    """
 
     def __init__(
         self,
@@ -46,6 +54,7 @@ class Reporter:
     ) -> None:
         self.statuses = statuses
         self.error: str | None = None  # why the last report failed
+        self.scopes: Callable[[], Collection[str] | None] = lambda: None
         self._node = node
         self._progress = progress
         self._summary = summary
@@ -53,8 +62,8 @@ class Reporter:
         self._wake = asyncio.Event()
         self._sent: dict[str, Status] | None = None  # what the server has; None: not known
         self._dirty: set[str] = set()  # uuids of which it may have something else
-        self._now: tuple[int, Mapping[str, Any]] = (-1, {})  # revision applied and summary, when last looked at
-        self._told: tuple[int, Mapping[str, Any]] | None = None  # the same in the last report; None: not known
+        self._now: State = (-1, {}, None)  # when last looked at
+        self._told: State | None = None  # in the last report; None: not known
         self._told_at = -HEARTBEAT  # when that was, on the monotonic clock
 
     def touch(self) -> None:
@@ -115,7 +124,8 @@ class Reporter:
     async def _send(self, api: ApiClient) -> None:
         assert self._sent is not None
         rows = self.statuses.rows
-        self._now = revision, summary = self._progress.applied.revision, self._summary()
+        revision, summary, scopes = self._progress.applied.revision, self._summary(), self.scopes()
+        self._now = revision, summary, scopes
         wanted = [uuid for uuid in sorted(self._dirty) if rows.get(uuid) != self._sent.get(uuid)]
         self._dirty.clear()
         if not wanted and self._due() > 0:
@@ -124,7 +134,8 @@ class Reporter:
         said = None if known else summary  # it goes with a heartbeat, too: the server may have forgotten it
         for start in range(0, max(len(wanted), 1), BATCH):
             batch = {uuid: rows.get(uuid) for uuid in wanted[start : start + BATCH]}
-            await api.report_status(self._node, revision, [_row(uuid, one) for uuid, one in batch.items()], said)
+            said_rows = [_row(uuid, one) for uuid, one in batch.items()]
+            await api.report_status(self._node, revision, said_rows, said, scopes)
             self._told, self._told_at, said = self._now, time.monotonic(), None
             for uuid, one in batch.items():
                 if one is None:

@@ -19,6 +19,8 @@ FILL = (  # in the order of what reads what
     select uuid, uuid from resource where type = 'virtual-network'
     union
     select from_uuid, to_uuid from reference where from_type = 'virtual-network' and to_type = 'network-policy'
+    union
+    select parent_uuid, uuid from resource where type = 'floating-ip-pool' and parent_type = 'virtual-network'
     ) as found
     """,
     """
@@ -29,6 +31,11 @@ FILL = (  # in the order of what reads what
     """
     insert into concern (uuid, scope, type) select found.*, 'network-ipam' from (
     select uuid, uuid from resource where type = 'network-ipam'
+    ) as found
+    """,
+    """
+    insert into concern (uuid, scope, type) select found.*, 'floating-ip-pool' from (
+    select uuid, uuid from resource where type = 'floating-ip-pool'
     ) as found
     """,
     """

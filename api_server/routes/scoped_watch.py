@@ -52,7 +52,7 @@ def wanted_scopes(query: Mapping[str, str], *, resumed: bool) -> Scopes | None:
         return None
     found = Scopes(now, enter or frozenset(), leave or frozenset())
     if not now:
-        raise BadRequest("scope names nothing: uuids of networks, policies and ipams, node:NAME, joined by commas")
+        raise BadRequest("scope names nothing: uuids of networks, policies, ipams, pools; node:NAME; joined by commas")
     if found.moving and not resumed:
         raise BadRequest("enter and leave go with since: a watch that begins has been of no other scopes")
     if strange := found.enter - now:

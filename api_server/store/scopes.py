@@ -1,7 +1,7 @@
 """What an object concerns: its *scopes*, by which a watcher can ask for a part of everything (docs/design/watching.md).
 
-A scope is the uuid of a virtual-network, a network-policy or a network-ipam, or `node:` with the name of a
-virtual-router. Which scopes an object has is a function of the graph: for each type here a list of selects, each
+A scope is the uuid of a virtual-network, network-policy, network-ipam or floating-ip-pool, or `node:` with the name of
+a virtual-router. Which scopes an object has is a function of the graph: for each type here a list of selects, each
 of which gives pairs (object, scope). A rule reads links, and the stored scopes of types that stand before it in
 `RULES`; so one pass in that order makes all of them true.
 """
@@ -46,6 +46,12 @@ def _targets(kind: str, to: str, wanted: Wanted) -> Pairs:
     """What they refer to is the scope."""
     f = reference.alias().c
     return sa.select(f.from_uuid, f.to_uuid).where(f.from_type == kind, f.to_type == to, wanted(f.from_uuid))
+
+
+def _own_children(kind: str, below: str, wanted: Wanted) -> Pairs:
+    """What stands below them is the scope."""
+    r = resource.alias().c
+    return sa.select(r.parent_uuid, r.uuid).where(r.type == below, r.parent_type == kind, wanted(r.parent_uuid))
 
 
 def _of_targets(kind: str, to: str, wanted: Wanted) -> Pairs:
@@ -161,9 +167,12 @@ def _floating(wanted: Wanted) -> Sequence[Pairs]:
 
 
 RULES: Mapping[str, Callable[[Wanted], Sequence[Pairs]]] = {
-    NETWORK: lambda wanted: (_own(NETWORK, wanted), _targets(NETWORK, POLICY, wanted)),
+    NETWORK: lambda wanted: (
+        _own(NETWORK, wanted), _targets(NETWORK, POLICY, wanted), _own_children(NETWORK, FLOATING_POOL, wanted),
+    ),
     POLICY: lambda wanted: (_own(POLICY, wanted),),
     IPAM: lambda wanted: (_own(IPAM, wanted),),
+    FLOATING_POOL: lambda wanted: (_own(FLOATING_POOL, wanted),),
     INTERFACE: lambda wanted: (
         _targets(INTERFACE, NETWORK, wanted), *_nodes_of_machines(wanted), *_served(wanted),
     ),

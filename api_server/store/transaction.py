@@ -13,8 +13,9 @@ import sqlalchemy as sa
 
 from api_server.errors import BadRequest, Conflict, NotFound
 from api_server.store import changes, concerns, events, leases, names, nodes, pools, removal, statuses
-from api_server.store.concerns import ScopeChange, Touched
+from api_server.store.concerns import ScopeChange
 from api_server.store.events import Event, Operation
+from api_server.store.following import Touched, follow
 from api_server.store.leases import Lease
 from api_server.store.objects import Change, Create, Delete, Object, Reference, Update
 from api_server.store.scopes import RULES
@@ -97,7 +98,7 @@ class Transaction(View):
         touched = [one for one in self.touched[self._followed :] if one is not None]
         self._followed = len(self.touched)
         if touched:
-            self.scope_changes += concerns.follow(self._session, self, touched, self.revision, len(self.scope_changes))
+            self.scope_changes += follow(self._session, self, touched, self.revision, len(self.scope_changes))
 
     # --- objects
 

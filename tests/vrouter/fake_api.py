@@ -1,5 +1,5 @@
 """An API server that only watches: `GET /watch` from a `Graph`, with resume, compaction and faults on demand; and
-`GET` of one interface."""
+`GET` of one interface. It shows everything to everybody, whatever scopes they ask for."""
 
 import asyncio
 import socket
@@ -94,6 +94,8 @@ class FakeApi:
                 writer.write(self._init() if after is None else b"".join(
                     _frames(events) for events in self._log if events.revision > after
                 ))  # fmt: skip
+                if "enter=" in head.split("\r\n")[0] or "leave=" in head.split("\r\n")[0]:  # all is in sight of all
+                    writer.write(f"event: scope\nid: {self.graph.revision}\ndata: {{}}\n\n".encode())
                 self._writers.add(writer)
                 await reader.read()
         self._writers.discard(writer)

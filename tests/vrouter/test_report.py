@@ -1,7 +1,7 @@
 """What an agent says of its services, how it tells the server, and that nothing waits for that."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from ipaddress import IPv4Address
@@ -42,7 +42,12 @@ class Server(ApiClient):
         return list(self.rows.values())
 
     async def report_status(
-        self, node: str, revision: int, rows: Sequence[Mapping[str, Any]], agent: Mapping[str, Any] | None = None
+        self,
+        node: str,
+        revision: int,
+        rows: Sequence[Mapping[str, Any]],
+        agent: Mapping[str, Any] | None = None,
+        scopes: Collection[str] | None = None,
     ) -> Sequence[str]:
         self.asked.set()
         if self.away:

@@ -21,6 +21,7 @@ from vrouter.compiler.interfaces import compile_interface
 from vrouter.compiler.networks import compile_network, compile_peers
 from vrouter.compiler.routers import compile_router
 from vrouter.compiler.routes import compile_joined, compile_leak, compile_outlook
+from vrouter.compiler.scopes import compile_inlet, compile_needs, compile_scopes
 from vrouter.compiler.services import compile_floating_ip, compile_listener, compile_loadbalancer, compile_pool
 from vrouter.compiler.view import Mark, Node, Result, Rule, Value, View
 from vrouter.layer import Layer, layered
@@ -58,7 +59,12 @@ _RULES: Mapping[Rule, Callable[[View, str], Result]] = {
     "floating-ip": compile_floating_ip,
     "outlook": compile_outlook,
     "leak": compile_leak,
+    "inlet": compile_inlet,
+    "needs": compile_needs,
+    "scopes": compile_scopes,
 }
+SCOPES: Node = ("scopes", "")
+"""The one result of its rule, which is there whatever objects there are."""
 
 # type of object -> what is computed for each of them; the other rules are computed when somebody reads them
 _ROOTS: Mapping[str, Sequence[Rule]] = {
@@ -66,7 +72,7 @@ _ROOTS: Mapping[str, Sequence[Rule]] = {
     "loadbalancer-listener": ("listener",),
     "loadbalancer-pool": ("pool",),
     "loadbalancer": ("loadbalancer",),
-    "floating-ip": ("floating-ip",),
+    "floating-ip": ("floating-ip", "inlet"),
 }
 _ROOTED = frozenset(chain.from_iterable(_ROOTS.values()))
 
@@ -82,12 +88,18 @@ def unplugged(interface: str) -> None:
     """Where no port client is heard."""
 
 
+def portless() -> Mapping[str, str]:
+    """The same."""
+    return {}
+
+
 class Compiler:
     """desired: the units this node should have, by key. checks: the members to probe, by uuid.
 
     health: what is known of a member now; whoever makes it something else touches `health_of(member)`.
     external: the device of this node by which the outside is reached, None without one.
     plug: what a port says of an interface of this node; whoever makes it something else touches the interface's uuid.
+    ports: the interfaces that ports plug, with their networks; who plugs touches `PORTS`.
     """
 
     def __init__(
@@ -103,6 +115,7 @@ class Compiler:
         self.node = node
         self.health = health
         self.plug: Callable[[str], Plug | None] = unplugged
+        self.ports: Callable[[], Mapping[str, str]] = portless
         self.desired: MutableMapping[Key, Unit] = {}
         self.checks: MutableMapping[str, Check] = {}
         self._changed: set[Key] = set()
@@ -115,6 +128,7 @@ class Compiler:
         self._reads: MutableMapping[Node, set[Fact]] = {}  # what a result was made from
         self._readers: Multimap[Fact, Node] = Multimap()  # fact or node -> nodes made from it
         self._dirty: MutableMapping[Rule, set[str]] = {rule: set() for rule in _RULES}
+        self._dirty[SCOPES[0]].add(SCOPES[1])
         self._markers: Multimap[Mark, Node] = Multimap()  # who makes it true
         self._marks: Multimap[Fact, str] = Multimap()  # fact -> its values
         self._claims: Multimap[Key, Node] = Multimap()  # (vrf, address) or (vrf) -> who wants it
@@ -123,6 +137,12 @@ class Compiler:
     @property
     def pending(self) -> bool:
         return any(self._dirty.values())
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """What of the server's objects this node needs to have in sight, as far as is known and compiled."""
+        value = self._results.get(SCOPES, _EMPTY).value
+        return frozenset(one for one in value if isinstance(one, str)) if isinstance(value, tuple) else frozenset()
 
     @property
     def size(self) -> tuple[int, int, int]:
@@ -255,6 +275,8 @@ class Compiler:
 
     def _forget_unread(self, node: Node) -> None:
         """Drop a result that says nothing, or that only readers needed, once nobody reads it."""
+        if node == SCOPES:
+            return
         rooted = node[0] in _ROOTED
         if self._readers.get(node) or node not in self._results or (rooted and self._results[node] != _EMPTY):
             return

@@ -109,7 +109,10 @@ def _opens(view: View, client: Network, server: Network, reasons: list[Reason]) 
 def _lets(view: View, holder: Network, client: Network, server: Network, reasons: list[Reason]) -> bool:
     narrow: list[Reason] = []
     for policy in holder.policies:
-        for number, (rule, action) in enumerate(_rules(view.get(policy)), 1):
+        found = view.get(policy)
+        if found is None:
+            break  # not in sight yet: it may deny
+        for number, (rule, action) in enumerate(_rules(found), 1):
             if not _matches(view, rule, client, server):
                 continue
             only = _narrowness(rule)
@@ -131,9 +134,9 @@ def _lets(view: View, holder: Network, client: Network, server: Network, reasons
     return False
 
 
-def _rules(policy: Object | None) -> Iterator[tuple[Mapping[str, Any], str]]:
+def _rules(policy: Object) -> Iterator[tuple[Mapping[str, Any], str]]:
     """Those that pass or deny, and which of it they do."""
-    entries = (policy.properties.get("network_policy_entries") or {}) if policy else {}
+    entries = policy.properties.get("network_policy_entries") or {}
     for rule in entries.get("policy_rule") or ():
         action = (rule.get("action_list") or {}).get("simple_action")
         if action in ("pass", "deny"):

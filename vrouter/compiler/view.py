@@ -5,7 +5,7 @@ read; the engine runs the function again when one of them changes, and only then
 to be maintained by hand, or can be forgotten.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal, Protocol
@@ -15,8 +15,10 @@ from vrouter.state import Address, Check, Health, Interface, Plug, Reason, Remot
 
 Rule = Literal[
     "router", "network", "peers", "interface", "joined", "listener", "pool", "loadbalancer", "floating-ip", "outlook",
-    "leak",
+    "leak", "inlet", "needs", "scopes",
 ]  # fmt: skip
+PORTS: Fact = ("ports",)
+"""Which ports there are; who plugs touches it."""
 Node = tuple[Rule, str]  # what is computed, and for which uuid
 Mark = tuple[Fact, str]
 """A fact that results make true together, and a value of it: true as long as one of them has it."""
@@ -105,7 +107,7 @@ class Unusable(Exception):
         self.text = text
 
 
-Value = Router | Network | tuple[Peer, ...] | tuple[Sight, ...] | Located | Absent | None
+Value = Router | Network | tuple[Peer, ...] | tuple[Sight, ...] | tuple[str, ...] | Located | Absent | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,7 @@ class Evaluator(Protocol):
     def health(self, check: Check) -> Health: ...
     def marked(self, fact: Fact) -> Collection[str]: ...
     def plug(self, interface: str) -> Plug | None: ...
+    def ports(self) -> Mapping[str, str]: ...
 
 
 class View:
@@ -236,6 +239,16 @@ class View:
         """What a port says of an interface. Who reads it has read the interface, whose uuid is touched when it
         changes."""
         return self._evaluator.plug(interface)
+
+    def ports(self) -> Mapping[str, str]:
+        """The interfaces that ports plug here, and of each the network that its port names."""
+        self.reads.add(PORTS)
+        return self._evaluator.ports()
+
+    def needs(self, interface: str) -> tuple[str, ...]:
+        """The networks that an interface of this node needs to have in sight."""
+        value = self._value(("needs", interface))
+        return value if isinstance(value, tuple) else ()  # type: ignore[return-value]  # of that rule they are uuids
 
     def health(self, check: Check) -> Health:
         """What the probes of a member say; asking is what has it probed."""

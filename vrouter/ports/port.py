@@ -48,6 +48,11 @@ class Port:
         return self.plug.machine
 
     @property
+    def network(self) -> str | None:
+        """uuid of the virtual-network that it names."""
+        return _parsed(self.document["vn-uuid" if self.is_vm else "vn-id"])
+
+    @property
     def is_vm(self) -> bool:
         """Whether it came by `/vm`."""
         return "vm-uuid" in self.document

@@ -50,6 +50,11 @@ class Ports:
         found = self._ports.get(interface)
         return found[0].plug if found else None
 
+    def networks(self) -> dict[str, str]:
+        """The interfaces that are plugged here, and of each the network that its port names, if it names one."""
+        named = {uuid: port.network for uuid, (port, _) in self._ports.items()}
+        return {uuid: network for uuid, network in named.items() if network is not None}
+
     def interfaces(self) -> set[str]:
         """uuids of all that are plugged here."""
         return set(self._ports)

@@ -335,7 +335,7 @@ def watching() -> dict[str, Json]:
         query("status", "Statuses as well, as they are and as they change."),
         query(
             "scope",
-            "Only objects that concern one of these, comma separated: uuids of networks, policies, ipams; node:NAME.",
+            "Only objects that concern one of these: uuids of networks, policies, ipams, pools; node:NAME.",
         ),
         query("enter", "Those of them that the watch was not of before."),
         query("leave", "What the watch was of besides, before."),

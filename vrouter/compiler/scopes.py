@@ -1,0 +1,75 @@
+"""Which scopes of the server's objects this node needs to have in sight (docs/design/watching.md).
+
+Its own name, by which it learns of its interfaces; the networks of these, and those for whose addresses they answer;
+the networks that policies join to any of them; of all these the ipams and policies, with the policies of whoever has
+one of these, as both sides must agree to a join; the pools of the outside addresses that it sees.
+
+It is a function of what is in sight: what comes into sight may tell of more, until it is enough.
+"""
+
+from collections.abc import Iterator
+
+from vrouter.cache import Fact, Object
+from vrouter.compiler.view import Result, View
+
+POOLS: Fact = ("pools",)
+"""Marked with the pools of the floating-ips that are in sight."""
+
+
+def node_scope(node: str) -> str:
+    """What the virtual-router of that name hosts."""
+    return f"node:{node}"
+
+
+def compile_needs(view: View, uuid: str) -> Result:
+    """The networks that an interface of this node needs."""
+    found = view.get(uuid)
+    return Result(tuple(sorted({*_networks(found), *_answered(view, uuid)})) if found else None)
+
+
+def compile_inlet(view: View, uuid: str) -> Result:
+    """The pool of a floating-ip, which tells of its network."""
+    found = view.get(uuid)
+    if found is None or found.parent is None or found.parent_type != "floating-ip-pool":
+        return Result()
+    return Result(marks=frozenset({(POOLS, found.parent)}))
+
+
+def compile_scopes(view: View, uuid: str) -> Result:
+    ports = view.ports()
+    own = set(ports.values())
+    for interface in (*_interfaces(view), *ports):
+        own.update(view.needs(interface))
+    networks = own.union(*({peer.network for peer in view.policy_peers(network)} for network in own))
+    shared = set(view.marked(POOLS))
+    for network in networks:
+        found = view.get(network)
+        if found is None:
+            continue
+        shared.update(found.targets("network-ipam"))
+        for policy in found.targets("network-policy"):
+            shared.add(policy)
+            for other in view.referrers(policy, "virtual-network"):
+                there = view.get(other)
+                shared.update(there.targets("network-policy") if there else ())
+    return Result((node_scope(view.node), *sorted(networks | shared)))
+
+
+def _interfaces(view: View) -> Iterator[str]:
+    """Of the machines that this node's virtual-router has."""
+    for router in view.routers(view.node):
+        found = view.get(router)
+        for machine in found.targets("virtual-machine") if found else ():
+            yield from view.referrers(machine, "virtual-machine-interface")
+            yield from view.children(machine, "virtual-machine-interface")
+
+
+def _networks(found: Object | None) -> list[str]:
+    return found.targets("virtual-network") if found else []
+
+
+def _answered(view: View, interface: str) -> Iterator[str]:
+    """The networks of the addresses for which it answers."""
+    for uuid in view.referrers(interface, "floating-ip"):
+        floating = view.get(uuid)
+        yield from _networks(view.get(floating.parent) if floating and floating.parent_type == "instance-ip" else None)
