@@ -1,12 +1,14 @@
 """The VXLAN device of a VRF: what others change of it is put right, its own addresses are answered, its packets fit."""
 
 import asyncio
+import random
 import socket
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 from lab import VTEPS, Lab
@@ -17,7 +19,7 @@ from vrouter import namespace
 from vrouter.backends.netns import NetnsBackend, vxlan
 from vrouter.backends.netns.netlink import Message, Socket
 from vrouter.backends.protocol import BackendError, BackendSettings, Delete, Put
-from vrouter.state import FAMILIES, Check, Family, Interface, Monitor, Unit, Vrf, Vtep
+from vrouter.state import FAMILIES, Check, HostAddress, Interface, Monitor, Tunnel, Unit, Vrf, Vtep
 
 PIECE = 200_000  # bytes
 
@@ -96,10 +98,10 @@ def test_what_others_change_is_put_right(lab: NetnsLab, network: Network, comman
     assert kind in kept.mend()
     assert lab.backend.observe() == [network.vrf, client, here, network.remote(there), vip]
     assert_reaches(lab, client, lab.vip, 8888, (here, there))
-    assert probe(lab.backend, there, lab.family) is None
+    assert probe(lab.backend, there) is None
 
 
-def probe(backend: NetnsBackend, pod: Interface, family: Family, kind: str = "tcp") -> str | None:
+def probe(backend: NetnsBackend, pod: Interface, kind: str = "tcp") -> str | None:
     monitor = Monitor("hm", "hm", kind, 5, 2, 3)  # type: ignore[arg-type]  # words of tests
     check = Check("m", pod.uuid, 1, pod.address, 80, (monitor,))
     return asyncio.run(backend.probe(check, monitor))
@@ -109,12 +111,12 @@ def probe(backend: NetnsBackend, pod: Interface, family: Family, kind: str = "tc
 def test_members_of_other_nodes_are_probed_through_the_tunnel(lab: NetnsLab, network: Network, kind: str) -> None:
     there = network.far_pod(80)
     network.pod()
-    assert probe(lab.backend, there, lab.family, kind) is None
+    assert probe(lab.backend, there, kind) is None
     lab.silence(there.uuid)
     expected = {"tcp": "connection refused", "ping": None}[kind]
-    assert probe(lab.backend, there, lab.family, kind) == expected
+    assert probe(lab.backend, there, kind) == expected
     lab.apply_elsewhere(Delete(there))
-    assert probe(lab.backend, there, lab.family, kind) is not None
+    assert probe(lab.backend, there, kind) is not None
 
 
 def test_packets_that_are_too_long_for_the_tunnel_arrive(lab: NetnsLab, network: Network) -> None:
@@ -154,6 +156,30 @@ def test_packets_that_are_too_long_for_the_tunnel_arrive(lab: NetnsLab, network:
                     continue
             else:
                 pytest.fail("no datagram came through")
+
+
+def test_pods_of_both_families_over_either_underlay(lab: NetnsLab, network: Network) -> None:
+    """The second family comes when the device stands already, and the node is known by it."""
+    client = both_families(network.pod(), 1)
+    there = both_families(network.far_pod(), 2)
+    lab.apply(Put(client), Put(network.remote(there)))
+    lab.apply_elsewhere(Put(there), Put(network.remote(client, node=0)))
+    lab.listen(there, "tcp", 80)
+    for one in there.addresses:
+        assert answer(lab, client, one.address, 80).member == there.uuid
+        assert probe(lab.backend, replace(there, addresses=(one,))) is None
+        assert probe(lab.backend, replace(there, addresses=(one,)), "ping") is None
+    observed = lab.backend.observe()
+    lab.restart()
+    assert lab.backend.observe() == observed == [network.vrf, client, network.remote(there)]
+
+
+def both_families(pod: Interface, number: int) -> Interface:
+    addresses = {
+        4: HostAddress(IPv4Address("10.48.0.0") + number, IPv4Address("10.48.0.254")),
+        6: HostAddress(IPv6Address("fd48::") + number, IPv6Address("fe80::1")),
+    } | {one.address.version: one for one in pod.addresses}
+    return replace(pod, addresses=(addresses[4], addresses[6]))
 
 
 def test_a_vni_that_is_taken_costs_a_vrf_nothing_else(lab: NetnsLab, network: Network) -> None:
@@ -204,3 +230,27 @@ def test_another_pod_of_a_known_node_costs_no_look_at_the_others(
     lab.apply(*(Put(network.remote(pod)) for pod in pods))
     lab.apply(*(Delete(network.remote(pod)) for pod in pods))
     assert dumps == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_comes_goes_and_moves_stands_as_it_was_put(lab: NetnsLab, network: Network, seed: int) -> None:
+    """What is read back has been found whole: route, neighbour, next hop, and the entry of its node."""
+    chance = random.Random(seed)
+    pods = [both_families(network.new_pod(), number) for number in range(1, 5)]
+    routers = [VTEPS[lab.family][1] + more for more in range(2)]
+    stands: dict[str, Unit] = {}
+    for _ in range(60):
+        pod = chance.choice(pods)
+        some = replace(pod, addresses=chance.choice([pod.addresses, pod.addresses[:1], pod.addresses[1:]]))
+        away = replace(network.remote(some), via=Tunnel(chance.choice(routers)))
+        before, after = stands.get(pod.uuid), chance.choice([some, away, away, None])
+        if before is not None and (after is None or type(before) is not type(after)):
+            lab.apply(Delete(stands.pop(pod.uuid)))
+        if after is not None:
+            lab.apply(Put(after))
+            stands[pod.uuid] = after
+        if chance.random() < 0.1:
+            lab.restart()
+        expected: set[Unit] = {network.vrf, *stands.values()}
+        assert set(lab.backend.observe()) == expected

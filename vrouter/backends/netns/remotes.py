@@ -43,6 +43,7 @@ class Remotes:
             return
         if before is not None and (before.hops or before.unit != unit):
             self.delete(unit.uuid)
+            way = self._way(unit)  # with the last of its node, the node was forgotten
         for address in unit.addresses:
             kernel.serve(address.version)
             if address not in kernel.standing.endpoints:
