@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from ipaddress import ip_address
+from itertools import count
 
 import pytest
 from netns_node import VIP, VRF, Node, both_families, in_ipv6, service
@@ -15,6 +16,7 @@ from vrouter.backends.netns import comparison, departed, elements, nftables
 from vrouter.backends.protocol import Delete, Stat
 from vrouter.state import Address, Family, Interface, Vip
 
+SOURCE_PORTS = count(20_000)
 COUNTERS = ("connections", "packets", "bytes", "reverse_packets", "reverse_bytes")
 
 
@@ -51,9 +53,11 @@ def echoing(pod: Interface) -> Iterator[None]:
 
 
 def talk(client: Interface, vip: Address, port: int, times: int = 10) -> None:
-    """So many connections of one question each."""
+    """So many connections of one question each. No port is used twice: the flow of another listener to the same pod
+    would be in the way."""
     for _ in range(times):
         with opened(client) as asking:
+            asking.bind(("::", next(SOURCE_PORTS)))
             asking.sendto(b"question", (str(vip) if vip.version == 6 else f"::ffff:{vip}", port))
             assert asking.recv(100) == b"question"
 
