@@ -43,6 +43,14 @@ class Expected:
                 found[vip] = frozenset(weights.items())
         return found
 
+    def shown(self, network: str) -> set[str]:
+        """Addresses of other networks that the VRF of this one knows: of members, for its clients, and of clients, for
+        its members. No policy joins the networks of pods with each other."""
+        own = set(self.pods[network].values())
+        members = {one: {address for group in self.groups(one).values() for address, _ in group} for one in self.pods}
+        clients = [self.pods[other].values() for other in self.pods if other != network and members[other] & own]
+        return members[network] - own | {address for some in clients for address in some}
+
     def parts(self, network: str) -> list[frozenset[tuple[str, int]]]:
         """The members of each service of the VIPs that have several, where there are any."""
         return [
@@ -87,19 +95,16 @@ async def expected(api: ApiClient, node: str) -> Expected:
         services = _services(objects, balancer, pods)
         for network in joined & result.pods.keys():
             if vip is not None and services:
-                result.vips[network][vip] = {
-                    service: {target for where, target in targets if where == network}
-                    for service, targets in services.items()
-                }
+                result.vips[network][vip] = {service: set(targets) for service, targets in services.items()}
     assert result.pods.keys() <= NETWORKS.keys()
     return result
 
 
 def _services(
     objects: dict[str, list[dict[str, Any]]], balancer: dict[str, Any], pods: dict[str, tuple[str, str, str]]
-) -> dict[Service, list[tuple[str, Target]]]:
-    """(protocol, port) -> (network, target) of who answers; of listeners that are alike the one with the first uuid."""
-    found: dict[Service, list[tuple[str, Target]]] = {}
+) -> dict[Service, list[Target]]:
+    """(protocol, port) -> who answers, in any network; of listeners that are alike the one with the first uuid."""
+    found: dict[Service, list[Target]] = {}
     for listener in sorted(objects["loadbalancer-listener"], key=lambda one: str(one["uuid"])):
         if balancer["uuid"] not in refs(listener, "loadbalancer"):
             continue
@@ -119,9 +124,9 @@ def _services(
     return found
 
 
-def _targets(members: list[dict[str, Any]], pods: dict[str, tuple[str, str, str]]) -> list[tuple[str, Target]]:
+def _targets(members: list[dict[str, Any]], pods: dict[str, tuple[str, str, str]]) -> list[Target]:
     """Of members that are the same pod, the one with the first uuid."""
-    found: dict[str, tuple[str, Target]] = {}
+    found: dict[str, Target] = {}
     for member in members:
         properties = member["loadbalancer_member_properties"]
         pairs = (member.get("annotations") or {}).get("key_value_pair") or ()
@@ -129,10 +134,10 @@ def _targets(members: list[dict[str, Any]], pods: dict[str, tuple[str, str, str]
         by_address = (uuid for uuid, (_, _, address) in pods.items() if address == properties.get("address"))
         interface = named or next(by_address, None)
         if interface in pods and interface not in found and _is_up(member, "loadbalancer_member"):
-            network, pod, address = pods[interface]
+            _, pod, address = pods[interface]
             weight = properties.get("weight", 1)
             if weight:
-                found[interface] = network, Target(pod, address, properties["protocol_port"], weight)
+                found[interface] = Target(pod, address, properties["protocol_port"], weight)
     return list(found.values())
 
 
