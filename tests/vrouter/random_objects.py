@@ -8,7 +8,7 @@ from object_graph import Graph, pass_rule, refs
 ADDRESSES = st.sampled_from(["10.0.0.1", "10.0.0.2", "10.0.0.7", "10.0.1.1", None, "fd00::1"])
 ROUTERS = st.sampled_from(["192.0.2.1", "192.0.2.2", "fd00::9", None])
 SOME = {
-    "network": st.sampled_from(["n1", "n2"]), "policy": st.sampled_from(["p1", "p2"]),
+    "network": st.sampled_from(["n1", "n2", "n3"]), "policy": st.sampled_from(["p1", "p2"]),
     "machine": st.sampled_from(["m1", "m2"]),
     "interface": st.sampled_from(["i1", "i2", "i3", "i4"]), "service": st.sampled_from(["l1", "l2"]),
     "listener": st.sampled_from(["s1", "s2"]), "pool": st.sampled_from(["o1", "o2"]),
@@ -21,7 +21,8 @@ def an_object(draw: Any) -> tuple[str, str, dict[str, Any]]:
     def some(kind: str, most: int = 2) -> list[dict[str, Any]]:
         return refs(*draw(st.lists(SOME[kind], max_size=most, unique=True)))
 
-    kind = draw(st.sampled_from(["vr", "vn", "np", "vmi", "iip", "fip", "lb", "ls", "pool", "member", "hm"]))
+    kinds = ["vr", "vn", "np", "vmi", "iip", "fip", "float", "fpool", "lb", "ls", "pool", "member", "hm"]
+    kind = draw(st.sampled_from(kinds))
     created = {"id_perms": {"created": draw(st.sampled_from(["1", "2"]))}}
     if kind == "vr":
         uuid, name = draw(st.sampled_from([("r1", "n1"), ("r2", "n2"), ("r3", "n3")]))
@@ -30,16 +31,17 @@ def an_object(draw: Any) -> tuple[str, str, dict[str, Any]]:
         }  # fmt: skip
     if kind == "vn":
         uuid = draw(SOME["network"])
-        index = draw(st.sampled_from([{"n1": 1, "n2": 2}[uuid], None]))
+        index = draw(st.sampled_from([{"n1": 1, "n2": 2, "n3": 3}[uuid], None]))
         number = draw(st.sampled_from([None, 7, 1 << 24]))
         fields = {
             "virtual_network_network_id": index, "network_policy_refs": some("policy"),
-            "virtual_network_properties": {"vxlan_network_identifier": number},
+            "virtual_network_properties": {"vxlan_network_identifier": number}, "router_external": draw(st.booleans()),
         }  # fmt: skip
         return "virtual-network", uuid, fields
     if kind == "np":
         names = st.sampled_from([{"virtual_network": "n1"}, {"virtual_network": "any"}, {"network_policy": "p2"}])
         rule = pass_rule(draw(names), draw(names), draw(st.sampled_from([">", "<>"])))
+        rule |= draw(st.sampled_from([{}, {}, {"protocol": "tcp"}, {"action_list": {"simple_action": "deny"}}]))
         return "network-policy", draw(SOME["policy"]), {"network_policy_entries": {"policy_rule": [rule]}}
     if kind == "vmi":
         return "virtual-machine-interface", draw(SOME["interface"]), {
@@ -59,6 +61,13 @@ def an_object(draw: Any) -> tuple[str, str, dict[str, Any]]:
             "floating_ip_port_mappings": {"port_mappings": [mapping]}, "floating_ip_port_mappings_enable": True,
             **created,
         }  # fmt: skip
+    if kind == "float":
+        return "floating-ip", draw(st.sampled_from(["g1", "g2"])), {
+            "parent_type": "floating-ip-pool", "parent_uuid": "fp", "floating_ip_address": draw(ADDRESSES),
+            "virtual_machine_interface_refs": some("interface"), **created,
+        }  # fmt: skip
+    if kind == "fpool":
+        return "floating-ip-pool", "fp", {"parent_type": "virtual-network", "parent_uuid": draw(SOME["network"])}
     if kind == "lb":
         return "loadbalancer", draw(SOME["service"]), {
             "loadbalancer_provider": draw(st.sampled_from(["native", None])),

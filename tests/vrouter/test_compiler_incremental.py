@@ -19,7 +19,7 @@ VERDICTS = st.sampled_from([Health("up"), Health("waiting", "m"), Health("down",
 @given(st.lists(st.tuples(an_object(), WHAT | VERDICTS | PLUGS), max_size=60), st.booleans())
 def test_following_changes_comes_to_the_same_as_starting_afresh(steps: list[Any], start_wired: bool) -> None:
     verdicts: defaultdict[str, Health] = defaultdict(lambda: Health("up"))  # of members
-    world = World(wired() if start_wired else None, lambda check: verdicts[check.member])
+    world = World(wired() if start_wired else None, lambda check: verdicts[check.member], external="eth9")
     before = dict(world.compiler.desired)
     for (of_type, uuid, fields), what in steps:
         if isinstance(what, Health):
@@ -40,7 +40,7 @@ def test_following_changes_comes_to_the_same_as_starting_afresh(steps: list[Any]
             assert {key for key in before.keys() | now.keys() if before.get(key) != now.get(key)} <= changed
             before = now
     world.follow()
-    fresh = World(world.graph, lambda check: verdicts[check.member], world.plugs)
+    fresh = World(world.graph, lambda check: verdicts[check.member], world.plugs, external="eth9")
     assert world.compiler.desired == fresh.compiler.desired
     assert world.compiler.checks == fresh.compiler.checks
     assert set(world.compiler.reasons()) == set(fresh.compiler.reasons())

@@ -206,6 +206,32 @@ def test_a_member_whose_network_the_service_does_not_know_has_a_reason() -> None
 # --- addresses outside
 
 
+def second(world: World, interface: str) -> None:
+    """A floating-ip of another external network (VRF 10)."""
+    world.graph.network("second", 10)
+    world.graph.change("second", router_external=True)
+    world.graph.put("floating-ip-pool", "pool2", fq_name=["d", "p", "second", "pool2"], parent_type="virtual-network",
+                    parent_uuid="second")  # fmt: skip
+    world.graph.put("floating-ip", "out2", parent_type="floating-ip-pool", parent_uuid="pool2",
+                    floating_ip_address="203.0.114.5", virtual_machine_interface_refs=refs(interface),
+                    id_perms={"created": "2"})  # fmt: skip
+    world.follow()
+
+
+@pytest.mark.parametrize(
+    ("interface", "text"),
+    [
+        ("vip-web", "its members answer by another external network already, so 203.0.114.5 is not served"),
+        ("if-a", "VRF 5 has its way out by VRF 9, not by 10: what comes from outside by the latter is not answered"),
+    ],
+)
+def test_a_vrf_has_one_way_out(interface: str, text: str) -> None:
+    world = public()
+    second(world, interface)
+    assert world.unit("exit", 5, 4) == Exit(5, 4, 9)
+    assert text in world.reasons["out2"]
+
+
 def public(*, device: str | None = "eth9") -> World:
     """A service whose VIP has a floating-ip of the external network `public` (VRF 9), with a member here and one on
     node n2."""

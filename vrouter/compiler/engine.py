@@ -383,9 +383,12 @@ class Compiler:
 
     def _lost(self, place: Key) -> Iterator[Reason]:
         owner = self._owner(place)
-        if owner is None or place[0] != "address":
+        if owner is None or place[0] not in ("address", "exit"):
             return
         has = self._unit(owner, place)
+        if isinstance(has, Exit):
+            yield from self._other_exits(place, has)
+            return
         kind = "service" if isinstance(has, Vip) else "interface"
         for node in self._claims.get(place):
             wants = self._unit(node, place)
@@ -394,6 +397,16 @@ class Compiler:
                 subject = self.cache.get(node[1])
                 text = f"{wants.name}: the address {place[2]} is already that of {kind} {has.name} in this VRF"
                 yield Reason((subject.type if subject else node[0], node[1]), "address-taken", text)
+
+    def _other_exits(self, place: Key, has: Exit) -> Iterator[Reason]:
+        """Who would answer by another one than the VRF has."""
+        for node in self._claims.get(place):
+            wants = self._unit(node, place)
+            subject = self.cache.get(node[1])
+            if wants != has and isinstance(wants, Exit) and subject is not None:
+                ways = f"VRF {wants.vrf} has its way out by VRF {has.via}, not by {wants.via}"
+                text = f"{subject.name}: {ways}: what comes from outside by the latter is not answered"
+                yield Reason((subject.type, subject.uuid), "exit-taken", text)
 
 
 def _places(unit: Unit) -> tuple[Key, ...]:

@@ -8,7 +8,7 @@ client's address is kept, and an answer never has to find another node. One of t
 outside's network that it has the address; a router may lead to all of them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -93,6 +93,12 @@ def compile_pod(view: View, one: Floating, interface: str, reasons: list[Reason]
 def announced(members: Sequence[Located], here: str) -> bool:
     """Whether this node tells of an address that these members answer for."""
     return min(located.node for located in members) == here
+
+
+def answers_elsewhere(units: Iterable[Unit], others: Iterable[Unit]) -> bool:
+    """Whether these would need another way out of a VRF than the others have."""
+    exits = {other.key: other for other in others if isinstance(other, Exit)}
+    return any(isinstance(unit, Exit) and exits.get(unit.key, unit) != unit for unit in units)
 
 
 def ways(vrf: Vrf, device: str, members: Sequence[Located], one: Floating) -> Iterator[Unit]:

@@ -94,6 +94,10 @@ def compile_loadbalancer(view: View, uuid: str) -> Result:
     marks = set(_showings(view, examined.places, examined.services))
     for one in outer:
         served, noted = _serve_outside(view, found, examined, one, reasons)
+        if outside.answers_elsewhere(served, units):
+            text = f"its members answer by another external network already, so {one.address} is not served"
+            reasons.append(one.reason("exit-taken", text))
+            continue
         units += served
         marks.update(noted)
     return Result(units=tuple(units), reasons=tuple(reasons), age=found.created, marks=frozenset(marks))
