@@ -174,7 +174,7 @@ class Stat:
 @dataclass(frozen=True, slots=True)
 class Places:
     """Of a listener with a limit. taken: by connections that are open, or were until a moment ago. refused: packets
-    that found no place, since the VRF was made."""
+    that found no place, since it has a limit."""
 
     vrf: int
     protocol: state.Protocol

@@ -140,11 +140,13 @@ def test_a_limit_comes_and_goes(lab: Lab, network: Network) -> None:
 
 def test_a_service_that_is_made_again_begins_with_all_places(lab: Lab, network: Network) -> None:
     client, web = network.pod(), network.pod(80)
-    network.service(limited(1, member(web, 80)))
-    opened(lab, client, 1)
-    network.remove_service()
     vip = network.service(limited(1, member(web, 80)))
-    assert places(lab, vip).taken == 0
+    opened(lab, client, 1)
+    assert outcome(lab, client) == Refused("reset")
+    assert (places(lab, vip).taken, places(lab, vip).refused) == (1, 1)
+    network.remove_service()
+    network.service(limited(1, member(web, 80)))
+    assert (places(lab, vip).taken, places(lab, vip).refused) == (0, 0)
     answer(lab, client, lab.vip, 8888)
 
 

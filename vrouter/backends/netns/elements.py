@@ -270,5 +270,10 @@ def _sticky(surrogate: Address) -> bytes:
     return mark(NEW | STICKY | int(surrogate) & ID_MASK)
 
 
+def refused(vip: Address, service: Service) -> Place:
+    """Where what a limited listener has refused is counted."""
+    return Place(vip.version, f"refused_{service[0]}", service_key(vip, service[1]))
+
+
 def service_key(vip: Address, port: int) -> bytes:
     return vip.packed + _PORT.pack(port)

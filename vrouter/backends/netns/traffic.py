@@ -47,7 +47,7 @@ def places(vrf: VrfNamespace, vips: Iterable[Address]) -> Iterator[Places]:
         for service, name in table.chains.items() if table else ():
             protocol, port = service
             taken = nftables.count(vrf.nft_socket, vip.version, name)
-            refused = nftables.find(vrf.nft_socket, vip.version, f"refused_{protocol}", elements.service_key(vip, port))
+            refused = nftables.find(vrf.nft_socket, *elements.refused(vip, service))
             limit = limits.limit_of(name)
             yield Places(vrf.index, protocol, vip, port, limit, min(taken, limit), refused.packets if refused else 0)
 

@@ -136,7 +136,7 @@ class Vips:
         if before is None:
             return
         batch.change.extend(before.elements(address), {})
-        self._change_limits(batch, address.version, before, None)
+        self._change_limits(batch, address, before, None)
         del self._kernel.standing.vips[address]
         batch.after += self._remove_groups([address, *before.surrogates.values()])
         self._kernel.surrogates.difference_update(before.surrogates.values())
@@ -166,7 +166,7 @@ class Vips:
         self, batch: Batch, vip: Address, before: VipTable | None, table: VipTable, groups: dict[Address, Members]
     ) -> None:
         """groups: members of the VIP and, if it is split, of each surrogate."""
-        self._change_limits(batch, vip.version, before, table)
+        self._change_limits(batch, vip, before, table)
         standing = before.elements(vip) if before else {}
         wanted = table.elements(vip) | self._new_endpoints(table, groups)
         used = {address: members for address, members in groups.items() if members}
@@ -186,9 +186,10 @@ class Vips:
             self._kernel.surrogates.difference_update(before.surrogates.values())
         self._kernel.surrogates.update(table.surrogates.values())
 
-    def _change_limits(self, batch: Batch, family: Family, before: VipTable | None, after: VipTable | None) -> None:
+    def _change_limits(self, batch: Batch, vip: Address, before: VipTable | None, after: VipTable | None) -> None:
         """The chains of limited listeners, and their sets. One that has another size now begins with the places that
-        are taken, those first that were used last."""
+        are taken, those first that were used last. What was refused is forgotten with the limit."""
+        family = vip.version
         old, new = before.chains if before else {}, after.chains if after else {}
         gone = {service: name for service, name in old.items() if new.get(service) != name}
         templates = tables.templates(family, self._kernel.flow_limit) if new else {}
@@ -201,8 +202,11 @@ class Vips:
                 taken = sorted(((entry.expires, key) for key, entry in entries.items()), reverse=True)
                 places = {key: seconds for seconds, key in taken[: templates[service[0]].size(name)]}
                 batch.change.make += nftables.entries(family, name, places)
-        for name in gone.values():
+        for service, name in gone.items():
             batch.change.unmake += limits.remove(family, name)
+            refused = elements.refused(vip, service)
+            if service not in new and nftables.get(self._kernel.nft_socket, refused) is not None:
+                batch.change.remove.append(refused)
 
     def _new_endpoints(self, table: VipTable, groups: dict[Address, Members]) -> Elements:
         """Those that the VIP's members need and nobody has needed yet."""

@@ -32,6 +32,7 @@ class Limits:
         used last."""
         if limit == 0:
             self._sets.pop(listener, None)
+            self.refused.pop(listener, None)
         elif listener not in self._sets:
             self._sets[listener] = _Set(limit)
         elif (found := self._sets[listener]).limit != limit:
