@@ -4,9 +4,11 @@ Both ends have the gateway's MAC, and what is reached over them has it, too: nob
 """
 
 import os
+import time
 
 from vrouter import namespace
 from vrouter.backends.netns import links
+from vrouter.backends.netns.inner import CARRIER_PATIENCE
 from vrouter.backends.netns.netlink import NetlinkError
 from vrouter.backends.netns.standing import join_device
 from vrouter.backends.netns.vrf import VrfNamespace
@@ -31,8 +33,12 @@ def join(one: VrfNamespace, other: VrfNamespace) -> None:
         if link is None:
             raise BackendError(f"The link between VRFs {one.index} and {other.index} vanished while it was made")
         vrf.send([links.set_up(link)])
+    # the end that was opened first transmits only when the kernel has noticed its carrier
+    deadline = time.monotonic() + CARRIER_PATIENCE
     for (vrf, link), peer in zip(found, (other, one), strict=True):
         assert link is not None
+        while not links.is_operational(vrf.route_socket, link) and time.monotonic() < deadline:
+            time.sleep(0.001)
         vrf.standing.joins[peer.index] = link
 
 
