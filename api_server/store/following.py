@@ -209,6 +209,7 @@ class _Work:
         self._touched = touched
         self._dirty: dict[str, set[str]] = {kind: set() for kind in RULES}
         self._differences: dict[str, dict[str, _Difference]] = {kind: {} for kind in RULES}
+        self._stored: dict[str, set[str]] = {}
         self.types: dict[str, str] = {}
         self.before: dict[str, set[str]] = {}
         self.after: dict[str, set[str]] = {}
@@ -247,10 +248,16 @@ class _Work:
                 self._mark(self._ask(_READ_NETWORKS[kind], uuids))
         if floating:
             self._answer(floating)
-        if still:
-            found = stored(self._session, still)
-            for uuid in still:
-                self.before[uuid] = self.after[uuid] = found.get(uuid, set())
+        marked = (uuid for objects in (*self._dirty.values(), *self._differences.values()) for uuid in objects)
+        self._fetch({*still, *marked})
+        for uuid in still:
+            self.before[uuid] = self.after[uuid] = self._stored[uuid]
+
+    def _fetch(self, uuids: Iterable[str]) -> None:
+        """What they concern so far, in one statement for all that is not known."""
+        unknown = [uuid for uuid in uuids if uuid not in self._stored]
+        found = stored(self._session, [uuid for uuid in unknown if not self._new(uuid)])
+        self._stored |= {uuid: found.get(uuid, set()) for uuid in unknown}
 
     def _answer(self, floating: Collection[Touched]) -> None:
         """Interfaces have begun or ceased to answer for floating-ips: each side gets the networks of the other one."""
@@ -288,19 +295,19 @@ class _Work:
         }
         if not whole and not parts:
             return
-        before = stored(self._session, [uuid for uuid in (*whole, *parts) if not self._new(uuid)])
+        self._fetch((*whole, *parts))
         after: dict[str, set[str]] = {}
         for uuid, scope, *_ in self._ask(_found(kind), whole) if whole else ():
             after.setdefault(uuid, set()).add(scope)
         for uuid, difference in parts.items():
-            old = before.get(uuid, set())
+            old = self._stored[uuid]
             doubtful = (difference.lost & old) - difference.gained
             gone = {scope for scope in doubtful if not self._session.all(_witness(kind), of=uuid, scope=scope)}
             after[uuid] = (old | difference.gained) - gone
         changed = set()
         for uuid in (*whole, *parts):
             self.types[uuid] = kind
-            old, new = before.get(uuid, set()), after.get(uuid, set())
+            old, new = self._stored[uuid], after.get(uuid, set())
             self.before[uuid], self.after[uuid] = old, new
             for scope in old - new:
                 self._session.execute(DELETE_CONCERN, of=uuid, was=scope)
