@@ -4,7 +4,6 @@ Both ends have the gateway's MAC, and what is reached over them has it, too: nob
 """
 
 import os
-import time
 
 from vrouter import namespace
 from vrouter.backends.netns import links
@@ -22,23 +21,24 @@ def join(one: VrfNamespace, other: VrfNamespace) -> None:
     if is_joined(one, other):
         return
     part(one, other)
-    ends = ((one, join_device(other.index)), (other, join_device(one.index)))
+    names = ((one, join_device(other.index)), (other, join_device(one.index)))
     handle = namespace.open_handle(other.network)
     try:
-        one.send([links.add_veth(ends[0][1], ends[1][1], handle, links.GATEWAY_MAC)])
+        one.send([links.add_veth(names[0][1], names[1][1], handle, links.GATEWAY_MAC)])
     finally:
         os.close(handle)
-    found = [(vrf, links.find(vrf.route_socket, device)) for vrf, device in ends]
+    found = [(vrf, links.find(vrf.route_socket, device)) for vrf, device in names]
     for vrf, link in found:
         if link is None:
             raise BackendError(f"The link between VRFs {one.index} and {other.index} vanished while it was made")
         vrf.send([links.set_up(link)])
-    # the end that was opened first transmits only when the kernel has noticed its carrier
-    deadline = time.monotonic() + CARRIER_PATIENCE
+    ends = [(vrf.route_socket, link) for vrf, link in found if link is not None]
+    try:
+        links.await_operational(ends, CARRIER_PATIENCE)
+    except NetlinkError as error:
+        raise BackendError(f"VRFs {one.index} and {other.index} cannot be joined: {error.strerror}") from error
     for (vrf, link), peer in zip(found, (other, one), strict=True):
         assert link is not None
-        while not links.is_operational(vrf.route_socket, link) and time.monotonic() < deadline:
-            time.sleep(0.001)
         vrf.standing.joins[peer.index] = link
 
 

@@ -3,7 +3,8 @@
 import errno
 import struct
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -188,6 +189,14 @@ def is_operational(socket: Socket, index: int) -> bool:
     """Whether the link transmits: it has a carrier and the kernel has acted on that."""
     (answer,) = socket.get(Message(RTM_GETLINK, 0, _IFINFO.pack(0, 0, 0, index, 0, 0)))
     return dict(attributes(answer, _IFINFO.size)).get(IFLA_OPERSTATE) == bytes((IF_OPER_UP,))
+
+
+def await_operational(ends: Sequence[tuple[Socket, int]], patience: float) -> None:
+    """Wait until these links transmit, `patience` seconds at most: the end that was opened first does so only when the
+    kernel has noticed its carrier, and until then drops what it should send."""
+    deadline = time.monotonic() + patience
+    while not all(is_operational(*end) for end in ends) and time.monotonic() < deadline:
+        time.sleep(0.001)
 
 
 def has_carrier(socket: Socket, index: int) -> bool | None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from vrouter import namespace
 from vrouter.backends.netns import elements, fib, inner, links
+from vrouter.backends.netns.inner import CARRIER_PATIENCE
 from vrouter.backends.netns.kernel import ABSENT
 from vrouter.backends.netns.netlink import NETLINK_ROUTE, Message, NetlinkError, Socket
 from vrouter.backends.netns.nftables import Elements
@@ -54,6 +55,7 @@ def put_uplink(vrf: VrfNamespace, unit: Uplink) -> None:
             raise BackendError(f"The uplink of VRF {vrf.index} vanished while it was made")
         machine.send([links.set_alias(name, f"{vrf.network} uplink"), links.set_up(near)])
         vrf.send([links.set_up(far), links.put_address(far, DUMMY)])
+        links.await_operational([(machine, near), (vrf.route_socket, far)], CARRIER_PATIENCE)
     vrf.standing.uplink = (unit, far)
 
 
