@@ -6,7 +6,7 @@ to these, and have the same hash.
 
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any, Self
+from typing import Any
 
 from vrouter.state import Address
 
@@ -23,17 +23,20 @@ class _Kept:
     def __str__(self) -> str:
         return self.text
 
-    def keep(self) -> Self:
+    def keep(self) -> None:
         self.hash, self.text = super().__hash__(), super().__str__()
-        return self
 
 
 class _V4(_Kept, IPv4Address):
-    pass
+    def __init__(self, address: int | str) -> None:  # also of a copy, and of what arithmetic makes of another one
+        super().__init__(address)
+        self.keep()
 
 
 class _V6(_Kept, IPv6Address):
-    pass
+    def __init__(self, address: int | str) -> None:
+        super().__init__(address)
+        self.keep()
 
 
 def parse(text: Any) -> Address:
@@ -48,4 +51,4 @@ def _parse(text: str) -> Address:
 
 def _kept(found: Address) -> Address:
     """The text has the zone."""
-    return _V4(int(found)).keep() if isinstance(found, IPv4Address) else _V6(str(found)).keep()
+    return _V4(int(found)) if isinstance(found, IPv4Address) else _V6(str(found))

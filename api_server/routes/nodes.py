@@ -122,11 +122,13 @@ async def waited(
         nodes = [node for node in await found(server, current, arrived) if node.name not in ignored]
         if revision is None:
             revision = current.revision or 0
+        newest = current.revision or 0
         counted = [node for node in nodes if silent_too or (node.reported and not node.stale)]
-        missing = [node for node in counted if not node.has(revision)]
-        arrived.update(node.name for node in nodes if node.has(revision))
+        written = revision <= newest  # who lacks nothing may still not have what comes
+        arrived.update(node.name for node in nodes if (node.has(revision) if written else node.revision >= revision))
+        missing = [node for node in counted if node.name not in arrived]
         if not missing or last:
-            return answer(revision, counted, missing, current.revision or 0)
+            return answer(revision, counted, missing, newest)
         try:
             async with asyncio.timeout_at(end):
                 await steps.beyond(heard)

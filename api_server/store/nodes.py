@@ -122,7 +122,7 @@ class Node(NamedTuple):
     due: Due | None = None
 
     def has(self, revision: int) -> bool:
-        """Whether what was written up to that revision has arrived there."""
+        """Whether what was written up to that revision, which is written, has arrived there."""
         return self.reported > 0 and (self.revision >= revision or self.due is None or self.due.revision > revision)
 
     def behind(self, newest: int) -> int:

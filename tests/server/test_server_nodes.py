@@ -128,6 +128,16 @@ async def test_waiting_ends_with_the_last_report(remote: httpx.AsyncClient) -> N
     assert (found["revision"], found["reached"], named(found["failing"])) == (wanted, True, ["n2"])
 
 
+async def test_what_is_not_written_yet_has_arrived_nowhere(remote: httpx.AsyncClient) -> None:
+    old = await newest(remote)
+    await report(remote, "n1", old)
+    found = await waited(remote, revision=old + 1, timeout=0)
+    assert (found["reached"], named(found["missing"])) == (False, ["n1"])
+    wanted = await change(remote, "one")
+    await report(remote, "n1", wanted)
+    assert (await waited(remote, revision=wanted, timeout=0))["reached"]
+
+
 async def test_a_change_that_is_not_for_a_node_has_arrived_there(remote: httpx.AsyncClient) -> None:
     ours = await create(remote, "virtual-network", "ours")
     old = await newest(remote)

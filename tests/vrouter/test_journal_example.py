@@ -88,10 +88,11 @@ def test_what_is_done_is_written_down(settled: dict[str, str]) -> None:
 
 def test_what_stood_when(settled: dict[str, str]) -> None:
     vrf = {"key": ["vrf", 5], "unit": {"name": "d:p:vn:vn"}}
+    join = {"key": ["join", 5, 6], "unit": {"one": 5, "other": 6}}
     members = [{"address": "10.9.0.3", "port": 8080}]
     vip = {"name": "d:p:web", "listeners": [{"protocol": "tcp", "port": 80, "members": members}]}
     lines = [
-        {"at": "2026-01-31T12:00:00.000Z", "did": "begin", "units": [vrf]},
+        {"at": "2026-01-31T12:00:00.000Z", "did": "begin", "units": [vrf, join]},
         {"at": "2026-01-31T12:00:01.000Z", "did": "put", "key": ["vip", 5, "10.9.0.9"], "unit": vip, "error": None},
         {"at": "2026-01-31T12:00:02.000Z", "did": "delete", "key": ["vrf", 5], "unit": {}, "error": "in use"},
         {"at": "2026-01-31T12:00:03.000Z", "did": "delete", "key": ["vip", 5, "10.9.0.9"], "unit": vip, "error": None},
@@ -99,9 +100,9 @@ def test_what_stood_when(settled: dict[str, str]) -> None:
     Path(settled["VAPORTRAIL_JOURNAL_FILE"]).write_text(
         "".join(f"{json.dumps(line)}\n" for line in lines) + '{"at": "20'
     )
-    first, second = "vrf 5 d:p:vn:vn", "vip 5 10.9.0.9 d:p:web tcp/80: 10.9.0.3:8080"
-    assert told(settled) == [first]
-    assert told(settled, "2026-01-31T12:00:02.500Z") == [second, first]
+    first, second = ["join 5 6", "vrf 5 d:p:vn:vn"], "vip 5 10.9.0.9 d:p:web tcp/80: 10.9.0.3:8080"
+    assert told(settled) == first
+    assert told(settled, "2026-01-31T12:00:02.500Z") == [first[0], second, first[1]]
     assert told(settled, "2026-01-31") == []
 
 

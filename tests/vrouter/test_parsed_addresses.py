@@ -1,5 +1,7 @@
 """Addresses that keep their hash and text."""
 
+import pickle
+from copy import deepcopy
 from ipaddress import ip_address
 
 import pytest
@@ -17,6 +19,14 @@ def test_they_are_those_of_ipaddress(text: str) -> None:
     assert {kept: 1}[plain] == 1
     assert f"{kept}" == f"{plain}"
     assert parse(text) is kept
+
+
+@pytest.mark.parametrize("text", ["10.0.0.1", "fd00::1", "fe80::1%eth0"])
+def test_what_is_made_of_one_is_whole(text: str) -> None:
+    kept = parse(text)
+    for made in (deepcopy(kept), pickle.loads(pickle.dumps(kept)), kept + 1 - 1):
+        assert (str(made), hash(made)) == (str(ip_address(str(made))), hash(ip_address(str(made))))
+    assert deepcopy(kept) == kept
 
 
 def test_what_clients_send_instead_of_text() -> None:

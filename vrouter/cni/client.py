@@ -14,6 +14,7 @@ from vrouter.cni.request import Attachment
 FIRST, EVERY = 0.01, 0.2  # seconds between two questions of one kind: it doubles, as most is done at once or late
 LONGEST = 10.0  # seconds for one answer
 LARGEST = 4 * 1024 * 1024  # bytes of one answer
+MOST = 1000  # interfaces of a pod: they are numbered, and so are their routes' metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Client:
         said = self._ask("GET", f"/vm-cfg/{quote(attachment.machine, safe='')}")
         try:
             found = [_wanted(one, attachment) for one in said]
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise self._strange(f"{type(error).__name__}: {error}") from error
         if not found:
             raise NotYet(f"virtual-machine {attachment.machine} has no interface")
@@ -130,6 +131,8 @@ def _wanted(said: Mapping[str, Any], attachment: Attachment) -> tuple[Wanted, in
     annotations = {key: value for key, _, value in pairs}
     index, _, total = annotations.get("index", "0/1").partition("/")
     number = int(index) if index.isdecimal() else 0
+    if number > MOST:
+        raise ValueError(f"interface {index} of a pod")
     name = attachment.interface if number == 0 else annotations.get("interface") or f"eth{number}"
     wanted = Wanted(said["id"], said["vm-uuid"], said["vn-id"], said["mac-address"], number, name)
     return wanted, int(total) if total.isdecimal() else 1

@@ -11,6 +11,7 @@ from typing import Self, TypeVar
 from vrouter import namespace
 from vrouter.backends.netns import inner, links
 from vrouter.backends.netns.netlink import NETLINK_ROUTE, NetlinkError, Socket
+from vrouter.backends.protocol import BackendError
 from vrouter.cni.answer import BAD_ENVIRONMENT, DIFFERENT, IN_THE_WAY, IO_FAILURE, NO_CONTAINER, CniError
 from vrouter.state import Address, HostAddress
 
@@ -114,6 +115,8 @@ class Container:
         except OSError as error:
             text = f"the network namespace {self.path} cannot be entered: {error.strerror}"
             raise CniError(IO_FAILURE, text) from error
+        except BackendError as error:
+            raise CniError(IO_FAILURE, str(error)) from error
 
 
 def _require_network(handle: int, path: str) -> None:

@@ -25,7 +25,6 @@ def compile_network(view: View, uuid: str) -> Result:
     policies = tuple(uuid for _, uuid in sorted(_sequence(found)))
     external = found.properties.get("router_external") is True
     return Result(Network(uuid, ":".join(found.fq_name), vrf, tuple(_subnets(view, found)), policies, external))
-    return Result(Network(uuid, ":".join(found.fq_name), vrf, tuple(_subnets(view, found)), policies, external))
 
 
 def compile_peers(view: View, uuid: str) -> Result:

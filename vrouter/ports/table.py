@@ -94,10 +94,13 @@ class Ports:
     async def remove(self, interfaces: Iterable[str]) -> None:
         """Unknown ones are gone already. OSError if a file stays, and so does its port."""
         async with self._writing:
-            for interface in interfaces:
-                await asyncio.to_thread(self._files.remove, interface)
-                if self._ports.pop(interface, None) is not None:
-                    self._changed(interface)
+            await self._remove(interfaces)
+
+    async def _remove(self, interfaces: Iterable[str]) -> None:
+        for interface in interfaces:
+            await asyncio.to_thread(self._files.remove, interface)
+            if self._ports.pop(interface, None) is not None:
+                self._changed(interface)
 
     def sync(self) -> None:
         """A client begins to say all its ports: those it has not said in time are stale. Who begins again has as much
@@ -115,13 +118,13 @@ class Ports:
         self._cleaning = asyncio.create_task(self._clean(self._round), name="stale ports")
 
     async def _clean(self, number: int) -> None:
-        stale = [uuid for uuid, (port, said) in self._ports.items() if port.renewed and said < number]
-        for uuid in stale:
-            log.info("stale port removed", interface=uuid)
-        try:
-            await self.remove(stale)
-        except OSError as error:
-            log.warning("stale ports cannot be removed", reason=error.strerror)
+        async with self._writing:  # what is said again meanwhile is not stale
+            stale = [uuid for uuid, (port, said) in self._ports.items() if port.renewed and said < number]
+            try:
+                await self._remove(stale)
+            except OSError as error:
+                log.warning("stale ports cannot be removed", reason=error.strerror)
+        log.info("stale ports removed", interfaces=[uuid for uuid in stale if uuid not in self._ports])
 
     async def close(self) -> None:
         if self._timer is not None:

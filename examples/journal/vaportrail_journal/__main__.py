@@ -9,7 +9,7 @@ from vaportrail_journal.lines import read, standing
 
 def describe(key: tuple[Any, ...], unit: dict[str, Any]) -> str:
     """vip 5 10.9.0.100 default-domain:p:web tcp/80: 10.9.0.3:8080"""
-    words = [*map(str, key), unit["name"]]
+    words = [*map(str, key), *([unit["name"]] if "name" in unit else ())]
     words += [str(one["address"] if isinstance(one, dict) else one) for one in unit.get("addresses", ())]
     listeners = [
         f"{one['protocol']}/{one['port']}: "

@@ -124,9 +124,8 @@ def broken(socket: Socket, family: Family, templates: Templates, names: Collecti
     for rule in expressions.each(socket, family):
         found.setdefault(rule.chain, []).append(rule)
     sizes = {_text(values[_SET_NAME]): _size_of(values) for values in _sets(socket, family)}
-    right: set[tuple[str | bytes, ...]] = (
-        set()
-    )  # what has been found to be so, without names: the others need no decoding
+    # what has been found to be so, without names: the others need no decoding
+    right = set[tuple[str | bytes, ...]]()
 
     def is_whole(name: str) -> bool:
         template, rules = templates[_protocol(name)], found.get(name, [])
