@@ -24,15 +24,23 @@ def node_scope(node: str) -> str:
 def compile_needs(view: View, uuid: str) -> Result:
     """The networks that an interface of this node needs."""
     found = view.get(uuid)
-    return Result(tuple(sorted({*_networks(found), *_answered(view, uuid)})) if found else None)
+    return Result(tuple(sorted({*_networks(found), *view.marked(_answered_by(uuid))})) if found else None)
 
 
 def compile_inlet(view: View, uuid: str) -> Result:
-    """The pool of a floating-ip, which tells of its network."""
+    """What a floating-ip brings into sight: its pool, which tells of its network; or, to the interfaces that answer for
+    it, the networks of its instance-ip. A mark for each, so that nobody goes through all floating-ips of an interface.
+    """
     found = view.get(uuid)
-    if found is None or found.parent is None or found.parent_type != "floating-ip-pool":
+    if found is None or found.parent is None:
         return Result()
-    return Result(marks=frozenset({(POOLS, found.parent)}))
+    if found.parent_type == "floating-ip-pool":
+        return Result(marks=frozenset({(POOLS, found.parent)}))
+    if found.parent_type != "instance-ip":
+        return Result()
+    networks = _networks(view.get(found.parent))
+    interfaces = found.targets("virtual-machine-interface")
+    return Result(marks=frozenset({(_answered_by(one), network) for one in interfaces for network in networks}))
 
 
 def compile_scopes(view: View, uuid: str) -> Result:
@@ -68,8 +76,6 @@ def _networks(found: Object | None) -> list[str]:
     return found.targets("virtual-network") if found else []
 
 
-def _answered(view: View, interface: str) -> Iterator[str]:
-    """The networks of the addresses for which it answers."""
-    for uuid in view.referrers(interface, "floating-ip"):
-        floating = view.get(uuid)
-        yield from _networks(view.get(floating.parent) if floating and floating.parent_type == "instance-ip" else None)
+def _answered_by(interface: str) -> Fact:
+    """Marked with the networks of the addresses for which it answers."""
+    return ("answered", interface)
