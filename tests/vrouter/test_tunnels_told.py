@@ -2,6 +2,7 @@
 
 import pytest
 from introspected import Node
+from object_graph import refs
 
 N1, N2 = "192.0.2.1", "192.0.2.2"
 
@@ -52,3 +53,21 @@ async def test_why_says_where_a_member_is(spanning: Node) -> None:
     assert any(f"interface d:p:if-b of node n2, VXLAN to {N2}" in line for line in lines)
     assert any(line.startswith("+ interface if-b is on node n2") and f"by VXLAN to {N2}" in line
                for line in await spanning.why("if-b"))  # fmt: skip
+
+
+async def test_what_a_move_would_change_is_told_before(spanning: Node) -> None:
+    graph = spanning.graph
+    moved = {"n1": [*graph.objects["router-n1"][1]["virtual_machine_refs"], *refs("vm-b")], "n2": []}
+    changes = [
+        {"operation": "update", "type": "virtual-router", "uuid": f"router-{node}",
+         "object": {**graph.objects[f"router-{node}"][1], "virtual_machine_refs": machines}}
+        for node, machines in moved.items()
+    ]  # fmt: skip
+    base = spanning.agent.progress.applied.revision
+    answer = await spanning.http.post("/plan", json={"base": base, "changes": changes})
+    assert answer.status_code == 200, answer.text
+    told = {
+        (unit["change"], unit["title"]): [line["text"] for line in unit["lines"]] for unit in answer.json()["units"]
+    }
+    assert told["goes", "remote interface d:p:if-b in VRF d:p:vn:vn"] == ["10.0.0.2: connections open to it end"]
+    assert told["comes", "interface d:p:if-b"] == ["10.0.0.2 in VRF d:p:vn:vn, workload b"]

@@ -102,7 +102,7 @@ def test_what_others_change_is_put_right(lab: NetnsLab, network: Network, comman
 
 
 def probe(backend: NetnsBackend, pod: Interface, kind: str = "tcp") -> str | None:
-    monitor = Monitor("hm", "hm", kind, 5, 2, 3)  # type: ignore[arg-type]  # words of tests
+    monitor = Monitor("hm", "hm", kind, 5, 1, 3)  # type: ignore[arg-type]  # words of tests
     check = Check("m", pod.uuid, 1, pod.address, 80, (monitor,))
     return asyncio.run(backend.probe(check, monitor))
 
