@@ -167,6 +167,7 @@ def test_across_vrfs_and_nodes(cluster: Cluster) -> None:
 def _seen_as(cluster: Cluster, pod: str) -> str:
     """The address of a pod that goes out, as who is outside sees it; empty if it does not get out."""
     with closing(opened(cluster.switch, "tcp")) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the last one may linger
         server.bind((f"{PREFIX}.254", 7))
         server.listen()
         server.settimeout(4)
