@@ -167,7 +167,7 @@ def why(
         for line in answer["lines"]:
             typer.echo(f"{'  ' * (line['depth'] + 1)}{MARKS[line['good']]} {line['text']}")
     if not page["answers"]:
-        fail(f"no service, listener, pool, member or interface that the agent knows is called {question!r}")
+        fail(f"no service, part of one, interface or floating-ip that the agent knows is called {question!r}")
 
 
 def trace(

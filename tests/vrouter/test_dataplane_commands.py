@@ -74,7 +74,10 @@ async def test_a_failure_is_one_sentence(agent: str) -> None:
     for words, text in [
         (("rt", "--vrf", "nobody"), "no VRF is called 'nobody'"),
         (("trace", "--from", "nobody", "lb:80"), "pod: no pod that the agent knows is called 'nobody'"),
-        (("why", "nobody"), "no service, listener, pool, member or interface that the agent knows is called 'nobody'"),
+        (
+            ("why", "nobody"),
+            "no service, part of one, interface or floating-ip that the agent knows is called 'nobody'",
+        ),
         (("wait", "99", "--timeout", "0"), "revision 99 is not applied after 0 s; applied is 1"),
     ]:
         told = await ask(agent, *words)

@@ -9,6 +9,7 @@ done, not a second opinion; and the back-end is asked about the things in questi
     ground.py       what the walks stand on
     services.py     a service, a listener, a pool, a member
     pods.py         an interface: what leads to it, and why nothing does
+    outside.py      floating-ips, and what is reached from outside
     lines.py        how it is said
 """
 

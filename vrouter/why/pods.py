@@ -7,6 +7,7 @@ from vrouter.compiler.members import target
 from vrouter.compiler.services import examine
 from vrouter.compiler.view import Absent, Located, Unusable
 from vrouter.state import Remote, Vip
+from vrouter.why import outside
 from vrouter.why.ground import LINK, Ground
 from vrouter.why.lines import Line, line
 
@@ -17,6 +18,8 @@ def interface(ground: Ground, found: Object) -> Iterator[Line]:
         yield line(0, False, f"interface {found.name} {value.text}", value.code)
     else:
         yield from _pod(ground, found, value)
+    if not ground.view.referrers(found.uuid, "loadbalancer"):
+        yield from outside.addresses(ground, [found.uuid])
     used = list(ground.used_by(found.uuid))
     for vip in used:
         yield line(1, True, f"it answers for {vip.name}, VIP {vip.address} in VRF {vip.vrf}")

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from vrouter.cache import Object
 from vrouter.compiler.services import Examined, Service, examine
-from vrouter.state import Outside, Remote, Uplink, Vip, addresses_of, socket_address
+from vrouter.state import Remote, Vip, addresses_of, socket_address
+from vrouter.why import outside
 from vrouter.why.ground import Ground
 from vrouter.why.lines import Line, count, line
 
@@ -19,6 +20,8 @@ def service(ground: Ground, found: Object, only: str | None = None) -> Iterator[
     yield from ground.said(1, found)
     for vip in vips:
         yield from ground.standing(1, vip)
+    if only is None:
+        yield from outside.addresses(ground, found.targets("virtual-machine-interface"), found)
     for uuid in ground.view.referrers(found.uuid, "loadbalancer-listener"):
         listener = ground.cache.get(uuid)
         if listener is not None and only in (None, uuid, *_below(ground, uuid)):
@@ -104,31 +107,3 @@ def part(ground: Ground, found: Object) -> Iterator[Line]:
         for one in ground.ancestors(found):
             if one.type != "loadbalancer-member":
                 yield from ground.said(1, one)
-
-
-def floating_ip(ground: Ground, found: Object) -> Iterator[Line]:
-    """A VIP's, or an address outside: of a load balancer, which has its reasons, or a pod."""
-    vips, address = ground.vips(found), found.properties.get("floating_ip_address")
-    outside = [unit for unit in ground.compiler.desired.values() if isinstance(unit, Outside)]
-    outside = [unit for unit in outside if str(unit.address) == address and found.parent_type == "floating-ip-pool"]
-    yield line(0, bool(vips or outside) or None, f"floating-ip {found.name}: {address}")
-    owners: list[Object | None] = [
-        owner for interface in found.targets("virtual-machine-interface")
-        for uuid in ground.view.referrers(interface, "loadbalancer") if (owner := ground.cache.get(uuid))
-    ]  # fmt: skip
-    for owner in owners or [None]:
-        yield from ground.said(1, found, owner)
-    for vip in vips:
-        yield from ground.standing(1, vip)
-    for unit in outside:
-        yield from _outside(ground, unit)
-
-
-def _outside(ground: Ground, unit: Outside) -> Iterator[Line]:
-    uplink, trouble = ground.compiler.desired.get(("uplink", unit.vrf)), ground.trouble(unit.key)
-    way = f"by {uplink.device}" if isinstance(uplink, Uplink) else "by nothing"
-    told = ", and this node answers for it there" if unit.announced else "; another node answers for it there"
-    whose = f"is {unit.inside} in VRF {unit.home}" if unit.inside is not None else f"leads to {unit.name}"
-    yield line(1, not trouble, f"{unit.address} {whose}; it is reached from outside {way}{told}")
-    if trouble:
-        yield line(2, False, trouble)

@@ -10,7 +10,7 @@ from vrouter.draining import Drain
 from vrouter.reconciler import Reconciler
 from vrouter.state import Vip
 from vrouter.subjects import INTERFACE, Subjects
-from vrouter.why import pods, services
+from vrouter.why import outside, pods, services
 from vrouter.why.evidence import gather
 from vrouter.why.ground import Ground
 from vrouter.why.lines import Line, line
@@ -22,7 +22,7 @@ _WALKS: Mapping[str, Callable[[Ground, Object], Iterator[Line]]] = {
     "loadbalancer-listener": services.part,
     "loadbalancer-pool": services.part,
     "loadbalancer-member": services.part,
-    "floating-ip": services.floating_ip,
+    "floating-ip": outside.floating_ip,
     INTERFACE: pods.interface,
 }
 
