@@ -41,7 +41,8 @@ class Isolated(World):
     """Service `web` in `services`, with a member in `pods` on each node; clients on each node in `pods` and in `red`,
     which is joined with `services` only."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, apart: bool = False) -> None:
+        """apart: the clients in `red` are on the first node only, the members in `pods` on the second."""
         self.cluster = cluster
         self.addresses, self.interfaces, self.machines, self.members, self.pools = {}, {}, {}, {}, {}
         self.routers = {
@@ -60,9 +61,11 @@ class Isolated(World):
             self.attach(network, network, "services")
         self.service("web", "services")
         for number, node in enumerate(cluster.nodes, 1):
-            self.pod(self.name(f"web-{number}"), "pods", node)
-            self.pod(self.name(f"red-{number}"), "red", node)
-            self.join("web", self.name(f"web-{number}"))
+            if number == 1 or not apart:
+                self.pod(self.name(f"red-{number}"), "red", node)
+            if number == 2 or not apart:
+                self.pod(self.name(f"web-{number}"), "pods", node)
+                self.join("web", self.name(f"web-{number}"))
 
     def name(self, pod: str) -> str:
         return f"{self.cluster.name}-{pod}"
@@ -162,6 +165,22 @@ def test_across_vrfs_and_nodes(cluster: Cluster) -> None:
         eventually(lambda: ask(cluster.switch, own, TARGET) == web[1])
         assert _seen_as(cluster, web[1]) == own
         assert _seen_as(cluster, web[0]) == ""
+
+
+def test_networks_that_share_no_node(cluster: Cluster) -> None:
+    world = Isolated(cluster, apart=True)
+    cluster.applied()
+    client, member = world.name("red-1"), world.name("web-2")
+    with Servers() as servers:
+        for pod in (client, member):
+            servers.listen(pod, [TARGET])
+        servers.start()
+        assert ask(client, world.addresses["vip-web"], PORT) == member
+        assert ask(client, world.addresses[member], TARGET) == ask(member, world.addresses[client], TARGET) == ""
+        ip(cluster.switch, f"route add {OUTSIDE}.0/24 dev br0")
+        public = world.floating("web", "vip-web")
+        cluster.applied()
+        eventually(lambda: ask(cluster.switch, public, PORT) == member)
 
 
 def _seen_as(cluster: Cluster, pod: str) -> str:
