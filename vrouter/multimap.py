@@ -29,6 +29,10 @@ class Multimap(Generic[K, V]):
             return (found,)
         return tuple(self._many[key]) if key in self._many else ()
 
+    def __contains__(self, key: K) -> bool:
+        """Whether it has any value, however many."""
+        return key in self._one or key in self._many
+
     def has(self, key: K, value: V) -> bool:
         return self._one.get(key) == value or value in self._many.get(key, ())
 

@@ -278,7 +278,7 @@ class Compiler:
         if node == SCOPES:
             return
         rooted = node[0] in _ROOTED
-        if self._readers.get(node) or node not in self._results or (rooted and self._results[node] != _EMPTY):
+        if node in self._readers or node not in self._results or (rooted and self._results[node] != _EMPTY):
             return
         if rooted and self.cache.get(node[1]) is not None:
             return  # it says nothing now, but must notice when it should
@@ -291,13 +291,13 @@ class Compiler:
     def _mark(self, node: Node, before: frozenset[Mark], after: frozenset[Mark]) -> None:
         """Note which facts it makes true."""
         for mark in after - before:
-            if not self._markers.get(mark):
+            if mark not in self._markers:
                 self._marks.add(*mark)
                 self.touch([mark[0]])
             self._markers.add(mark, node)
         for mark in before - after:
             self._markers.discard(mark, node)
-            if not self._markers.get(mark):
+            if mark not in self._markers:
                 self._marks.discard(*mark)
                 self.touch([mark[0]])
 
