@@ -117,7 +117,8 @@ class Watch:
 
     def look(self) -> None:
         """Ask how far the server is: a watch of scopes does not hear of revisions that have nothing for it."""
-        self._interrupted.set()
+        if self.revision is not None and self._wanted == self.scopes:  # else it is being told
+            self._interrupted.set()
 
     async def _run(self) -> AsyncGenerator[Delta, None]:
         delay = FIRST_DELAY

@@ -39,6 +39,7 @@ from vrouter.summary import Summary
 log = structlog.get_logger(__name__)
 
 MOST_SCOPES = 1000  # of one watch; a node that needs more watches everything
+MANY = 1000  # events of a delta that is taken in slices
 SLICE = 200  # results compiled between two chances to do something else: about 20 ms
 
 
@@ -115,9 +116,9 @@ class Agent:
 
     async def _follow(self, watch: Watch) -> None:
         async for delta in watch:
-            if isinstance(delta, Snapshot):
+            if isinstance(delta, Snapshot) or len(delta.events) > MANY:
                 self._whole.clear()
-                for facts in self.cache.replace(delta):
+                for facts in self.cache.replace(delta) if isinstance(delta, Snapshot) else self.cache.enter(delta):
                     self.compiler.touch(facts)
                     await asyncio.sleep(0)
                 self._whole.set()
@@ -128,6 +129,10 @@ class Agent:
 
     async def _reconcile(self, watch: Watch) -> None:
         await self._whole.wait()
+        while not self._see(watch):  # what stands may be wanted by what is not in sight yet
+            await self._work.wait()
+            self._work.clear()
+            await self._whole.wait()
         first = True
         while True:
             # what is in the cache now will have been compiled and tried after this round
@@ -139,10 +144,6 @@ class Agent:
                 await asyncio.sleep(0)
                 await self._whole.wait()
             complete = self._see(watch)
-            if first and not complete:  # what stands may be wanted by what is not in sight yet
-                await self._work.wait()
-                await self._whole.wait()
-                continue
             self.health.follow(self.compiler.take_changed_checks(), self.compiler.checks)
             changed = self.compiler.take_changed()
             if first:  # also what stands from an earlier life and is not wanted any more
@@ -163,6 +164,7 @@ class Agent:
 
     def _see(self, watch: Watch) -> bool:
         """Watch what is needed now; whether that is so already."""
+        self.compiler.look_around()
         needed = self.compiler.scopes
         if len(needed) > MOST_SCOPES:
             watch.move(None)

@@ -2,10 +2,11 @@
 
 What it promises, in the words of an informer's contract:
 
-- after the first `Snapshot` it holds every object of the types in `FIELDS`, and after each `Events` exactly what the
-  server held at that revision; between two deltas it does not change;
+- after the first `Snapshot` it holds every object in sight of the types in `FIELDS`, and after each `Events` exactly
+  what the server held at that revision; between two deltas it does not change;
 - back references and children are computed here, from what the objects themselves say; events carry none;
-- a reference may point to an object that is not here (not yet, or of a type nobody needs); that is no error;
+- a reference may point to an object that is not here (not yet, out of sight, or of a type nobody needs); that is no
+  error;
 - a later `Snapshot` (the change log was compacted) is compared with what is held: what is equal counts as unchanged;
 - `apply` names what changed, as `Fact`s. Whoever remembers which facts a result was made from can tell, without a look
   at any object, which results a change touches.
@@ -190,6 +191,19 @@ class Cache:
             self._take(event, changed)
         self.revision = delta.revision
         return changed
+
+    def enter(self, delta: Events) -> Iterator[set[Fact]]:
+        """The same a slice at a time, for a delta of many events: of a network that comes into sight."""
+        self.whole = False
+        changed: set[Fact] = set()
+        for count, event in enumerate(delta.events, 1):
+            self._take(event, changed)
+            if count % SLICE == 0:
+                yield changed
+                changed = set()
+        self.revision = delta.revision
+        self.whole = True
+        yield changed
 
     def replace(self, snapshot: Snapshot) -> Iterator[set[Fact]]:
         """Become the snapshot, a slice at a time so that the caller can breathe; each slice's changed facts.

@@ -76,7 +76,7 @@ def _names(query: Mapping[str, str], name: str) -> frozenset[str] | None:
 
 
 def step(reader: Reader, types: Sequence[ResourceType], fields: Fields, scopes: Scopes, after: int) -> Iterator[bytes]:
-    """From one set of scopes to another one, as frames; inside a snapshot."""
+    """From one set of scopes to another one, as frames in parts; inside a snapshot."""
     changes = list(reader.scoped_changes(scopes.before, after))
     if reader.bounds().compacted > after:
         yield stop(f"the changes after revision {after} are compacted; list again")
@@ -86,7 +86,7 @@ def step(reader: Reader, types: Sequence[ResourceType], fields: Fields, scopes: 
     entered = reader.concerned(scopes.enter, without=scopes.before)
     for kind in types:
         if uuids := entered.get(kind.name):
-            yield b"".join(frames_of_objects(reader, b"event: enter\n", kind, fields, uuids))
+            yield from frames_of_objects(reader, b"event: enter\n", kind, fields, uuids)
     left = _of(types, reader.concerned(scopes.leave, without=scopes.now))
     if left:
         yield b"event: leave\ndata: %b\n\n" % orjson.dumps(left)

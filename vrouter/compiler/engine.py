@@ -66,6 +66,9 @@ _RULES: Mapping[Rule, Callable[[View, str], Result]] = {
 SCOPES: Node = ("scopes", "")
 """The one result of its rule, which is there whatever objects there are."""
 
+# The rules that the scopes are made from.
+_TELLING: Sequence[Rule] = ("router", "network", "peers", "inlet", "needs", "scopes")
+
 # type of object -> what is computed for each of them; the other rules are computed when somebody reads them
 _ROOTS: Mapping[str, Sequence[Rule]] = {
     "virtual-machine-interface": ("interface", "leak"),
@@ -169,10 +172,18 @@ class Compiler:
                 for rule in _ROOTS.get(found.type, ()):
                     self._dirty[rule].add(fact)
 
+    def look_around(self) -> None:
+        """Make only what tells which scopes are needed."""
+        self._make(_TELLING)
+
     def compile(self, limit: int | None = None) -> None:
         """Make what is marked again, at most about `limit` results of it; `pending` says whether more is to do."""
+        self._make(_RULES, limit)
+
+    def _make(self, rules: Iterable[Rule], limit: int | None = None) -> None:
         done = 0
-        for rule, dirty in self._dirty.items():
+        for rule in rules:
+            dirty = self._dirty[rule]
             while dirty:
                 if limit is not None and done >= limit:
                     return
