@@ -111,6 +111,12 @@ class _Teller:
         if match.device == "lo":
             yield Step("route", f"route {match.prefix}: the VRF itself", values={"prefix": match.prefix})
             return
+        if match.interface is None and not match.members:
+            which = f"route {match.prefix}" if match.prefix else "the route of what nobody has here"
+            yield Step(
+                "route", f"{which} leads outside, by {match.device}", values={"prefix": match.prefix, "nexthop": None}
+            )
+            return
         shares = " ".join(f"{one.id}({one.weight})" for one in match.members)
         kind = f"Composite, sub NH(weight): {shares}" if match.members else self._kind(match.interface)
         members = [{"id": one.id, "weight": one.weight, "interface": one.interface} for one in match.members]

@@ -7,8 +7,13 @@ from typing import Any
 import pytest
 from introspected import Node
 from object_graph import pass_rule, subnet
+from test_compiler_routes import own
 
-from vrouter.backends.simulator import Connection
+from vrouter.backends.lookup import Header
+from vrouter.backends.protocol import BackendSettings
+from vrouter.backends.simulator import Connection, SimulatorBackend
+from vrouter.reconciler import Reconciler
+from vrouter.trace import tell
 
 
 async def trace(node: Node, source: str, to: str, **more: Any) -> list[str]:
@@ -148,3 +153,17 @@ async def test_a_pod_of_another_node(node: Node) -> None:
     await node.publish()
     answer = await node.get("/trace", status=400, pod="e", to="lb:80")
     assert answer["error"] == "pod: interface if-e is on node n2, whose virtual-router has no virtual_router_ip_address"
+
+
+async def test_the_way_outside() -> None:
+    world, backend = own(), SimulatorBackend(BackendSettings("n1"))
+    reconciler = Reconciler(backend, world.compiler.desired)
+    await reconciler.start()
+    await reconciler.reconcile(reconciler.everything())
+    header = Header("tcp", IPv4Address("10.0.0.1"), 40_000, IPv4Address("192.0.2.7"), 443)
+    steps = [(step.kind, step.text) for step in tell(backend.lookup("if-a", header), world.compiler.desired)]
+    await reconciler.close()
+    assert steps[2:] == [
+        ("route", "the route of what nobody has here leads outside, by join9"),
+        ("out", "out of join9, to outside"),
+    ]

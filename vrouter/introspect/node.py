@@ -1,6 +1,7 @@
 """The agent itself: connection, revisions, units, and waiting for them."""
 
 import os
+from collections import Counter
 from typing import Any
 
 from starlette.requests import Request
@@ -14,10 +15,12 @@ from vrouter.summary import describe
 
 LONGEST_WAIT = 300.0  # seconds that `/wait` holds a request
 KINDS = ("vrf", "join", "interface", "remote", "vip")  # of units
+OUTSIDE = ("uplink", "exit", "outside", "egress")  # of those, too, where there are addresses outside
 
 
 async def status(sources: Sources, request: Request) -> Any:
     watch, reconciler, compiler = sources.watch, sources.reconciler, sources.compiler
+    kinds = Counter(key[0] for key in compiler.desired)
     return {
         "node": sources.settings.node,
         "api": sources.settings.api,
@@ -29,7 +32,7 @@ async def status(sources: Sources, request: Request) -> Any:
         "reports": sources.reporter.error,
         "revision": {"seen": _mark(sources.progress.seen), "applied": _mark(sources.progress.applied)},
         "objects": sources.cache.counts(),
-        "units": {kind: sum(key[0] == kind for key in compiler.desired) for kind in KINDS},
+        "units": {kind: kinds[kind] for kind in (*KINDS, *(kind for kind in OUTSIDE if kind in kinds))},
         "states": {state: reconciler.states[state] for state in ("done", "pending", "error")},
         "errors": [
             {"unit": describe(key), "text": status.text, "attempts": status.attempts, "since": status.since}
