@@ -39,8 +39,7 @@ def machine(lab_type: type[Lab], family: Family) -> type[RuleBasedStateMachine]:
             self.settle()
 
         def teardown(self) -> None:
-            if self.reconciler is not None:
-                self.runner.run(self.reconciler.close())
+            self.let_go()
             self.runner.close()
             self.lab.close()
 
@@ -76,8 +75,8 @@ def machine(lab_type: type[Lab], family: Family) -> type[RuleBasedStateMachine]:
         @precondition(lambda self: self.lab.survives_restart)
         @rule()
         def restart(self) -> None:
+            self.let_go()
             self.lab.restart()
-            self.reconciler = None
             self.settle()
 
         @invariant()
@@ -103,6 +102,12 @@ def machine(lab_type: type[Lab], family: Family) -> type[RuleBasedStateMachine]:
         @invariant()
         def the_backend_knows_what_stands(self) -> None:
             assert {unit.key: unit for unit in self.lab.backend.observe()} == self.desired
+
+        def let_go(self) -> None:
+            """Of the reconciler; what it has made is the lab's to end."""
+            if self.reconciler is not None:
+                self.reconciler._thread.shutdown()
+                self.reconciler = None
 
         # --- what there should be
 
