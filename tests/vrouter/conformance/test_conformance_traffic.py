@@ -1,5 +1,7 @@
 """What has gone through each member of each listener is counted, and stays counted."""
 
+from dataclasses import replace
+
 import pytest
 from lab import Lab
 from scenery import Network, answer, ask, connect, eventually, flow_of, listener, member, who
@@ -37,6 +39,21 @@ def test_every_packet_of_both_directions_counts(lab: Lab, network: Network, list
     assert (one.member, one.member_address, one.member_port) == (dns.uuid, dns.address, 53)
     assert (one.connections, one.packets, one.reverse_packets) == (1, 10, 10)
     assert (one.bytes, one.reverse_bytes) == (flow.bytes, flow.reverse_bytes)
+
+
+@pytest.mark.parametrize("limit", [0, 10])
+def test_a_connection_that_ends_counts_for_its_flow_as_for_its_member(lab: Lab, network: Network, limit: int) -> None:
+    client, web = network.pods(2, 80)
+    network.service(replace(listener(8888, member(web, 80)), limit=limit))
+    connection = connect(lab, client, lab.vip, 8888)
+    who(connection)
+    connection.close()
+
+    def counted() -> tuple[int, ...] | None:
+        flow = flow_of(lab, client, connection)
+        return (flow.packets, flow.bytes, flow.reverse_packets, flow.reverse_bytes) if flow else None
+
+    assert eventually(lambda: counted() == totals(lab)[1:]), (counted(), totals(lab))
 
 
 @pytest.mark.parametrize("listeners", [1, 2])

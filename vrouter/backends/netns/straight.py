@@ -68,16 +68,17 @@ class _Way:
         self.checksum = 10 if family == 4 else None
 
     def forth(self) -> list[Expression]:
-        """From a client to the endpoint that its flow has. Flows with flags in their mark go on behind it."""
+        """From a client to the endpoint that its flow has. Flows with flags in their mark go on behind it. What is
+        closing is left to the text before its flow is looked up, or it would be counted here, too (`rules.TOUCHES`)."""
         own, spare = word(0), word(15)
         return [
             *self._neither_begins_nor_ends(),
             *self._key(0),
+            *self._open(own),
             lookup(f"service_{self.protocol}", word(self.size + 1)),
             lookup(f"forward_{self.protocol}", own, spare),
             set_meta(MARK, spare),
             *self._has_flags(0),
-            *self._open(own),
             dynset(UPDATE, f"forward_{self.protocol}", own, spare, 1000 * IDLE),
             *self._translate(),
         ]
