@@ -3,7 +3,8 @@
     store = await Store.open(url, limits)       migrates the database first; UnusableDatabase if it cannot serve
     result, revision = await store.write(call, request_id=, user=, base_url=)    call(tx: Transaction) -> result
     result = await store.read(call)                                              call(reader: Reader) -> result
-    subscription = await store.feed.subscribe(types, after)     async iterator of Chunk; Gone if the log is compacted
+    subscription = await store.feed.subscribe(types, after)     async iterator of Chunk; Gone if the log is compacted;
+                                                                with scopes: of what concerns these (`scopes`) only
     unknown, revision = await store.report(report)              what a node says of objects, beside them
     entries, bounds = await store.entries(Position.after(revision))              the log, for one who works through it
     store.feed.revision, store.feed.close(reason), store.counts, await store.compact(), await store.close()

@@ -31,14 +31,18 @@ _OF_SCOPES = Statement(
 INSERT_CONCERN = Statement(concern.insert(), concern.columns.keys())
 DELETE_CONCERN = Statement(concern.delete().where(_c.uuid == _arg("of"), _c.scope == _arg("was")))
 INSERT_SCOPE_CHANGE = Statement(scope_change.insert(), scope_change.columns.keys())
-_OF_TYPE = Statement(sa.select(_c.uuid, _c.scope).where(_c.type == _arg("type")))
 _CLEAR = Statement(concern.delete())
 _FORGET = Statement(scope_change.delete().where(_s.revision <= _arg("upto")))
 
 
 @cache
-def _all(kind: str) -> Statement:
-    return Statement(scopes.pairs(kind, lambda uuid: sa.true()))
+def _differing(kind: str) -> Statement:
+    """(uuid, scope, 1 if it is stored)"""
+    ruled = sa.select(*scopes.pairs(kind, lambda uuid: sa.true()).subquery().c)
+    standing = sa.select(_c.uuid, _c.scope).where(_c.type == _arg("type"))
+    missing, stray = ruled.except_(standing).subquery().c, standing.except_(ruled).subquery().c
+    rows = sa.union_all(sa.select(*missing, sa.literal_column("0")), sa.select(*stray, sa.literal_column("1")))
+    return Statement(rows.order_by(sa.text("1, 2")))
 
 
 @cache
@@ -88,13 +92,11 @@ def rebuild(session: Session) -> None:
 
 
 def differing(session: Session) -> Iterator[tuple[str, str, str, bool]]:
-    """(type, uuid, scope, whether it is stored) where what is stored is not what the rules say. An object whose rules
-    read the scopes of another one follows what is stored of that."""
+    """(type, uuid, scope, whether it is stored) where what is stored is not what the rules say, by type and uuid. An
+    object whose rules read the scopes of another one follows what is stored of that."""
     for kind in RULES:
-        ruled = {(row[0], row[1]) for row in session.all(_all(kind))}
-        standing = {(row[0], row[1]) for row in session.all(_OF_TYPE, type=kind)}
-        for uuid, scope in sorted(ruled ^ standing):
-            yield kind, uuid, scope, (uuid, scope) in standing
+        for uuid, scope, standing in session.stream(_differing(kind), type=kind):
+            yield kind, uuid, scope, bool(standing)
 
 
 def forget(session: Session, upto: int) -> None:
