@@ -42,6 +42,15 @@ def imported(text: str) -> type[Lab]:
     return getattr(module, name)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of labs of others nothing is asked that is not asked of a lab."""
+    if config.getoption("--lab", default=None):
+        asked = {"lab_type", "other_lab"}
+        others = [one for one in items if not (isinstance(one, pytest.Function) and asked & set(one.fixturenames))]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [one for one in items if one not in others]
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """lab_type: each lab. other_lab: each but the simulator's, with which they are compared."""
     found = labs(metafunc.config)
