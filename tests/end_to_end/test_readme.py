@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def test_the_curl_tour(url: str) -> None:
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
 def test_the_object_tree(url: str, tmp_path: Path) -> None:
-    """Each command prints, after the tour, exactly what stands below it."""
+    """Each command prints, after the tour and beside its agent, exactly what stands below it; a status in a moment."""
     tour(url)
     program = tmp_path / "vaportrail"
     program.write_text(f"#!{sys.executable}\nfrom cli.main import main\nmain()\n")
@@ -68,9 +69,17 @@ def test_the_object_tree(url: str, tmp_path: Path) -> None:
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "VAPORTRAIL_API": url}
     steps = re.findall(r"^\$ (.+)\n((?:(?!\$ ).*\n)*)", block("console"), re.MULTILINE)
     assert steps
-    for command, shown in steps:
-        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False, env=environment)
-        assert done.stdout == shown, command + done.stderr
+    with Program("vrouter", "--api", url, "--node", "n1", "--backend", "simulator", "--introspect-port", "0") as agent:
+        agent.wait_ready()
+        for command, shown in steps:
+            deadline = time.monotonic() + (30 if command.startswith("vaportrail service show") else 0)
+            while True:
+                done = subprocess.run(
+                    ["sh", "-c", command], capture_output=True, text=True, check=False, env=environment
+                )
+                if done.stdout == shown or time.monotonic() > deadline:
+                    break
+            assert done.stdout == shown, command + done.stderr
 
 
 def test_contrails_client(url: str) -> None:
