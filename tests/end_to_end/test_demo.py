@@ -85,6 +85,7 @@ def test_nodes_of_the_simulator_have_no_network_between_them() -> None:
     assert "several nodes need network namespaces" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become an ordinary user")
 @pytest.mark.skipif(not ordinary_user.user_namespaces(), reason="ordinary users may make no user namespaces here")
 def test_as_an_ordinary_user() -> None:

@@ -108,6 +108,7 @@ async def test_with_changes_made_meanwhile(server: Server, name: str, away: str)
             as_in_the_kernel(node, await expected(api, name))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not ordinary_user.user_namespaces(), reason="ordinary users may make no user namespaces here")
 def test_an_ordinary_users_agent_is_killed() -> None:
     script = Path(__file__).with_name("faults_user.py")

@@ -43,10 +43,10 @@ STATES: dict[str, Callable[[list[Interface]], list[Unit]]] = {
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ("nothing", "several"),
+        pytest.param("nothing", "several", marks=pytest.mark.slow),
         pytest.param("one listener", "several", marks=pytest.mark.slow),
         pytest.param("several", "others", marks=pytest.mark.slow),
-        ("others", "several"),
+        pytest.param("others", "several", marks=pytest.mark.slow),
         pytest.param("several", "a pod", marks=pytest.mark.slow),
         pytest.param("a pod", "joined", marks=pytest.mark.slow),
         pytest.param("joined", "a pod", marks=pytest.mark.slow),
