@@ -7,6 +7,21 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import uvicorn
+from starlette.requests import Request
+
+
+class TooLarge(Exception):
+    """A body has more bytes than are read."""
+
+
+async def body_of(request: Request, most: int) -> bytes:
+    """The body of a request. TooLarge beyond so many bytes, which are not read."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most:
+            raise TooLarge
+    return bytes(body)
 
 
 class Window:

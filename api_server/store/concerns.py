@@ -8,14 +8,11 @@ import sqlalchemy as sa
 
 from api_server.store import scopes
 from api_server.store.events import Operation
-from api_server.store.scopes import (
-    RULES,
-)  # fmt: skip
+from api_server.store.scopes import RULES
 from api_server.store.session import Session, Statement, any_of
-from api_server.store.tables import concern, reference, resource, scope_change
+from api_server.store.tables import concern, scope_change
 
 _c, _s, _arg = concern.c, scope_change.c, sa.bindparam
-_r, _f = resource.c, reference.c
 
 _STORED = Statement(sa.select(_c.uuid, _c.scope).where(any_of(_c.uuid, "uuids")))
 _other = concern.alias("other")

@@ -2,7 +2,8 @@
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.request import Request, urlopen
@@ -13,6 +14,7 @@ from cli.demo.programs import ENVIRONMENT, VAPORTRAIL, Program
 from vrouter import namespace
 
 T = TypeVar("T")
+C = TypeVar("C", bound="Cluster")
 
 PREFIX = "192.0.2"  # of the underlay: the switch has .254, host k has .k
 
@@ -124,3 +126,14 @@ def _json(url: str, method: str = "GET", body: Any = None) -> Any:
     with urlopen(request, timeout=60) as answer:
         text = answer.read()
     return json.loads(text) if text else None
+
+
+@contextmanager
+def begun(cluster: C) -> Iterator[C]:
+    """It stands, and leaves nothing behind."""
+    try:
+        cluster.begin()
+        yield cluster
+    finally:
+        cluster.close()
+    assert [one for one in namespaces() if cluster.name in one] == []

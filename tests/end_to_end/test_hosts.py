@@ -13,9 +13,8 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from faults_node import namespaces
 from faults_traffic import Connection, Servers
-from hosts import Cluster
+from hosts import Cluster, begun
 
 from vrouter import namespace
 
@@ -176,13 +175,8 @@ class Held:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    cluster = Cluster(f"c{os.getpid()}", tmp_path, 3)
-    try:
-        cluster.begin()
+    with begun(Cluster(f"c{os.getpid()}", tmp_path, 3)) as cluster:
         yield cluster
-    finally:
-        cluster.close()
-    assert [one for one in namespaces() if cluster.name in one] == []
 
 
 def until(look: "partial[bool]", seconds: float = 15.0) -> None:

@@ -11,9 +11,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from faults_node import namespaces
 from faults_traffic import Servers, opened
-from hosts import PREFIX, Cluster, ip
+from hosts import PREFIX, Cluster, begun, ip
 from test_hosts import PORT, PROJECT, TARGET, World
 
 from cli.demo.programs import Program
@@ -102,13 +101,8 @@ class Isolated(World):
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    cluster = Exposed(f"r{os.getpid()}", tmp_path, 2)
-    try:
-        cluster.begin()
+    with begun(Exposed(f"r{os.getpid()}", tmp_path, 2)) as cluster:
         yield cluster
-    finally:
-        cluster.close()
-    assert [one for one in namespaces() if cluster.name in one] == []
 
 
 def ask(workload: str, address: str, port: int) -> str:

@@ -8,7 +8,9 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
+from api_server.app import create_app
 from api_server.server import Server, listen, url
+from api_server.settings import Settings
 
 PROJECT = ["default-domain", "default-project"]
 
@@ -38,6 +40,19 @@ async def listening(app: FastAPI) -> AsyncIterator[str]:
     finally:
         server.should_exit = True
         await serving
+
+
+@asynccontextmanager
+async def replicas(database: str) -> AsyncIterator[list[tuple[FastAPI, httpx.AsyncClient]]]:
+    """Two servers on one database, each with a client."""
+    apps = [create_app(Settings(database=database)) for _ in range(2)]
+    async with (
+        listening(apps[0]) as one,
+        listening(apps[1]) as other,
+        httpx.AsyncClient(base_url=one, timeout=10) as here,
+        httpx.AsyncClient(base_url=other, timeout=10) as there,
+    ):
+        yield [(apps[0], here), (apps[1], there)]
 
 
 async def create(client: httpx.AsyncClient, kind: str, name: list[str] | str, **fields: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from serverlab import create, listening
+from serverlab import create, listening, replicas
 
 from api_server.app import create_app
 from api_server.routes import nodes as route
@@ -276,16 +276,10 @@ async def test_who_waits_hears_that_the_server_stops(settings: Settings) -> None
 
 
 async def test_two_servers_on_one_database_wait_for_the_same(postgres_url: str) -> None:
-    apps = [create_app(Settings(database=postgres_url)) for _ in range(2)]
-    async with (
-        listening(apps[0]) as one,
-        listening(apps[1]) as other,
-        httpx.AsyncClient(base_url=one, timeout=10) as here,
-        httpx.AsyncClient(base_url=other, timeout=10) as there,
-    ):
+    async with replicas(postgres_url) as ((_, here), (other, there)):
         await report(here, "n1", 0)
         waiting = asyncio.create_task(waited(there, timeout=60))
-        while not apps[1].state.service.waiting:
+        while not other.state.service.waiting:
             await asyncio.sleep(0.01)
         await report(here, "n1", await newest(here))
         async with asyncio.timeout(10):

@@ -10,9 +10,8 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from serverlab import PROJECT, create, listening
+from serverlab import PROJECT, create, listening, replicas
 
-from api_server.app import create_app
 from api_server.settings import Settings
 
 SINCE = "2026-01-31T12:00:00.000Z"
@@ -297,13 +296,7 @@ async def test_a_status_that_says_neither_yes_nor_no(client: httpx.AsyncClient) 
 
 
 async def test_two_servers_on_one_database_tell_the_same(postgres_url: str) -> None:
-    apps = [create_app(Settings(database=postgres_url)) for _ in range(2)]
-    async with (
-        listening(apps[0]) as one,
-        listening(apps[1]) as other,
-        httpx.AsyncClient(base_url=one, timeout=10) as here,
-        httpx.AsyncClient(base_url=other, timeout=10) as there,
-    ):
+    async with replicas(postgres_url) as ((_, here), (_, there)):
         uuids = await tree(here, members=1)
         async with watching(there, "resource_type=loadbalancer-member&status=1") as frames:
             assert (await anext(frames)).startswith("event: init")

@@ -3,8 +3,9 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from store_objects import Clock
 
-from api_server.store import Store
+from api_server.store import Store, nodes
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -19,3 +20,11 @@ async def store(url: str) -> AsyncIterator[Store]:
     store = await Store.open(url)
     yield store
     await store.close()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """That by which nodes are believed, or silent."""
+    found = Clock()
+    monkeypatch.setattr(nodes, "now", found)
+    return found

@@ -10,6 +10,19 @@ from api_server.store import Create, Delete, Object, Origin, Reference, Store, T
 from api_server.store.events import Event
 
 
+class Clock:
+    """Milliseconds since 1970, as the server reads them."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+    def pass_by(self, seconds: float) -> None:
+        self.now += int(seconds * 1000)
+
+
 def make(type: str, name: str, parent: Object | None = None, **properties: Any) -> Object:
     """An object that is not stored yet."""
     return Object(

@@ -3,32 +3,12 @@
 import orjson
 import pytest
 import sqlalchemy as sa
-from store_objects import create, make, updating
+from store_objects import Clock, create, make, updating
 
 from api_server.errors import BadRequest
 from api_server.store import NewStatus, Node, Report, Store, nodes, statuses
 from api_server.store.engine import Database
 from api_server.store.objects import Delete
-
-
-class Clock:
-    """Milliseconds since 1970, as the server reads them."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_000_000_000
-
-    def __call__(self) -> int:
-        return self.now
-
-    def pass_by(self, seconds: float) -> None:
-        self.now += int(seconds * 1000)
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    found = Clock()
-    monkeypatch.setattr(nodes, "now", found)
-    return found
 
 
 async def known(store: Store) -> dict[str, Node]:

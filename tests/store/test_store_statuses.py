@@ -3,31 +3,11 @@
 from collections.abc import Sequence
 
 import pytest
-from store_objects import create, make
+from store_objects import Clock, create, make
 
-from api_server.store import NewStatus, Reader, Report, Store, nodes, statuses
+from api_server.store import NewStatus, Reader, Report, Store, statuses
 from api_server.store.nodes import BELIEVED, FORGOTTEN, LEFT, SILENT, STALE
 from api_server.store.statuses import Row
-
-
-class Clock:
-    """Milliseconds since 1970, as the server reads them."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_000_000_000
-
-    def __call__(self) -> int:
-        return self.now
-
-    def pass_by(self, seconds: float) -> None:
-        self.now += int(seconds * 1000)
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    found = Clock()
-    monkeypatch.setattr(nodes, "now", found)
-    return found
 
 
 def says(uuid: str, state: str | None = "ONLINE", *, revision: int = 1) -> NewStatus:

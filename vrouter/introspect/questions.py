@@ -7,6 +7,8 @@ from typing import Any
 import orjson
 from starlette.requests import Request
 
+from vrouter.window import TooLarge, body_of
+
 
 class BadQuestion(Exception):
     """Becomes an answer with this text. status: of HTTP."""
@@ -31,13 +33,10 @@ def number(request: Request, name: str, default: float) -> float:
 
 async def document(request: Request, most: int) -> Any:
     """The JSON body, of so many bytes at most."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > most:
-            raise BadQuestion(f"the body is larger than {most} bytes", 413)
     try:
-        return orjson.loads(body)
+        return orjson.loads(await body_of(request, most))
+    except TooLarge as error:
+        raise BadQuestion(f"the body is larger than {most} bytes", 413) from error
     except orjson.JSONDecodeError as error:
         raise BadQuestion(f"the body is not JSON: {error}") from error
 

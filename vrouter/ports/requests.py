@@ -20,6 +20,7 @@ from vrouter.ports.port import BadPort, of_port, of_vm
 from vrouter.ports.table import Ports
 from vrouter.reconciler import Reconciler
 from vrouter.state import Interface, Key
+from vrouter.window import TooLarge, body_of
 
 LARGEST_BODY = 1024 * 1024  # bytes
 LET_GO_WITHIN = 5.0  # seconds an answer to DELETE waits for the device to be given back
@@ -203,13 +204,10 @@ class Requests:
         return str(document.get("vm-id") or "") if isinstance(document, Mapping) else ""
 
     async def _document(self, request: Request) -> Any:
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > LARGEST_BODY:
-                raise Refusal(f"{{ The body is larger than {LARGEST_BODY} bytes }}", 413)
         try:
-            return orjson.loads(body)
+            return orjson.loads(await body_of(request, LARGEST_BODY))
+        except TooLarge as error:
+            raise Refusal(f"{{ The body is larger than {LARGEST_BODY} bytes }}", 413) from error
         except orjson.JSONDecodeError as error:
             raise BadPort(f"Invalid Json string: {error}") from error
 

@@ -84,14 +84,12 @@ class _Way:
         ]
 
     def keep(self) -> list[Expression]:
-        """One of a limited listener keeps its place: to the listener's chain and back."""
+        """One of a limited listener keeps its place: to the listener's chain and back. Only `forth` has given it a
+        mark, so it is of an open connection."""
         spare = word(15)
         return [
             *self._has_flags(LIMITED),
-            *self._neither_begins_nor_ends(),
             *self._key(0),
-            *self._open(word(0)),
-            meta(MARK, spare),
             bitwise(spare, spare, _mark(_ALL & ~KEPT), _mark(KEPT)),
             set_meta(MARK, spare),
             lookup(f"limited_{self.protocol}", word(self.size + 1), VERDICT),
