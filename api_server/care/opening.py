@@ -14,11 +14,12 @@ import sqlalchemy as sa
 from api_server.errors import Unavailable
 from api_server.store.engine import Database, UnusableDatabase
 from api_server.store.migration import migrate, require
+from api_server.store.notices import announce
 from api_server.store.session import Session, Statement
 from api_server.store.tables import counter
 from api_server.store.transaction import WAITING, Transaction
 from api_server.store.view import Known
-from api_server.store.writer import Clock, announce
+from api_server.store.writer import CHANNEL, Clock
 
 _LOCK = Statement(counter.update().values(revision=counter.c.revision).returning(counter.c.revision))
 _LOOK = Statement(sa.select(counter.c.revision))
@@ -88,4 +89,4 @@ def finish(session: Session, tx: Transaction) -> None:
     session.flush()
     if tx.events:
         session.execute(_SET_REVISION, revision=tx.revision)
-        announce(session, tx.revision)
+        announce(session, CHANNEL, tx.revision)

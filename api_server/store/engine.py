@@ -15,6 +15,9 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 BUSY_SECONDS = 2.0  # how long a statement waits for another program that holds the SQLite file
 CONNECT_SECONDS = 5
+NAME = "vaportrail"
+PREPARED = 500
+"""Statements that a PostgreSQL connection has prepared: more than there are."""
 
 SQLITE_SETUP = (
     "pragma journal_mode=wal",
@@ -26,9 +29,12 @@ POSTGRESQL_SETUP = (
     # Statements are few and sent often: planning them anew or compiling them costs more than it saves.
     "set plan_cache_mode=force_generic_plan",
     "set jit=off",
-    # A server that was stopped in a transaction must not stop the others for good.
+    # A server that was stopped or cut off in a transaction must not stop the others for good.
     "set lock_timeout='10s'",
-    "set idle_in_transaction_session_timeout='20s'",
+    "set idle_in_transaction_session_timeout='5s'",
+    "set tcp_keepalives_idle=10",
+    "set tcp_keepalives_interval=5",
+    "set tcp_keepalives_count=2",
 )
 
 
@@ -67,7 +73,6 @@ class Database:
                     "keepalives_interval": 5,
                     "keepalives_count": 2,
                     "tcp_user_timeout": 20_000,  # ms
-                    "application_name": "vaportrail",
                 }
             case other:
                 raise UnusableDatabase(f"{other} is not supported: use sqlite or postgresql")
@@ -98,18 +103,24 @@ class Database:
         """The driver's module: its `Error` and `IntegrityError`."""
         return self.engine.dialect.dbapi
 
-    def connect(self) -> Any:
-        """A new driver connection, set up, in autocommit mode: transactions are begun and ended by statements."""
+    def connect(self, name: str = NAME) -> Any:
+        """A new driver connection, set up, in autocommit mode: transactions are begun and ended by statements.
+
+        name: what PostgreSQL shows of it.
+        """
         pooled = self.engine.raw_connection()
         connection: Any = pooled.driver_connection
         pooled.detach()  # nobody else ends it
         if not self.sqlite:
             connection.autocommit = True
             connection.prepare_threshold = 0
-        cursor = connection.cursor()
-        for line in SQLITE_SETUP if self.sqlite else POSTGRESQL_SETUP:
-            cursor.execute(line)
-        cursor.close()
+            connection.prepared_max = PREPARED
+            # Whatever its size, or each size of a number would make a statement of its own.
+            connection.adapters.register_dumper(int, self.driver.types.numeric.Int8Dumper)
+            connection.execute("; ".join((*POSTGRESQL_SETUP, f"set application_name='{name}'")), prepare=False)
+        else:
+            for line in SQLITE_SETUP:
+                connection.execute(line)
         return connection
 
     def claim(self) -> int | None:

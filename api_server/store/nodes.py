@@ -22,6 +22,7 @@ import sqlalchemy as sa
 from api_server.errors import BadRequest
 from api_server.store import changes
 from api_server.store.names import storable
+from api_server.store.notices import announce
 from api_server.store.session import Session, Statement, any_of
 from api_server.store.tables import change, node, resource, status
 
@@ -37,6 +38,8 @@ BELIEVED, SILENT, LEFT = 0, 1, 2
 
 CHANNEL = "vaportrail_node"
 """On PostgreSQL it is announced here that a node has come further, fallen silent, or come back."""
+STEP = 1
+"""The number that says so: which one does not matter."""
 
 _n, _c, _r, _arg = node.c, change.c, resource.c, sa.bindparam
 
@@ -51,7 +54,6 @@ _REPORTED = Statement(
         "reached = CASE WHEN node.revision = excluded.revision THEN node.reached ELSE excluded.reached END"
     )
 )
-_NOTIFY = Statement(sa.select(sa.func.pg_notify(_arg("channel"), _arg("payload"))))
 
 _QUIET = Statement(
     sa.select(_n.name, _n.stale)
@@ -150,7 +152,7 @@ def hear(session: Session, name: str, revision: int, agent: str | None, scopes: 
     session.execute(_REPORTED, name=name, revision=revision, reported=at, agent=agent, scopes=scopes)
     heard = Heard(stale != BELIEVED, (revision, BELIEVED) != (was, stale))
     if heard.moved:
-        announce(session)
+        announce(session, CHANNEL, STEP)
     return heard
 
 
@@ -168,7 +170,7 @@ def forget(session: Session, name: str) -> bool:
     """Until it reports again. Whether there was anything to forget."""
     known = storable(name) and session.execute(_FORGET, of=name) > 0
     if known:
-        announce(session)
+        announce(session, CHANNEL, STEP)
     return known
 
 
@@ -179,12 +181,6 @@ def dismiss(session: Session) -> None:
         kept = _routers(session)
         gone = [name for name, reported in rows if not reported or name not in kept]
         session.execute(_DISMISS, gone=session.array(gone))
-
-
-def announce(session: Session) -> None:
-    """To other processes, with the commit."""
-    if not session.sqlite:
-        session.all(_NOTIFY, channel=CHANNEL, payload="1")
 
 
 # --- reads

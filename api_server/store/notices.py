@@ -1,4 +1,4 @@
-"""What other processes have committed to the same PostgreSQL database: notices, as a hint to read the log.
+"""What is committed to a PostgreSQL database is announced to its other processes: notices, as a hint to read the log.
 
 A notice may get lost with the connection; so the log is looked at whenever the connection is new.
 """
@@ -6,10 +6,21 @@ A notice may get lost with the connection; so the log is looked at whenever the 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
+import sqlalchemy as sa
+
 from api_server.errors import Unavailable
 from api_server.store.engine import CONNECT_SECONDS, Database
+from api_server.store.session import Session, Statement
 
 RETRY_SECONDS = 1.0
+
+NOTIFY = Statement(sa.select(sa.func.pg_notify(sa.bindparam("channel"), sa.bindparam("payload"))))
+
+
+def announce(session: Session, channel: str, number: int) -> None:
+    """With the commit. SQLite has one process, which knows."""
+    if not session.sqlite:
+        session.later(NOTIFY, channel=channel, payload=str(number))
 
 
 async def listen(

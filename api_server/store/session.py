@@ -17,7 +17,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ColumnElement, Executable
 
 from api_server.errors import Unavailable, one_line
-from api_server.store.engine import Database
+from api_server.store.engine import NAME, Database
 
 Row = Sequence[Any]
 
@@ -27,6 +27,10 @@ BATCH = 500
 
 class Lost(Unavailable):
     """The connection is gone and nothing was committed: it may run again."""
+
+
+class Uncertain(Unavailable):
+    """The connection went during the commit: whether that took place is not known (`attempts` finds out)."""
 
 
 class Ended(Unavailable):
@@ -89,9 +93,11 @@ class Session:
     present transaction without a commit.
     """
 
-    def __init__(self, database: Database, order: Sequence[Statement] = ()) -> None:
-        """order: the statements that may wait (`later`), as the foreign keys want them to follow each other."""
+    def __init__(self, database: Database, order: Sequence[Statement] = (), name: str = NAME) -> None:
+        """order: the statements that may wait (`later`), as the foreign keys want them to follow each other.
+        name: PostgreSQL shows it."""
         self.database = database
+        self.name = name
         self.dialect = database.engine.dialect
         self.sqlite = database.sqlite
         self.sent = 0
@@ -159,8 +165,8 @@ class Session:
     def transaction(self, begin: str, first: Statement | None = None, **values: Any) -> Iterator[list[Row]]:
         """One transaction; the rows of its first statement, which travels with its beginning.
 
-        Raises Lost if the connection went before the commit was sent, Unavailable if it went during the commit (the
-        outcome is unknown: run nothing twice), else what the driver or the block raised, rolled back.
+        Raises Lost if the connection went before the commit was sent, Uncertain if it went during the commit, else what
+        the driver or the block raised, rolled back.
         """
         begun = committing = False
         try:
@@ -173,7 +179,7 @@ class Session:
             begun = True
             yield rows
             if self.discard:
-                self._connection.execute("rollback")
+                self._undo("rollback")
                 return
             committing = self._alive()
             with self._pipeline():
@@ -188,7 +194,7 @@ class Session:
                     raise Unavailable(f"The database does not begin: {one_line(error)}") from error
                 raise
             if committing:
-                raise Unavailable("The database went away during a commit: whether it took place is unknown") from error
+                raise Uncertain("The database went away during a commit: whether it took place is unknown") from error
             if failed:
                 raise Lost(f"The database is away: {one_line(error)}") from error
             raise
@@ -208,7 +214,7 @@ class Session:
             for rows in self.waiting.values():
                 rows.clear()
             try:
-                self._cursor.execute("rollback to savepoint part")
+                self._undo("rollback to savepoint part")
                 self._cursor.execute("release savepoint part")
             except self.database.driver.Error:
                 raise Ended(f"The database could not do it: {one_line(error)}") from error
@@ -222,7 +228,7 @@ class Session:
         """Lost if it cannot."""
         if self._connection is None:
             try:
-                self._connection = self.database.connect()
+                self._connection = self.database.connect(self.name)
             except (sa.exc.DBAPIError, self.database.driver.Error) as error:
                 raise Lost(str(self.database.explain(error))) from error
             self._cursor = self._connection.cursor()
@@ -246,6 +252,15 @@ class Session:
         for rows in self.waiting.values():
             rows.clear()
 
+    def _undo(self, rollback: str) -> None:
+        """psycopg forgets all that it has prepared when it sees a ROLLBACK, in case a table went with it: ours stay."""
+        if self.sqlite:
+            self._cursor.execute(rollback)
+            return
+        result = self._connection.pgconn.exec_(rollback.encode())
+        if result.status != self.database.driver.pq.ExecStatus.COMMAND_OK:
+            raise self.database.driver.OperationalError(result.get_error_message())
+
     def _alive(self) -> bool:
         return self._connection is not None and (self.sqlite or not self._connection.closed)
 
@@ -255,7 +270,7 @@ class Session:
             try:
                 if self.sqlite and not self._connection.in_transaction:
                     return True  # ended already: it never began, or the error ended it
-                self._cursor.execute("rollback")
+                self._undo("rollback")
             except self.database.driver.Error:
                 pass
             else:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from api_server.store import names, nodes
+from api_server.store.notices import announce
 from api_server.store.session import Session, Statement, any_of
 from api_server.store.tables import counter, node, resource, status
 
@@ -54,7 +55,6 @@ _GONE = Statement(
     .values(state="", since=_arg("now"), stamp=_arg("number"))
 )
 _AGAIN = Statement(status.update().where(_s.node == _arg("of")).values(stamp=_arg("number")))
-_NOTIFY = Statement(sa.select(sa.func.pg_notify(_arg("channel"), _arg("payload"))))
 
 _LEAVE = Statement(
     status.update()
@@ -177,7 +177,7 @@ def sweep(session: Session) -> int:
             session.execute(_AGAIN, of=name, number=stamp)
         nodes.mark(session, name, stale + 1)
     if quiet:
-        nodes.announce(session)
+        announce(session, nodes.CHANNEL, nodes.STEP)
     session.execute(_FORGET, before=nodes.before(at, KEPT))
     nodes.dismiss(session)
     return stamp
@@ -186,8 +186,7 @@ def sweep(session: Session) -> int:
 def _stamp(session: Session) -> int:
     stamp = int(session.all(_STAMP)[0][0])
     session.sent += 1
-    if not session.sqlite:
-        session.all(_NOTIFY, channel=CHANNEL, payload=str(stamp))
+    announce(session, CHANNEL, stamp)
     return stamp
 
 

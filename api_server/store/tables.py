@@ -116,6 +116,15 @@ counter = sa.Table(
     sa.Column("statuses", BIG, nullable=False, server_default="0"),
 )
 
+# The last transaction that each writer has committed (attempts.py). at: seconds since 1970 by the database's clock.
+writer = sa.Table(
+    "writer",
+    metadata,
+    sa.Column("name", TEXT, primary_key=True),
+    sa.Column("attempt", BIG, nullable=False),
+    sa.Column("at", BIG, nullable=False),
+)
+
 # Work that one process does at a time (leases.py). expires: milliseconds since 1970 by the database's clock.
 # cursor: the last revision it is done for.
 lease = sa.Table(

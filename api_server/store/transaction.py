@@ -12,7 +12,7 @@ import orjson
 import sqlalchemy as sa
 
 from api_server.errors import BadRequest, Conflict, NotFound
-from api_server.store import changes, concerns, events, leases, names, nodes, pools, removal, statuses
+from api_server.store import changes, concerns, events, leases, names, nodes, notices, pools, removal, statuses
 from api_server.store.concerns import ScopeChange
 from api_server.store.events import Event, Operation
 from api_server.store.following import Touched, follow
@@ -55,7 +55,7 @@ _DELETE_VALUE = Statement(key_value.delete().where(key_value.c.key == _arg("key"
 
 WAITING = (
     _INSERT_RESOURCE, _UPDATE_RESOURCE, _INSERT_REFERENCE, _UPDATE_REFERENCE, _INSERT_KEY, _INSERT_CHANGE,
-    concerns.INSERT_CONCERN, concerns.INSERT_SCOPE_CHANGE,
+    concerns.INSERT_CONCERN, concerns.INSERT_SCOPE_CHANGE, notices.NOTIFY,
 )  # fmt: skip
 """What may wait in a session, in the order in which it is sent."""
 

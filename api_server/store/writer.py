@@ -5,7 +5,9 @@ other failure rolls the group back, and it is run again with a savepoint for eac
 group takes the group's revisions from the counter row, which stays locked until the commit: writers are serial in all
 processes, commit order is revision order, and what is not used is given back, so revisions have no gaps.
 
-A connection that is lost during a commit leaves the outcome unknown: those requests are told so and never run again.
+A connection that is lost before the commit leaves nothing: the group is run again. One that is lost during the commit
+leaves a question, which the database answers (`attempts`): the group is answered as it was, or run again. If it does
+not in time, those requests are told that nobody knows, and never run again.
 """
 
 import time
@@ -18,10 +20,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from api_server.errors import ApiError, Conflict, Unavailable, one_line
+from api_server.store import attempts
+from api_server.store.attempts import Attempts
 from api_server.store.concerns import ScopeChange
 from api_server.store.engine import Database
 from api_server.store.events import Event
-from api_server.store.session import Ended, Lost, Session, Statement
+from api_server.store.notices import announce
+from api_server.store.session import Ended, Lost, Session, Statement, Uncertain
 from api_server.store.tables import counter
 from api_server.store.transaction import WAITING, Transaction
 from api_server.store.view import Known
@@ -33,15 +38,8 @@ _TAKE = Statement(
     .returning(counter.c.revision)
 )
 _GIVE_BACK = Statement(counter.update().where(counter.c.id == 1), ("revision",))
-_NOTIFY = Statement(sa.select(sa.func.pg_notify(sa.bindparam("channel"), sa.bindparam("payload"))))
 CHANNEL = "vaportrail"
 """On PostgreSQL each commit is announced here, with its last revision: a hint for the other processes' feeds."""
-
-
-def announce(session: Session, revision: int) -> None:
-    """With the commit. SQLite has one process, which knows."""
-    if not session.sqlite:
-        session.all(_NOTIFY, channel=CHANNEL, payload=str(revision))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +112,8 @@ class Writer:
     def __init__(
         self, database: Database, counts: Counts, published: Callable[[list[Event], list[ScopeChange]], None]
     ) -> None:
-        self._session = Session(database, WAITING)
+        self._session = Session(database, (*WAITING, _GIVE_BACK, *attempts.WAITING), attempts.new_name())
+        self._attempts = Attempts(self._session)
         self._counts = counts
         self._published = published
         self._driver = database.driver
@@ -212,19 +211,25 @@ class Writer:
 
     @contextmanager
     def _transaction(self, number: int) -> Iterator[_Group]:
-        """A transaction with so many revisions at hand; those that are not used go back."""
+        """A transaction with so many revisions at hand; those that are not used go back. Lost if it did not take place:
+        it may run again."""
         session = self._session
-        with session.transaction(self._begin, _TAKE, number=number) as rows:
-            last = int(rows[0][0])
-            group = _Group(last - number)
-            yield group
-            if not group.events and not session.sent:
-                session.discard = True
-                return
-            if group.revision != last:
-                session.execute(_GIVE_BACK, revision=group.revision)
-            if group.events:
-                announce(session, group.revision)
+        try:
+            with session.transaction(self._begin, _TAKE, number=number) as rows:
+                last = int(rows[0][0])
+                group = _Group(last - number)
+                yield group
+                if not group.events and not session.sent:
+                    session.discard = True
+                    return
+                if group.revision != last:
+                    session.later(_GIVE_BACK, revision=group.revision)
+                if group.events:
+                    announce(session, CHANNEL, group.revision)
+                self._attempts.note()
+        except Uncertain as lost:
+            if not self._attempts.took_place(lost):
+                raise Lost("The database went away during a commit, which did not take place") from lost
 
     def _request(self, group: _Group, write: Write) -> Transaction:
         return Transaction(

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
+from pg_proxy import Commit, PgProxy
 from serverlab import PROJECT, create, listening, read
 
 from api_server.app import create_app
@@ -104,3 +105,28 @@ async def test_a_database_that_goes_away_is_503(postgres_url: str, method: str) 
         if answer.status_code == 503:  # the client tries again
             answer = await client.request(method, "/loadbalancers", json=body)
         assert answer.status_code == 200
+
+
+async def test_a_commit_whose_answer_is_lost_happened_once(postgres_url: str) -> None:
+    with PgProxy(postgres_url) as proxy:
+        app = create_app(Settings(database=proxy.url))
+        async with listening(app) as url, httpx.AsyncClient(base_url=url, timeout=30) as client:
+            before = await create(client, "loadbalancer", "before")
+            since = (await client.get("/healthz")).headers["x-revision"]
+            for fate in (Commit.UNANSWERED, Commit.UNSENT):
+                proxy.at_commit(fate)
+                after = await create(client, "loadbalancer", fate.name)
+                assert proxy.struck.is_set()
+                proxy.at_commit(fate)
+                assert (await client.delete(f"/loadbalancer/{after['uuid']}")).status_code == 200
+                assert proxy.struck.is_set()
+            listed = (await client.get("/loadbalancers")).json()["loadbalancers"]
+            assert [one["uuid"] for one in listed] == [before["uuid"]]
+            events: list[str] = []
+            async with client.stream("GET", f"/watch?resource_type=loadbalancer&since={since}") as stream:
+                async for line in stream.aiter_lines():
+                    if line.startswith("event: ") and "bookmark" not in line:
+                        events.append(line.removeprefix("event: "))
+                    if len(events) == 4:
+                        break
+            assert events == ["create", "delete"] * 2

@@ -74,8 +74,8 @@ async def test_what_was_shared_before_is_found_after(url: str) -> None:
     await store.close()
     with Database.at(url).engine.begin() as connection:
         connection.execute(sa.text("update alembic_version set version_num = '0002'"))
-        for later in ("table relaxation", "table status", "table node", "table concern", "table scope_change"):
-            connection.execute(sa.text(f"drop {later}"))
+        for later in ("relaxation", "status", "node", "concern", "scope_change", "writer"):
+            connection.execute(sa.text(f"drop table {later}"))
         connection.execute(sa.text("alter table counter drop column statuses"))
     store = await Store.open(url)
     for scope, names in {"global": ["all", "two"], f"tenant:{one}": ["one", "two"], f"domain:{two}": ["two"]}.items():

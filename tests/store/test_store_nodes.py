@@ -141,7 +141,7 @@ async def test_nodes_of_an_older_database(url: str) -> None:
     with Database.at(url).engine.begin() as connection:
         for column in ("reached", "agent", "scopes"):
             connection.execute(sa.text(f"alter table node drop column {column}"))
-        for later in ("concern", "scope_change"):
+        for later in ("concern", "scope_change", "writer"):
             connection.execute(sa.text(f"drop table {later}"))
         connection.execute(sa.text("insert into node (name, revision, reported, stale) values ('n1', 7, 1000, 1)"))
         connection.execute(sa.text("update alembic_version set version_num = '0005'"))

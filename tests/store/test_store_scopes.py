@@ -234,7 +234,7 @@ async def test_a_watcher_of_scopes_holds_its_part_of_everything(url: str, seed: 
     standing = stored(url)
     assert standing == rebuilt(url)
     with Database.at(url).engine.begin() as connection:
-        for later in ("concern", "scope_change"):
+        for later in ("concern", "scope_change", "writer"):
             connection.execute(sa.text(f"drop table {later}"))
         connection.execute(sa.text("alter table node drop column scopes"))
         connection.execute(sa.text("update alembic_version set version_num = '0006'"))
