@@ -42,9 +42,16 @@ def url(listener: socket.socket) -> str:
 
 
 class Server(uvicorn.Server):
-    """Serves one application on one listening socket. ready: called with its URL once it can answer."""
+    """Serves one application on one listening socket. ready: called with its URL once it can answer. lifeline: a pipe
+    whose end is a signal to stop."""
 
-    def __init__(self, app: FastAPI, listener: socket.socket, ready: Callable[[str], None] = lambda url: None) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        listener: socket.socket,
+        ready: Callable[[str], None] = lambda url: None,
+        lifeline: int | None = None,
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app, lifespan="off", log_config=None, access_log=False, server_header=False, date_header=False,
@@ -54,6 +61,7 @@ class Server(uvicorn.Server):
         self.app = app
         self.listener = listener
         self.ready = ready
+        self.lifeline = lifeline
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:  # uvicorn's own kills the process by the signal once it has ended well
@@ -81,9 +89,13 @@ class Server(uvicorn.Server):
                 self.should_exit = True
             else:
                 serving.cancel()
+            if self.lifeline is not None:
+                loop.remove_reader(self.lifeline)
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop)
+        if self.lifeline is not None:
+            loop.add_reader(self.lifeline, stop)
         with contextlib.suppress(asyncio.CancelledError):
             await serving
 

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, Json, field_validator
+from pydantic import Field, Json, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from api_server.notify.address import addresses
@@ -30,6 +30,7 @@ class Settings(BaseSettings):
         default_factory=default_database,
         description="sqlite:///FILE or postgresql://USER@HOST/NAME. Made and migrated at start.",
     )
+    workers: int = Field(1, ge=1, le=256, description="Processes that serve; more than one needs PostgreSQL.")
     native_driver: bool = Field(
         True, description="Link load balancers to their back-ends here; off for those who run their own svc-monitor."
     )
@@ -59,6 +60,13 @@ class Settings(BaseSettings):
     @classmethod
     def _brokers(cls, notify: str) -> str:
         return ",".join(addresses(notify))
+
+    @field_validator("workers")
+    @classmethod
+    def _shared(cls, workers: int, info: ValidationInfo) -> int:
+        if workers > 1 and info.data.get("database", "").startswith("sqlite"):
+            raise ValueError("SQLite has one server process; several need --database postgresql://USER@HOST/NAME")
+        return workers
 
     @field_validator("quota")
     @classmethod

@@ -21,6 +21,9 @@ def serve(
             show_default="sqlite:///~/.local/state/vaportrail/vaportrail.db",
         ),
     ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that serve; more than one needs PostgreSQL.", show_default="1")
+    ] = None,
     native_driver: Annotated[
         bool | None,
         typer.Option(
@@ -73,6 +76,7 @@ def serve(
     from api_server.routes.sites import is_loopback
     from api_server.server import Server, listen
     from api_server.store import UnusableDatabase
+    from api_server.workers import Supervisor, WorkerFailed
 
     try:
         listener = listen(settings.host, settings.port)
@@ -89,9 +93,17 @@ def serve(
         structlog.get_logger().warning(
             "no authentication", address=settings.host, meaning="whoever reaches this address may change everything"
         )
+
+    def ready(url: str) -> None:
+        announce(url, settings.database)
+
+    app = create_app(settings)
+    program = (
+        Server(app, listener, ready) if settings.workers == 1 else Supervisor(app, listener, settings.workers, ready)
+    )
     try:
-        Server(create_app(settings), listener, ready=lambda url: announce(url, settings.database)).run()
-    except UnusableDatabase as error:
+        program.run()
+    except (UnusableDatabase, WorkerFailed) as error:
         fail(str(error))
     finally:
         listener.close()
@@ -119,7 +131,7 @@ def load_settings(given: dict[str, Any]) -> Any:
 
 def announce(url: str, database: str) -> None:
     """One line, where programs that start a server look for it."""
-    from sqlalchemy import make_url
+    from api_server.store.engine import parse
 
-    shown = make_url(database).render_as_string(hide_password=True)
+    shown = parse(database).render_as_string(hide_password=True)
     typer.echo(f"vaportrail: listening on {url} (docs at {url}/docs, database {shown})")

@@ -38,23 +38,46 @@ POSTGRESQL_SETUP = (
 )
 
 
+POSTGRESQL_CONNECT = {
+    "connect_timeout": CONNECT_SECONDS,
+    # A peer that is gone without a word is noticed after 20 s.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 20_000,  # ms
+}
+
+
 class UnusableDatabase(Exception):
     """The database cannot serve; the text is a sentence for the operator."""
 
 
+def parse(url: str) -> sa.URL:
+    """A database's URL. Several hosts may stand in it as libpq takes them, `USER@HOST:PORT,HOST:PORT/NAME`: they are
+    tried in turn. UnusableDatabase if it makes no sense."""
+    scheme, _, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    user, at, hosts = authority.rpartition("@")
+    if "," in hosts:
+        name, _, query = path.partition("?")
+        url = f"{scheme}://{user}{at}{slash}{name}?" + "&".join([*(f"host={host}" for host in hosts.split(",")), query])
+    try:
+        return sa.make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise UnusableDatabase(f"'{url}' is no database URL, such as sqlite:///vaportrail.db") from error
+
+
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A database by its URL: `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://user@host:port/name`."""
+    """A database by its URL: `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://user@host:port/name`
+    (see `parse`)."""
 
     engine: sa.Engine
 
     @classmethod
     def at(cls, url: str) -> "Database":
         """UnusableDatabase if the URL makes no sense. Connects to nothing yet."""
-        try:
-            parsed = sa.make_url(url)
-        except ArgumentError as error:
-            raise UnusableDatabase(f"'{url}' is no database URL, such as sqlite:///vaportrail.db") from error
+        parsed = parse(url)
         match parsed.get_backend_name():
             case "sqlite":
                 if parsed.database in {None, "", ":memory:"}:
@@ -67,13 +90,7 @@ class Database:
                 }
             case "postgresql" | "postgres":
                 parsed = parsed.set(drivername="postgresql+psycopg")
-                arguments = {
-                    "connect_timeout": CONNECT_SECONDS,
-                    "keepalives_idle": 10,
-                    "keepalives_interval": 5,
-                    "keepalives_count": 2,
-                    "tcp_user_timeout": 20_000,  # ms
-                }
+                arguments = POSTGRESQL_CONNECT
             case other:
                 raise UnusableDatabase(f"{other} is not supported: use sqlite or postgresql")
         return cls(sa.create_engine(parsed, poolclass=sa.NullPool, connect_args=arguments))
@@ -97,6 +114,11 @@ class Database:
     def path(self) -> Path:
         """The SQLite file."""
         return Path(str(self.engine.url.database)).absolute()
+
+    @property
+    def conninfo(self) -> dict[str, Any]:
+        """How libpq connects to it."""
+        return {**self.engine.dialect.create_connect_args(self.engine.url)[1], **POSTGRESQL_CONNECT}
 
     @property
     def driver(self) -> Any:

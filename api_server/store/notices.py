@@ -1,18 +1,21 @@
 """What is committed to a PostgreSQL database is announced to its other processes: notices, as a hint to read the log.
 
-A notice may get lost with the connection; so the log is looked at whenever the connection is new.
+A notice may get lost: with its connection, behind a pooler that passes none on, in a database that has none. So where
+things stand is also looked at every few seconds, and whenever the connection is new.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 
 import sqlalchemy as sa
 
 from api_server.errors import Unavailable
-from api_server.store.engine import CONNECT_SECONDS, Database
+from api_server.store.engine import Database
 from api_server.store.session import Session, Statement
 
-RETRY_SECONDS = 1.0
+POLL_SECONDS = 2.0
+"""Between two looks, and after a failure: how late other processes' changes are at most, if no notice comes."""
 
 NOTIFY = Statement(sa.select(sa.func.pg_notify(sa.bindparam("channel"), sa.bindparam("payload"))))
 
@@ -30,15 +33,18 @@ async def listen(
     where all of them stand."""
     from psycopg import AsyncConnection, Error, sql  # noqa: PLC0415 - SQLite needs none of it
 
-    url = database.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
     while True:
         try:
-            connecting = AsyncConnection.connect(url, autocommit=True, connect_timeout=CONNECT_SECONDS)
-            async with await connecting as connection:
+            async with await AsyncConnection.connect(autocommit=True, **database.conninfo) as connection:
                 for channel in announce:
                     await connection.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
+                while True:
+                    await catch_up()
+                    async for notice in connection.notifies(timeout=POLL_SECONDS):
+                        announce[notice.channel](int(notice.payload))
+        except (Error, OSError):
+            with contextlib.suppress(Unavailable):
                 await catch_up()
-                async for notice in connection.notifies():
-                    announce[notice.channel](int(notice.payload))
-        except (Error, OSError, Unavailable):
-            await asyncio.sleep(RETRY_SECONDS)
+        except Unavailable:
+            pass
+        await asyncio.sleep(POLL_SECONDS)
