@@ -17,6 +17,10 @@ from fastapi import FastAPI
 
 from api_server.routes.service import Service
 
+KEEP_ALIVE = 75
+"""Seconds that a connection may be idle. Longer than clients and proxies keep one (5 for httpx and haproxy), so that
+they end it: on one that the server ends, a request may just be under way, whose outcome the client does not learn."""
+
 GRACE = 1  # seconds that answers under way have to end once the server was told to stop
 
 
@@ -55,7 +59,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app, lifespan="off", log_config=None, access_log=False, server_header=False, date_header=False,
-                timeout_graceful_shutdown=GRACE,
+                timeout_graceful_shutdown=GRACE, timeout_keep_alive=KEEP_ALIVE,
             )
         )  # fmt: skip
         self.app = app

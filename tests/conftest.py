@@ -2,19 +2,15 @@
 
 import os
 from collections.abc import Generator, Iterator
-from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
-import psycopg
 import pytest
 from postgres_server import PostgresServer, Unavailable
 from rabbitmq_server import RabbitmqServer
 from rabbitmq_server import Unavailable as NoRabbitmq
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
-
-_NUMBERS = count(1)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -50,12 +46,8 @@ def postgres() -> Iterator[PostgresServer]:
 @pytest.fixture
 def postgres_url(postgres: PostgresServer) -> Iterator[str]:
     """A new, empty PostgreSQL database."""
-    name = f"test_{next(_NUMBERS)}"
-    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"create database {name}".encode())
-    yield postgres.url(name)
-    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"drop database {name} with (force)".encode())
+    with postgres.database() as url:
+        yield url
 
 
 @pytest.fixture

@@ -6,6 +6,9 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 import psycopg
@@ -31,6 +34,7 @@ class PostgresServer:
     """Started by its constructor. Sorts text as people do (ICU), so that a missing COLLATE "C" shows."""
 
     def __init__(self) -> None:
+        self._numbers = count(1)
         found = programs()
         self.directory = Path(tempfile.mkdtemp(prefix="vaportrail-pg-"))
         self.log = self.directory / "log"
@@ -66,6 +70,16 @@ class PostgresServer:
 
     def url(self, database: str) -> str:
         return f"postgresql://vaportrail@/{database}?host={self.directory}"
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """A new, empty database, for as long as the block lasts: its URL."""
+        name = f"test_{next(self._numbers)}"
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"create database {name}".encode())
+        yield self.url(name)
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"drop database {name} with (force)".encode())
 
     def stop(self) -> None:
         self._process.send_signal(3)

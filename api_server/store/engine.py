@@ -93,7 +93,10 @@ class Database:
                 arguments = POSTGRESQL_CONNECT
             case other:
                 raise UnusableDatabase(f"{other} is not supported: use sqlite or postgresql")
-        return cls(sa.create_engine(parsed, poolclass=sa.NullPool, connect_args=arguments))
+        try:
+            return cls(sa.create_engine(parsed, poolclass=sa.NullPool, connect_args=arguments))
+        except (ArgumentError, ValueError) as error:
+            raise UnusableDatabase(f"'{url}' is no database URL: {error}") from error
 
     @property
     def sqlite(self) -> bool:
