@@ -113,6 +113,7 @@ def test_what_the_backend_does_itself_is_no_drift(watched: Watched) -> None:
         ("ip link set {device} alias nobody", ["alias"]),
         ("nft delete element ip vaportrail vip {{ {vip} }}", ["element"]),
         ("nft add element ip vaportrail vip {{ 10.99.0.1 }}", ["element"]),
+        ("nft add element ip vaportrail watched {{ 0 }}", ["element"]),
         ("nft flush set ip vaportrail self", ["element"]),
         ("nft flush map ip vaportrail endpoint_port", ["element"]),
         ("nft flush map ip vaportrail service_tcp", ["element"]),

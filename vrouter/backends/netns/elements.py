@@ -31,6 +31,7 @@ STATIC_SETS = (
         "endpoint_address",
         "endpoint_port",
         "self",
+        "watched",
         "guarded",
         "exits",
         "uplinks",
@@ -41,6 +42,9 @@ STATIC_SETS = (
     ),
     *(f"{name}_{protocol}" for name in ("service", "target", "exception", "limited") for protocol in PROTOCOLS),
 )
+
+# Those for packets that no VIP translates. If one of them has an element, such packets are watched (`rules.py`).
+WATCHING = frozenset({"guarded", "exits", "uplinks", "floating", "float_in", "float_out"})
 
 # The first field of a label's key: what the name is of.
 VRF_LABEL, INTERFACE_LABEL, VIP_LABEL, REMOTE_LABEL, OUTSIDE_LABEL = 0, 1, 2, 3, 4
@@ -142,6 +146,11 @@ def self_element(pod: Address) -> Elements:
 
 def guard(pod: Address) -> Elements:
     return {Place(pod.version, "guarded", pod.packed): Value()}
+
+
+def watch(family: Family) -> Elements:
+    """Packets that no VIP translates have no mark."""
+    return {Place(family, "watched", mark(0)): Value()}
 
 
 def way_out(family: Family, link: int, *, uplink: bool) -> Elements:

@@ -11,6 +11,7 @@ from functools import partial
 from vrouter import namespace
 from vrouter.backends.netns import fib, inner, probe, reading, standing, vxlan
 from vrouter.backends.netns.batch import Batch, Change
+from vrouter.backends.netns.elements import WATCHING
 from vrouter.backends.netns.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Message, NetlinkError, Socket
 from vrouter.backends.netns.nftables import Elements
 from vrouter.backends.netns.numbers import LIMIT, Numbers
@@ -76,6 +77,10 @@ class Kernel:
         """From elements that stand to others. Raises BackendError."""
         change = Change()
         change.extend(before, after)
+        watched, watching = self.standing.watched, self.standing.watching
+        watching.update(place.family for place in change.add if place.set in WATCHING)
+        watching.subtract(place.family for place in change.remove if place.set in WATCHING)
+        change.extend(watched, self.standing.watched)
         try:
             change.send(self.nft_socket)
         except NetlinkError as error:

@@ -1,6 +1,7 @@
 """What stands in a VRF's namespace, read from the kernel and from nothing else."""
 
 import errno
+from collections import Counter
 from dataclasses import replace
 from ipaddress import ip_address
 
@@ -45,6 +46,7 @@ def read(index: int, route: Socket, nft: Socket) -> tuple[Vrf, Standing]:
         if error.errno == errno.ENOENT:
             raise BackendError(f"The namespace of VRF {index} has lost its nft table") from error
         raise BackendError(f"The namespace of VRF {index} cannot be read: {error.strerror}") from error
+    found.watching = Counter(place.family for place in table if place.set in elements.WATCHING)
     pods = set(found.owners())
     found.orphans = elements.of_other_pods(table, pods) | lost
     found.endpoints = {pod: ports for pod, ports in found.endpoints.items() if pod in pods}

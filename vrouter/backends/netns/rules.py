@@ -55,6 +55,9 @@ mark and is not looked at.
 *Exits.* What goes to nobody that is known may have a way out (`vrouter.state.Exit`): by it go answers, and by the
 uplink of an external network only what was translated, so that no address of the inside gets out.
 
+*Watched.* Most VRFs have neither guards nor ways out, and what no VIP translates pays nothing for them there: only if
+one of these has an element does `watched` have the mark of such packets, which is none.
+
 *Hairpin.* A pod that is chosen for its own connection is shown the VIP as the client, or it would answer itself.
 
 What nft imposes: `th dport set` writes no checksum, hence a copy of the chains for each protocol; nft 1.0.6 aborts on
@@ -126,6 +129,7 @@ map endpoint {{ typeof ip daddr . meta mark : meta mark; }}
 map endpoint_address {{ typeof meta mark : ip daddr; }}
 map endpoint_port {{ typeof meta mark : th dport; }}
 set self {{ typeof ip saddr . ip daddr; }}
+set watched {{ typeof meta mark; size 1; }}
 set guarded {{ typeof ip daddr; }}
 set exits {{ typeof oif; }}
 set uplinks {{ typeof oif; }}
@@ -158,20 +162,22 @@ chain forwarding {{
     type filter hook forward priority filter; policy accept;
     oif lo goto unrouted
     meta mark {DONE} accept
-    oif @exits goto leaving
     tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
-    meta mark & {NEW} != 0 meta l4proto vmap {{ tcp : goto admit_tcp, udp : goto admit_udp, icmp : goto admit_icmp }}
-    meta mark 0 goto direct
+    meta mark & {NEW} != 0 goto admitting
+    meta mark @watched goto direct
 }}
-# What no VIP translates. A guarded address takes answers only.
+chain admitting {{
+    oif @exits goto unrouted
+    meta l4proto vmap {{ tcp : goto admit_tcp, udp : goto admit_udp, icmp : goto admit_icmp }}
+}}
+# What no VIP translates, where some of it is watched. A guarded address takes answers only.
 chain direct {{
+    oif @exits goto leaving
     iif @exits update @asked {{ ip saddr . udp sport . ip daddr . udp dport }}
     ip saddr @guarded update @asked {{ ip saddr . udp sport . ip daddr . udp dport }}
     ip daddr @guarded goto guard
 }}
 chain leaving {{
-    meta mark & {NEW} != 0 goto unrouted
-    meta mark != 0 accept
     oif @uplinks goto unrouted
     ip saddr @floating accept
     jump answering
@@ -240,7 +246,7 @@ chain home_icmp {{
 chain answer_icmp {{
     icmp type {ICMP_ERRORS} goto error_to_client
     icmp type echo-reply ip saddr set ip saddr . ip daddr . icmp id map @ping
-    goto floating
+    meta mark @watched goto floating
 }}
 # Of a VRF with an uplink: addresses outside that stand for one inside.
 chain floating {{
@@ -387,7 +393,7 @@ chain answer_PROTO {
     OWN @reverse_PROTO goto back_PROTO comment "straight"
     meta mark vmap { @DONE@ : accept, @HALF@ : drop, @FOUND@ : goto found_PROTO }
     IF_TCP tcp flags & (fin | syn | rst | ack) == syn PEER @closing jump direct_tcp
-    goto floating
+    meta mark @watched goto floating
 }
 chain found_PROTO {
     meta mark set 0

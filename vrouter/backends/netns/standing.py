@@ -1,5 +1,6 @@
 """What stands in a VRF's namespace, as values; `reading.py` reads it from the kernel and from nothing else."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -88,6 +89,7 @@ class Standing:
     VXLAN. routers: VTEP of another node to which the device has a way -> uuids of those reached there.
     uplink, exits: with their links. outsides: address -> what the outside reaches.
     egress: addresses that may open connections by an exit.
+    watching: how many elements of `elements.WATCHING` the tables have.
     orphans: what the tables have of pods that no whole interface has. strays: groups that lead to no VIP's members, and
     next hops to nobody. astray: (address, link) of routes to remote interfaces that do not stand.
 
@@ -109,6 +111,7 @@ class Standing:
     exits: dict[Family, tuple[Exit, int]] = field(default_factory=dict)
     outsides: dict[Address, Outside] = field(default_factory=dict)
     egress: set[Address] = field(default_factory=set)
+    watching: Counter[Family] = field(default_factory=Counter)
     orphans: Elements = field(default_factory=dict)
     strays: set[int] = field(default_factory=set)
     astray: set[tuple[Address, int]] = field(default_factory=set)
@@ -217,6 +220,7 @@ class Standing:
         yield elements.label(elements.VRF_LABEL, elements.NOWHERE, vrf.name)
         if 6 in self.families:
             yield elements.complete()
+        yield self.watched
         for attachment in [*self.attachments.values(), *self.dark.values()]:
             yield self.of_interface(attachment.unit)
         for reached in list(self.remotes.values()):
@@ -230,6 +234,14 @@ class Standing:
         for address, table in list(self.vips.items()):
             yield table.elements(address)
         yield dict(self.orphans)
+
+    @property
+    def watched(self) -> Elements:
+        """What says whether packets that no VIP translates are watched."""
+        found: Elements = {}
+        for family in list(self.families):
+            found |= elements.watch(family) if self.watching[family] else {}
+        return found
 
     def chains(self, family: Family) -> list[str]:
         """Of limited listeners."""

@@ -19,7 +19,7 @@ from functools import cache, partial
 import structlog
 
 from vrouter import namespace
-from vrouter.backends.netns import expressions, limits, nftables, probe, rules
+from vrouter.backends.netns import elements, expressions, limits, nftables, probe, rules
 from vrouter.backends.netns.netlink import NETLINK_NETFILTER, Message, NetlinkError, Socket, attribute, attributes
 from vrouter.backends.protocol import BackendError
 from vrouter.state import FAMILIES, FLOW_LIMIT, Family
@@ -118,6 +118,8 @@ def update(network: str, flow_limit: int) -> None:
             if stands != reference(family, flow_limit):
                 log.warning("the table of another version is replaced", namespace=network, family=family)
                 reload(network, family, flow_limit)
+                if any(True for name in elements.WATCHING for _ in nftables.each(socket, family, name)):
+                    nftables.replace(socket, [], elements.watch(family))
             made = templates(family, flow_limit)
             if broken := limits.broken(socket, family, made, limits.led_to(socket, family)):
                 log.warning("what limits listeners is restored", namespace=network, family=family, names=broken)
