@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: setup demo test test-all fuzz lint model bench bench-dataplane run clean
+.PHONY: setup demo test test-all fuzz torture lint model bench bench-dataplane run clean
 
 setup: $(VENV)/.ready
 
@@ -34,6 +34,10 @@ test-all: lint         ## and what takes longer: faults, fuzz, the fresh install
 fuzz: setup            ## every type against its OpenAPI document; FUZZ_EXAMPLES and FUZZ_SEED say how much and which
 	FUZZ_TYPES=all FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),20) FUZZ_SEED=$(or $(FUZZ_SEED),$(shell date +%s)) \
 		$(PYTEST) -n 2 --timeout 7200 tests/openapi/test_openapi_schemathesis.py $(ARGS)
+
+torture: setup         ## clients, faults and checks on both databases; TORTURE_MINUTES and TORTURE_SEED say how long and which
+	scripts/setup test
+	PYTHONPATH=tests $(BIN)/python tests/faults/torture.py
 
 model: setup           ## schema/model.json from schema/contrail/*.yaml
 	$(BIN)/python -m schema.build

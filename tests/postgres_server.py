@@ -1,4 +1,4 @@
-"""A private PostgreSQL server on a unix socket in a temporary directory."""
+"""A private PostgreSQL server on a unix socket in a temporary directory, and standbys of it."""
 
 import os
 import pwd
@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -31,42 +31,79 @@ def programs() -> Path:
 
 
 class PostgresServer:
-    """Started by its constructor. Sorts text as people do (ICU), so that a missing COLLATE "C" shows."""
+    """Started by its constructor. Sorts text as people do (ICU), so that a missing COLLATE "C" shows.
 
-    def __init__(self) -> None:
+    folder: where its directory is made. settings: as in postgresql.conf. primary: be its standby, with its settings.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+        primary: "PostgresServer | None" = None,
+    ) -> None:
         self._numbers = count(1)
         found = programs()
-        self.directory = Path(tempfile.mkdtemp(prefix="vaportrail-pg-"))
+        self.directory = Path(tempfile.mkdtemp(prefix="vaportrail-pg-", dir=folder))
         self.log = self.directory / "log"
+        self.settings = dict(settings or (primary.settings if primary else {}))
         # PostgreSQL refuses to run as root.
         self._user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
         if self._user:
             os.chown(self.directory, self._user.pw_uid, self._user.pw_gid)
         data = self.directory / "data"
-        self._run([found / "initdb", "-D", data, "-U", "vaportrail", "-A", "trust", "-E", "UTF8", "--no-sync",
-                   "--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US"]).wait()  # fmt: skip
+        if primary is None:
+            self._run([found / "initdb", "-D", data, "-U", "vaportrail", "-A", "trust", "-E", "UTF8", "--no-sync",
+                       "--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US"]).wait()  # fmt: skip
+        else:
+            self._run([found / "pg_basebackup", "-D", data, "-h", primary.directory, "-U", "vaportrail", "-R", "-N",
+                       "-c", "fast", "-X", "stream"]).wait()  # fmt: skip
         self._command = [found / "postgres", "-D", data, "-k", self.directory, "-c", "listen_addresses=", "-F"]
+        for name, value in self.settings.items():
+            self._command += ["-c", f"{name}={value}"]
         self.start()
 
     def start(self) -> None:
         self._process = self._run(self._command)
+        self.wait_ready()
+
+    def wait_ready(self) -> None:
+        """Until it can be asked."""
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
                 psycopg.connect(self.url("postgres")).close()
             except psycopg.OperationalError as error:
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    reason = f"PostgreSQL does not start: {self.log.read_text()[-500:]}"
+                said = self.log.read_text()[-500:]
+                if not self.running and "still in use" in said:  # by what is left of one that was killed
+                    self._process = self._run(self._command)
+                elif not self.running or time.monotonic() > deadline:
                     self.stop()
-                    raise Unavailable(reason) from error
+                    raise Unavailable(f"PostgreSQL does not start: {said}") from error
                 time.sleep(0.05)  # nothing tells us but another attempt
             else:
                 return
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
 
     def crash(self) -> None:
         """Away at once, connections included."""
         self._process.send_signal(3)  # SIGQUIT: immediate shutdown
         self._process.wait()
+
+    def kill(self) -> None:
+        """kill -9 of the server; what it has started for its clients ends as soon as it notices, perhaps after a
+        commit."""
+        self._process.kill()
+        self._process.wait()
+
+    def promote(self) -> None:
+        """A standby: it takes writes from now on."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute("select pg_promote()")
 
     def url(self, database: str) -> str:
         return f"postgresql://vaportrail@/{database}?host={self.directory}"
