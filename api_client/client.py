@@ -141,6 +141,15 @@ class ApiClient:
         await self.count("global-system-config")
         return self.revision
 
+    async def changes(self, parameters: Mapping[str, str]) -> JsonObject:
+        """A page of the change log: `changes`, `next`, `revision`, `compacted`; parameters as in docs/api.md. Gone if
+        the log does not reach back so far."""
+        within = float(parameters.get("wait", 0)) + TIMEOUT
+        body = await self.request("GET", "/changes", parameters=parameters, within=within)
+        self._unwrap_any("changes", body)
+        page: JsonObject = body
+        return page
+
     async def status(self, type: str, uuid: str) -> JsonObject:
         """What nodes have made of an object, joined, with the tree below it (docs/api.md). NotFound if it is not
         there."""

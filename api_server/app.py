@@ -25,6 +25,7 @@ from api_server.resources.registry import registry
 from api_server.routes import (
     actions,
     addresses,
+    changes,
     collections,
     docs,
     home,
@@ -43,7 +44,9 @@ from api_server.routes.sites import Hosts
 from api_server.settings import Settings
 from api_server.store import Limits, Pace, Store
 
-MODULES = (home, actions, addresses, collections, transaction, watch, nodes, status, ops, docs, openapi, unbuilt)
+MODULES = (
+    home, actions, addresses, changes, collections, transaction, watch, nodes, status, ops, docs, openapi, unbuilt,
+)  # fmt: skip
 """Of routes, beside the generic ones of the types."""
 
 
@@ -81,7 +84,13 @@ async def notifications(service: Service, store: Store) -> AsyncIterator[None]:
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """UnusableDatabase if the store cannot be opened."""
     service: Service = app.state.service
-    store = await Store.open(service.settings.database, Limits(pace=Pace(keep_alive=service.settings.watch_keepalive)))
+    settings = service.settings
+    limits = Limits(
+        keep_changes=settings.keep_changes,
+        keep_hours=settings.keep_hours,
+        pace=Pace(keep_alive=settings.watch_keepalive),
+    )
+    store = await Store.open(settings.database, limits)
     try:
         await store.write(
             lambda tx: ensure_defaults(tx, service.operations.registry), request_id="start", user="", base_url=""

@@ -6,7 +6,8 @@
     +-- NotFound             404
     +-- MethodNotAllowed     405   `allow` names the methods that are
     +-- Conflict             409
-    +-- Gone                 410   the change log does not reach back so far (`GET /watch`)
+    +-- Gone                 410   the change log does not reach back so far (`GET /watch`, `GET /changes`); `oldest`:
+    |                              the revision after which it begins
     +-- OverQuota            412   a project holds as much as it may (contract 2.10)
     +-- PreconditionFailed   412   the object is no longer of the version that `If-Match` names
     +-- TooLarge             413
@@ -57,6 +58,10 @@ class Conflict(ApiError):
 
 class Gone(ApiError):
     status = 410
+
+    def __init__(self, text: str, oldest: int) -> None:
+        super().__init__(text)
+        self.oldest = oldest
 
 
 class OverQuota(ApiError):

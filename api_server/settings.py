@@ -43,6 +43,10 @@ class Settings(BaseSettings):
     max_request_size: int = Field(1_024_000, gt=0, description="Bytes of one request body; larger ones get 413.")
     max_watchers: int = Field(1_000, ge=0, description="Concurrent GET /watch; one more gets 503.")
     watch_keepalive: float = Field(60, gt=0, description="Seconds of silence after which a watcher is sent a comment.")
+    keep_changes: int = Field(
+        100_000, ge=0, description="Revisions that the change log keeps, for watchers that resume and for GET /changes."
+    )
+    keep_hours: float = Field(72, ge=0, description="Age in hours after which it forgets them, however few there are.")
     quota: Json[dict[str, int]] = Field(
         default_factory=dict,
         validate_default=False,

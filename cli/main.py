@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli import dataplane, db, execute, flows, health, nodes, rehearsal, serve, stats, status, vrouter
+from cli import dataplane, db, execute, flows, health, history, nodes, rehearsal, serve, stats, status, vrouter
 from cli.demo import command as demo
 from cli.objects import commands
 from cli.service import command as service
@@ -53,6 +53,7 @@ app.command(rich_help_panel=OBJECTS)(commands.edit)
 app.command(rich_help_panel=OBJECTS)(commands.ln)
 app.command(rich_help_panel=OBJECTS)(commands.rm)
 app.command(rich_help_panel=OBJECTS)(commands.apply)
+app.command(rich_help_panel=OBJECTS)(history.log)
 app.add_typer(service.app, name="service", rich_help_panel=OBJECTS, help="A whole load balancer in one line.")
 
 app.command(rich_help_panel="All nodes")(nodes.nodes)

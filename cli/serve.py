@@ -47,6 +47,12 @@ def serve(
     watch_keepalive: Annotated[
         float | None, typer.Option(help="Seconds of silence before a watcher is sent a comment.", show_default="60")
     ] = None,
+    keep_changes: Annotated[
+        int | None, typer.Option(help="Revisions that the change log keeps.", show_default="100000")
+    ] = None,
+    keep_hours: Annotated[
+        float | None, typer.Option(help="Age in hours after which it forgets them.", show_default="72")
+    ] = None,
     quota: Annotated[
         str | None,
         typer.Option(

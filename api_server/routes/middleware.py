@@ -22,7 +22,7 @@ import structlog
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api_server.errors import ApiError, BadRequest, MethodNotAllowed, TooLarge
+from api_server.errors import ApiError, BadRequest, Gone, MethodNotAllowed, TooLarge
 from api_server.metrics import Metrics
 from api_server.resources.standard import NOBODY, Caller
 from api_server.routes.sites import Hosts, check_origin
@@ -177,7 +177,8 @@ def indented(send: Send) -> Send:
 def refusal(error: ApiError, accept: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Headers and body. Text labelled HTML is what Contrail sends and its clients print; JSON for who asks for it."""
     if b"application/json" in accept and b"text/" not in accept:
-        body = orjson.dumps({"error": {"status": error.status, "text": error.text}})
+        oldest = {"oldest": error.oldest} if isinstance(error, Gone) else {}
+        body = orjson.dumps({"error": {"status": error.status, "text": error.text, **oldest}})
         content_type = b"application/json"
     else:
         text = error.text
@@ -189,6 +190,8 @@ def refusal(error: ApiError, accept: bytes) -> tuple[list[tuple[bytes, bytes]], 
     headers = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", ", ".join(error.allow).encode()))
+    if isinstance(error, Gone):
+        headers.append((b"x-oldest-revision", str(error.oldest).encode()))
     # A client's words stand in the text: no browser may take them for a page.
     headers += [(b"x-content-type-options", b"nosniff"), (b"content-security-policy", b"default-src 'none'; sandbox")]
     return headers, body

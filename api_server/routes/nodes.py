@@ -22,6 +22,7 @@ from api_server.routes.middleware import Exchange
 from api_server.routes.plans import flag
 from api_server.routes.service import Service, json, named, nothing, service
 from api_server.routes.times import iso
+from api_server.routes.waiting import duration, held
 from api_server.store import Node, Reader
 from api_server.store.nodes import now
 from schema.quoting import quote
@@ -30,12 +31,8 @@ router = APIRouter()
 
 STATES = ("reporting", "silent", "never reported")
 
-LONGEST_WAIT = 300.0
-"""Seconds that `GET /status/wait` holds a request."""
 PAUSE = 0.05
 """Seconds between two looks at the nodes for one who waits: reports that come together are looked at together."""
-MOST_WAITING = 1000
-"""Requests that wait at a time."""
 
 
 async def found(server: Service, current: Exchange, arrived: Collection[str] = ()) -> list[Node]:
@@ -97,18 +94,11 @@ async def wait(request: Request) -> Response:
     """With `reached` true or false: 200 both ways, since both are an answer."""
     current, server, query = named(request, "wait"), service(request), request.query_params
     revision = natural(query.get("revision"), "revision")
-    seconds = duration(query.get("timeout"))
+    seconds = duration(query.get("timeout"), "timeout", 30.0)
     ignored = frozenset(name for text in query.getlist("except") for name in text.split(",") if name)
     silent_too = not flag(query, "ignore_silent")
-    if server.waiting >= MOST_WAITING:
-        raise Unavailable(f"There are {MOST_WAITING} who wait already, which is the limit")
-    server.waiting += 1
-    server.metrics.waiting.inc()
-    try:
+    with held(server):
         return await waited(server, current, revision, seconds, ignored, silent_too=silent_too)
-    finally:
-        server.waiting -= 1
-        server.metrics.waiting.dec()
 
 
 async def waited(
@@ -156,14 +146,3 @@ def natural(text: str | None, name: str) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) < 19):
         raise BadRequest(f"Bad Request, {name} must be a number from 0: {quote(text)}")
     return int(text)
-
-
-def duration(text: str | None) -> float:
-    """Seconds, at most LONGEST_WAIT."""
-    try:
-        seconds = 30.0 if text is None else float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise BadRequest(f"Bad Request, timeout must be a number of seconds from 0: {quote(text or '')}")
-    return min(seconds, LONGEST_WAIT)

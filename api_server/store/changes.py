@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from api_server.errors import Gone
 from api_server.store import concerns
 from api_server.store.concerns import ScopeChange
 from api_server.store.events import Event, Operation
@@ -69,6 +70,16 @@ class Bounds(NamedTuple):
 
 def bounds(session: Session) -> Bounds:
     return Bounds(*session.all(_BOUNDS)[0])
+
+
+def require(bounds: Bounds, after: int) -> None:
+    """Gone, with the oldest id to resume from, if the log does not reach back to a revision, or not forward."""
+    if after < bounds.compacted:
+        raise Gone(
+            f"Changes after revision {after} are compacted; the oldest id is {bounds.compacted}", bounds.compacted
+        )
+    if after > bounds.newest:
+        raise Gone(f"Revision {after} is unknown here, the newest is {bounds.newest}; list again", bounds.compacted)
 
 
 class Page(NamedTuple):

@@ -19,8 +19,8 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from itertools import chain
 
-from api_server.errors import Gone, Unavailable
-from api_server.store.changes import Bounds, Page, ScopedPage
+from api_server.errors import Unavailable
+from api_server.store.changes import Bounds, Page, ScopedPage, require
 from api_server.store.concerns import ScopeChange
 from api_server.store.events import Chunk, Event, bookmark, chunk, keep_alive
 from api_server.store.sight import Sight, Sights, events_of
@@ -137,7 +137,7 @@ class Subscription:
 
 class Feed:
     """read: a page of the log after a revision; read_scoped: of those who watch some scopes. bounds: of the log.
-    revision: the feed begins after it."""
+    revision: the feed begins after it. closed: why it is, else empty."""
 
     def __init__(
         self,
@@ -162,7 +162,7 @@ class Feed:
         self._sent_at = 0.0
         self._flush: asyncio.TimerHandle | None = None
         self._tail: asyncio.Task[None] | None = None
-        self._closed = ""
+        self.closed = ""
         self._sweep = self._loop.call_later(pace.bookmark, self._swept)
 
     def time(self) -> float:
@@ -180,8 +180,8 @@ class Feed:
 
         Gone, with the oldest id to resume from, if the log does not reach back so far, or not forward.
         """
-        if self._closed:
-            raise Unavailable(self._closed)
+        if self.closed:
+            raise Unavailable(self.closed)
         if after is None:
             after = self.revision
         await self.require(after)
@@ -191,21 +191,18 @@ class Feed:
     async def require(self, after: int) -> None:
         """Gone, with the oldest id to resume from, if the log does not reach back to a revision, or not forward."""
         if after != self.revision:
-            bounds = await self._bounds()
-            if after < bounds.compacted:
-                raise Gone(f"Changes after revision {after} are compacted; the oldest id is {bounds.compacted}")
-            if after > bounds.newest:
-                raise Gone(f"Revision {after} is unknown here, the newest is {bounds.newest}; list again")
+            require(await self._bounds(), after)
 
     async def beyond(self, revision: int) -> None:
-        """Until this process knows of a later one."""
-        while self.revision <= revision:
+        """Until this process knows of a later one, or the end."""
+        while self.revision <= revision and not self.closed:
             self._moved.clear()
             await self._moved.wait()
 
     def close(self, reason: str = "the server is stopping") -> None:
         """End all subscriptions, after what they have not sent yet."""
-        self._closed = reason
+        self.closed = reason
+        self._moved.set()
         self._send()
         for subscription in self._everybody():
             subscription.close(reason)
@@ -234,7 +231,7 @@ class Feed:
     def announce(self, revision: int) -> None:
         """There is a revision that this process may not know; called with a guess as well."""
         self._announced = max(self._announced, revision)
-        if self._announced > self.revision and self._tail is None and not self._closed:
+        if self._announced > self.revision and self._tail is None and not self.closed:
             self._tail = self._loop.create_task(self._read_on(), name="feed tail")
 
     async def _read_on(self) -> None:
@@ -267,8 +264,8 @@ class Feed:
     # --- to the subscriptions
 
     def join(self, subscription: Subscription) -> None:
-        if self._closed:
-            subscription.close(self._closed)
+        if self.closed:
+            subscription.close(self.closed)
         elif subscription.sight is not None:
             self._sights.join(subscription.sight, subscription)
         else:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 import api_server
 from api_server.store.engine import BUSY_SECONDS, Database, UnusableDatabase
 
-HEAD = "0009"
+HEAD = "0010"
 """The newest migration. Stated here so that a start need not load Alembic to learn that there is nothing to do."""
 
 _LOCK = 0x7661706F72  # any number that is ours, for pg_advisory_xact_lock

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self, TypeVar
 
 from api_server.errors import Unavailable, one_line
-from api_server.store import changes, nodes, statuses
+from api_server.store import changes, history, nodes, statuses
 from api_server.store.concerns import ScopeChange
 from api_server.store.engine import Database
 from api_server.store.events import Event
@@ -52,7 +52,7 @@ class Store:
 
     def __init__(self, database: Database, limits: Limits, claim: int | None, newest: int, stamp: int) -> None:
         self.counts = Counts()
-        self.feed = Feed(self._page, self._scoped_page, self._bounds, newest, limits.pace)
+        self.feed = Feed(self._page, self._scoped_page, self.bounds, newest, limits.pace)
         self.stamps = Stamps(stamp)
         self.steps = Stamps(0)
         self.sqlite = database.sqlite
@@ -163,6 +163,16 @@ class Store:
         """The log after a position. Unavailable if the database is away."""
         return await self._with_session(lambda session: changes.entries(session, position))
 
+    async def bounds(self) -> changes.Bounds:
+        """Of the log. Unavailable if the database is away."""
+        return await self._with_session(changes.bounds)
+
+    async def history(
+        self, wanted: history.Wanted, place: changes.Position, bound: int, *, backward: bool = False
+    ) -> history.Step:
+        """See `history.step`. Unavailable if the database is away."""
+        return await self._with_session(lambda session: history.step(session, wanted, place, bound, backward=backward))
+
     def hold(self, lease: str) -> None:
         """From now on keep more of the log for the holder of this lease, if its cursor lags."""
         self._held = (lease, self._limits.hold_changes)
@@ -259,12 +269,9 @@ class Store:
     async def _scoped_page(self, scopes: Collection[str], after: int) -> changes.ScopedPage:
         return await self._with_session(lambda session: changes.scoped_page(session, scopes, after))
 
-    async def _bounds(self) -> changes.Bounds:
-        return await self._with_session(changes.bounds)
-
     async def _catch_up(self) -> None:
         """Another process may have committed while nobody listened."""
-        self.feed.announce((await self._bounds()).newest)
+        self.feed.announce((await self.bounds()).newest)
         self.stamps.announce(await self._with_session(statuses.newest))
         self.steps.ring()
 

@@ -77,6 +77,7 @@ change = sa.Table(
     sa.Column("user", TEXT, nullable=False),
     sa.Column("at", TEXT, nullable=False),
     sa.Column("implicit", sa.Integer, nullable=False, server_default="0"),
+    sa.Index("change_of_object", "uuid", "revision", "sequence"),
 )
 
 # What an object concerns (scopes.py).

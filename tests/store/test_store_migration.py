@@ -77,6 +77,7 @@ async def test_what_was_shared_before_is_found_after(url: str) -> None:
         for later in ("relaxation", "status", "node", "concern", "scope_change", "writer"):
             connection.execute(sa.text(f"drop table {later}"))
         connection.execute(sa.text("alter table counter drop column statuses"))
+        connection.execute(sa.text("drop index change_of_object"))
     store = await Store.open(url)
     for scope, names in {"global": ["all", "two"], f"tenant:{one}": ["one", "two"], f"domain:{two}": ["two"]}.items():
         found = await store.read(lambda reader, key=f"shared:project:{scope}": reader.by_keys([key]))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from api_server.resources.reservations import MOST
-from api_server.routes.nodes import LONGEST_WAIT
+from api_server.routes.changes import MOST as MOST_CHANGES
 from api_server.routes.openapi.parts import (
     DRY_RUN,
     EMPTY,
@@ -40,6 +40,7 @@ from api_server.routes.reports import (
 from api_server.routes.reports import MOST as MOST_ROWS
 from api_server.routes.transaction import MOST as MOST_OPERATIONS
 from api_server.routes.unbuilt import UNBUILT
+from api_server.routes.waiting import LONGEST as LONGEST_WAIT
 
 TEXT: Json = {"type": "string"}
 FLAG: Json = {"type": "boolean"}
@@ -344,6 +345,36 @@ def watching() -> dict[str, Json]:
                                 {"200": frames, **refusals("404", "410")}, parameters=parameters)}  # fmt: skip
 
 
+def history() -> dict[str, Json]:
+    number = {"type": "integer", "minimum": 0}
+    value = members({"old": {"description": "Missing: the log has no earlier version."}, "new": {}}, ["new"])
+    change: Json = {
+        "revision": number, "time": {**TEXT, "example": "2026-01-31T12:00:00.000000Z"}, "user": TEXT,
+        "request_id": TEXT, "operation": {**TEXT, "enum": ["create", "update", "delete"]}, "type": TYPE,
+        "uuid": TEXT, "fq_name": FQ_NAME,
+    }  # fmt: skip
+    others = {"fields": {**ANYTHING, "additionalProperties": value}, "object": ANYTHING}
+    page: Json = {
+        "changes": {"type": "array", "items": members(change | others, list(change))},
+        "next": {**TEXT, "nullable": True}, "revision": number, "compacted": number,
+    }  # fmt: skip
+    parameters = [
+        query("since", "After this revision, or `next` of a page; default: from where the log begins."),
+        query("until", "Up to this revision.", "integer"),
+        query("last", "The newest so many, instead of the first.", "integer"),
+        query("type", "Only objects of this type, in either spelling."),
+        query("uuid", "Only this object."),
+        query("fq_name_str", "Only objects of this name, joined by colons."),
+        query("user", "Only changes of this user."),
+        query("request_id", "Only changes of this request."),
+        query("limit", f"Of a page, {MOST_CHANGES} at most.", "integer"),
+        query("detail", "With the objects after the change, before it for a delete.", "boolean"),
+        query("wait", f"Seconds to wait for a change if there is none, {LONGEST_WAIT:g} at most.", "number"),
+    ]
+    return {"/changes": reading("/changes", "watch", "Who changed what, when, and what it was before",
+                                members(page, list(page)), "404", "410", parameters=parameters)}  # fmt: skip
+
+
 def diagnosis() -> dict[str, Json]:
     """POSTs whose body nobody reads, and what operators look at."""
     results = wrapped("results", {"type": "array", "items": {}})
@@ -384,5 +415,5 @@ def not_done() -> dict[str, Json]:
 
 def action_paths() -> dict[str, Json]:
     groups = (names, lists, references, elements, transactions, permissions, tags, addresses, key_values, watching,
-              statuses, diagnosis, not_done)  # fmt: skip
+              history, statuses, diagnosis, not_done)  # fmt: skip
     return {path: operations for group in groups for path, operations in group().items()}

@@ -34,7 +34,10 @@ WRITES = ("404", "409", "412", "413")
 COMPONENTS: Json = {
     "Refusal": {"type": "object", "required": ["error"], "properties": {"error": {
         "type": "object", "required": ["status", "text"],
-        "properties": {"status": {"type": "integer"}, "text": {"type": "string"}},
+        "properties": {
+            "status": {"type": "integer"}, "text": {"type": "string"},
+            "oldest": {"type": "integer", "description": "With 410: the revision after which the log begins."},
+        },
     }}},
     "Rehearsal": {
         "type": "object", "description": "What a write with dry_run would answer and change.",
