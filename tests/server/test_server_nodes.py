@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from serverlab import create, listening, replicas
 
 from api_server.app import create_app
-from api_server.routes import nodes as route
+from api_server.routes import waiting as route
 from api_server.settings import Settings
 from api_server.store import nodes as stored
 
@@ -252,7 +252,7 @@ async def test_what_is_wrong_is_told_its_field(client: httpx.AsyncClient) -> Non
 async def test_there_is_an_end_to_waiting(
     app: FastAPI, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(route, "MOST_WAITING", 1)
+    monkeypatch.setattr(route, "MOST", 1)
     await report(client, "n1", 0)
     waiting = asyncio.create_task(waited(client, revision=10_000, timeout=60))
     while not app.state.service.waiting:
