@@ -20,11 +20,16 @@ PORTS = range(20_000, 20_100)
 @pytest.fixture
 def client(node: Node) -> Iterator[Interface]:
     client, *webs = node.pods(3)
-    listeners = [namespace.inside(web.workload, lambda: socket.create_server(("0.0.0.0", 80))) for web in webs]
+    listeners = [namespace.inside(web.workload, listen) for web in webs]
     node.apply(service(8000, pods=webs))
     yield client
     for listener in listeners:
         listener.close()
+
+
+def listen() -> socket.socket:
+    """With a place for all connections that nobody takes."""
+    return socket.create_server(("0.0.0.0", 80), backlog=4096)
 
 
 def connect(client: Interface, port: int) -> None:
@@ -46,3 +51,25 @@ def test_a_port_is_free_at_any_time_after_its_flow_has_ended(node: Node, client:
     for port in PORTS:
         connect(client, port)
     assert node.backend.drops() == []
+
+
+@pytest.mark.slow
+def test_a_port_that_is_reset_again_and_again_is_refused_for_a_moment_only(node: Node, client: Interface) -> None:
+    """Until the kernel has collected what was deleted; nothing is left that another flow would be taken for."""
+    refused = 0
+    until = time.monotonic() + 4
+    while time.monotonic() < until:
+        try:
+            connect(client, PORTS[0])
+        except ConnectionRefusedError:
+            refused += 1
+    assert refused
+    until = time.monotonic() + 5
+    while True:
+        try:
+            connect(client, PORTS[0])
+            break
+        except ConnectionRefusedError:
+            assert time.monotonic() < until
+            time.sleep(0.5)
+    assert {drop.reason for drop in node.backend.drops()} == {"FlowLim"}

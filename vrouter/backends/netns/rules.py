@@ -285,7 +285,7 @@ map limited_PROTO { typeof ip daddr . PROTO dport : verdict; }
 set refused_PROTO { typeof ip daddr . PROTO dport; flags dynamic; size @PATHS@; counter; }
 
 chain to_vip_PROTO {
-    meta mark @DONE@ accept
+    meta mark @DONE@ goto sent_PROTO
     ip daddr . PROTO dport @service_PROTO goto ask_PROTO
     OWN @reverse_PROTO goto home_PROTO
     counter name no_fip_port_map reject with CLOSED_PORT
@@ -337,8 +337,10 @@ chain record_PROTO {
     delete @forward_PROTO { OWN : meta mark }
     add @forward_PROTO { OWN timeout @UNANSWERED@s counter : meta mark } goto translate_PROTO
     add @forward_PROTO { OWN timeout @UNANSWERED@s : meta mark } goto translate_PROTO
-    LEAVE
-    counter name flow_limit reject with NO_MEMBER
+    ip daddr set ip daddr . PROTO dport map @service_PROTO
+    PROTO dport set ENDPOINT map @endpoint_port
+    meta mark & @AGAIN@ != 0 delete @reverse_PROTO { CHOSEN : ip daddr }
+    goto full_PROTO
 }
 chain translate_PROTO {
     update @forward_PROTO { OWN timeout @UNANSWERED@s : meta mark }
@@ -351,8 +353,7 @@ chain translate_PROTO {
     delete @reverse_PROTO { CHOSEN : ip daddr }
     add @reverse_PROTO { CHOSEN timeout @UNANSWERED_MARGIN@s counter : ip daddr } goto opened_PROTO
     add @reverse_PROTO { CHOSEN timeout @UNANSWERED_MARGIN@s : ip daddr } goto opened_PROTO
-    jump restore_PROTO
-    counter name flow_limit reject with NO_MEMBER
+    goto full_PROTO
 }
 chain opened_PROTO {
     PROTO dport set ip daddr map @service_port ip daddr set ip daddr map @service_vip NOTE "count opened_PROTO"
@@ -363,6 +364,11 @@ chain opened_PROTO {
 chain taken_PROTO {
     jump restore_PROTO
     counter name no_reverse_flow reject with NO_MEMBER
+}
+# No place for one of the two entries. The other goes, too, or it would stand in the way of the next of these ports.
+chain full_PROTO {
+    jump restore_PROTO
+    counter name flow_limit reject with NO_MEMBER
 }
 chain restore_PROTO {
     PROTO dport set ip daddr map @service_port
@@ -391,7 +397,7 @@ chain excess_PROTO {
 # straight one when the table is loaded; until then no answer may pass by.
 chain answer_PROTO {
     OWN @reverse_PROTO goto back_PROTO comment "straight"
-    meta mark vmap { @DONE@ : accept, @HALF@ : drop, @FOUND@ : goto found_PROTO }
+    meta mark vmap { @DONE@ : goto answered_PROTO, @HALF@ : drop, @FOUND@ : goto found_PROTO }
     IF_TCP tcp flags & (fin | syn | rst | ack) == syn PEER @closing jump direct_tcp
     meta mark @watched goto floating
 }

@@ -3,7 +3,8 @@ up, counted, refreshes its flow and is translated; on the way to a limited liste
 
 The rules of the text do all of this, too, and more: beginnings and ends of connections, hairpins. But each of theirs
 loads the flow's key anew, and what a packet costs is the number of expressions that it passes. A packet for which one
-of the steps here fails goes on with the text; the mark tells it how far the packet has come.
+of the steps here fails goes on with the text; the mark tells it how far the packet has come. What cannot be counted,
+for there is no place for its counter, is translated by then and still refreshes its flow.
 
 The registers hold fields side by side, so that one key is part of another: client, its port, VIP and its port are the
 key of the flow, and their second half is that of the service. What a map gives goes through the packet or its mark
