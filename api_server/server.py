@@ -15,6 +15,7 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
+from api_server import descriptors
 from api_server.routes.service import Service
 
 KEEP_ALIVE = 75
@@ -24,14 +25,20 @@ they end it: on one that the server ends, a request may just be under way, whose
 GRACE = 1  # seconds that answers under way have to end once the server was told to stop
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. OSError says why not."""
+STALLED = 30.0
+"""Seconds after which the kernel resets a connection whose other end acknowledges nothing, or takes nothing of what
+there is for it. Without it, a client that stops to read would hold its answer and its connection for good."""
+
+
+def listen(host: str, port: int, stalled: float = STALLED) -> socket.socket:
+    """A listening socket; port 0 takes a free one. OSError says why not. stalled: see `STALLED`."""
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(stalled * 1000))
         listener.bind(address)
         listener.listen(2048)
     except OSError:
@@ -105,5 +112,6 @@ class Server(uvicorn.Server):
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Until SIGTERM or SIGINT, then return. UnusableDatabase if the store cannot be opened."""
+        descriptors.allow_many()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(self.serve_until_signal())

@@ -1,14 +1,13 @@
 """How a watch begins: one `init` frame per type, all of one revision, which the last one carries.
 
-The objects are read and written a slice at a time, so that a watcher of everything keeps nobody else waiting; a frame
-goes out when it is whole.
+The objects are read and written a slice at a time, so that a watcher of everything keeps nobody else waiting, and
+nothing whole is in memory.
 """
 
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from api_server.resources.rendering import Item, excerpts, types_of
 from api_server.store.reader import Reader
-from api_server.store.snapshot import Snapshot
 from schema.model import ResourceType
 
 Fields = Mapping[str, frozenset[str]]
@@ -17,14 +16,32 @@ Fields = Mapping[str, frozenset[str]]
 END = b"]}\n\n"
 
 
+Sight = Callable[[Reader], Callable[[str], Collection[str]]]
+"""Inside a snapshot: which objects of a type a watcher sees, by uuid."""
+
+
+def concerning(scopes: Collection[str]) -> Sight:
+    def seen(reader: Reader) -> Callable[[str], Collection[str]]:
+        found = reader.concerned(scopes)
+        return lambda kind: found.get(kind, ())
+
+    return seen
+
+
+def below(parents: Sequence[str]) -> Sight:
+    return lambda reader: (
+        lambda kind: [record.uuid for record in reader.records(kind, parents=parents, properties=False)]
+    )
+
+
 def init(
-    reader: Reader, types: Sequence[ResourceType], fields: Fields, scopes: Collection[str] | None = None
-) -> Iterator[bytes]:
-    """The frames in parts, inside a snapshot. scopes: only of the objects that concern one of them."""
-    seen = None if scopes is None else reader.concerned(scopes)
+    reader: Reader, types: Sequence[ResourceType], fields: Fields, sight: Sight | None = None
+) -> Iterator[bytes]:  # fmt: skip
+    """The frames in parts, inside a snapshot. sight: None for everything."""
+    seen = None if sight is None else sight(reader)
     for kind in types:
         number = b"id: %d\n" % reader.revision if kind is types[-1] else b""
-        uuids = None if seen is None else seen.get(kind.name, ())
+        uuids = None if seen is None else seen(kind.name)
         yield from frames_of_objects(reader, b"event: init\n" + number, kind, fields, uuids)
 
 
@@ -36,16 +53,6 @@ def frames_of_objects(
     for count, items in enumerate(_items(reader, kind, fields.get(kind.name), uuids)):
         yield b"," + items if count else items
     yield END
-
-
-async def beginning(snapshot: Snapshot) -> AsyncIterator[bytes]:
-    """Whole frames. Raises Unavailable if the database goes away."""
-    parts: list[bytes] = []
-    async for part in snapshot.parts():
-        parts.append(part)
-        if part is END:
-            yield b"".join(parts)
-            parts.clear()
 
 
 def _items(

@@ -25,7 +25,7 @@ ENTRIES = 200
 _c, _arg = change.c, sa.bindparam
 _BOUNDS = Statement(sa.select(counter.c.revision, counter.c.compacted))
 _PAGE = Statement(
-    sa.select(_c.revision, _c.sequence, _c.operation, _c.type, _c.uuid, _c.object)
+    sa.select(_c.revision, _c.sequence, _c.operation, _c.type, _c.uuid, _c.object, _c.fields)
     .where(_c.revision > _arg("after"), _c.revision <= _arg("upto"))
     .order_by(_c.revision, _c.sequence)
 )

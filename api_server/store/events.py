@@ -16,7 +16,8 @@ Operation = Literal["create", "update", "delete"]
 
 
 class Event(NamedTuple):
-    """object: the object after the write, before it for a delete: JSON as `encode` makes it."""
+    """object: the object after the write, before it for a delete: JSON as `encode` makes it. fields: what an update
+    changed, joined by commas; None if that is not said."""
 
     revision: int
     sequence: int
@@ -24,6 +25,7 @@ class Event(NamedTuple):
     type: str
     uuid: str
     object: str
+    fields: str | None = None
 
     def data(self) -> str:
         """The `data:` of its frame; of a deleted object only the uuid."""

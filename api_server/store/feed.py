@@ -1,10 +1,10 @@
-"""Committed changes for watchers: one feed per process, encoded once per set of types, sent in chunks.
+"""Committed changes for watchers: one feed per process, encoded once for all who want the same, sent in chunks.
 
 The first event after a quiet time goes out at once; then what comes is sent together after a pause that grows with the
 number of watchers, because one send per event and watcher costs more than the writes: a few watchers hear of everything
-at once, many are sent chunks. A watcher that comes back reads the log up to the present and
-then joins the live feed, in one step of the loop: nothing is missed, nothing comes twice. One whose queue overflows is
-ended with the reason; it resumes from the log.
+at once, many are sent chunks. A watcher that comes back reads the log up to the present (`recent`: mostly from memory)
+and then joins the live feed, in one step of the loop: nothing is missed, nothing comes twice. One whose queue overflows
+is ended with the reason; it resumes from the log.
 
 Those who watch scopes (`scopes`) are found by scope (`sight`), read the log by scope, and are sent nothing that others
 see: no bookmark tells them of a revision that has nothing for them, but the keep-alive does.
@@ -19,31 +19,32 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from itertools import chain
 
-from api_server.errors import Unavailable
+from api_server.errors import Gone, Unavailable
 from api_server.store.changes import Bounds, Page, ScopedPage, require
 from api_server.store.concerns import ScopeChange
 from api_server.store.events import Chunk, Event, bookmark, chunk, keep_alive
+from api_server.store.interest import Interest
+from api_server.store.recent import Pages, Recent
 from api_server.store.sight import Sight, Sights, events_of
-
-Types = frozenset[str] | None
-"""Hyphenated types a watcher wants; None: all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds, and a number of events.
+    """Seconds, and sizes.
 
     pause: between two chunks, at most. share: of it for each watcher; sending to one takes about 0.1 ms of the loop, so
     that sends take less than half of it (contract, store.md (g): 200 watchers without a pause cost 60 % of the writes).
     bookmark: at most this long until a watcher knows of a revision that has nothing for it.
-    keep_alive: without anything else to send. behind: events that may wait for a slow watcher, beside one chunk.
+    keep_alive: without anything else to send. behind: bytes that may wait for a slow watcher, beside one chunk.
+    recent: characters of objects in the newest events, which are kept in memory for those who come back.
     """
 
     pause: float = 0.05
     share: float = 0.000_25
     bookmark: float = 0.5
     keep_alive: float = 60.0
-    behind: int = 20_000
+    behind: int = 16_000_000
+    recent: int = 8_000_000
 
 
 class Subscription:
@@ -53,11 +54,11 @@ class Subscription:
     revision: of the last chunk handed out; at first, the one after which it began. sight: of one that watches scopes.
     """
 
-    def __init__(self, feed: "Feed", types: Types, after: int, scopes: frozenset[str] | None) -> None:
+    def __init__(self, feed: "Feed", interest: Interest, after: int, scopes: frozenset[str] | None) -> None:
         self.revision = after
         self.reason = ""
-        self.types = types
-        self.sight = None if scopes is None else Sight(types, scopes)
+        self.interest = interest
+        self.sight = None if scopes is None else Sight(interest.types, scopes)
         self._feed = feed
         self._queue: deque[Chunk] = deque()
         self._waiting = 0
@@ -79,7 +80,7 @@ class Subscription:
             self._wake.clear()
             await self._wake.wait()
         found = self._queue.popleft()
-        self._waiting -= len(found.events)
+        self._waiting -= len(found.data)
         self.revision = found.revision
         return found
 
@@ -94,7 +95,7 @@ class Subscription:
         """Called by the feed, with chunks in order."""
         self.queued = found.revision
         self.quiet_since = self._feed.time()
-        self._waiting += len(found.events)
+        self._waiting += len(found.data)
         if self._queue and self._waiting > self._feed.pace.behind:
             self._queue.clear()
             self.close("too slow: too many changes were waiting; resume after the last id")
@@ -110,12 +111,9 @@ class Subscription:
             feed.join(self)
             return
         try:
-            wanted, newest, bounds = await self._page()
-        except Unavailable as error:
+            wanted, newest = await self._page()
+        except (Gone, Unavailable) as error:
             self.reason = error.text
-            return
-        if bounds.compacted > self.queued:
-            self.reason = f"the changes after revision {self.queued} are compacted; list again"
             return
         if newest <= self.queued:
             self.reason = f"the change log has nothing after revision {self.queued}; list again"
@@ -125,14 +123,19 @@ class Subscription:
         if self.queued < newest:
             self.put(bookmark(newest))
 
-    async def _page(self) -> tuple[tuple[Event, ...], int, Bounds]:
-        """What the log has for it next, the revision up to which that is all, and the log's bounds."""
+    async def _page(self) -> tuple[tuple[Event, ...], int]:
+        """What there is for it next, and the revision up to which that is all. Gone if it is compacted."""
+        after = self.queued
         if self.sight is not None:
-            scoped = await self._feed.read_scoped(self.sight.scopes, self.queued)
-            return events_of(scoped.changes, self.sight.types), scoped.upto, scoped.bounds
-        page = await self._feed.read(self.queued)
-        newest = page.events[-1].revision if page.events else self.queued
-        return _of(page.events, self.types), newest, page.bounds
+            scoped = await self._feed.read_scoped(self.sight.scopes, after)
+            require(scoped.bounds, after)
+            return events_of(scoped.changes, self.sight.types), scoped.upto
+        events = self._feed.recent.page(after)
+        if events is None:
+            page = await self._feed.pages.page(after)
+            require(page.bounds, after)
+            events = [event for event in page.events if event.revision > after]
+        return self.interest.of(events), events[-1].revision if events else after
 
 
 class Feed:
@@ -149,13 +152,15 @@ class Feed:
     ) -> None:
         self.read = read
         self.read_scoped = read_scoped
+        self.recent = Recent(revision, pace.recent)
+        self.pages = Pages(read)
         self.pace = pace
         self.revision = revision
         self._bounds = bounds
         self._moved = asyncio.Event()
         self._announced = revision  # the newest revision it has heard of
         self._loop = asyncio.get_running_loop()
-        self._live: dict[Types, set[Subscription]] = {}
+        self._live: dict[Interest, set[Subscription]] = {}
         self._sights: Sights[Subscription] = Sights()
         self._pending: list[Event] = []
         self._pending_scoped: list[ScopeChange] = []
@@ -173,10 +178,15 @@ class Feed:
         return sum(map(len, self._live.values())) + len(self._sights)
 
     async def subscribe(
-        self, types: Collection[str] | None = None, after: int | None = None, scopes: Collection[str] | None = None
+        self,
+        types: Collection[str] | None = None,
+        after: int | None = None,
+        *,
+        parents: Collection[str] | None = None,
+        scopes: Collection[str] | None = None,
     ) -> Subscription:
-        """Events of these types (all: None) after a revision (None: from now on), of objects that concern one of these
-        scopes (all: None).
+        """Events of these types after a revision (None: from now on), of objects below one of these parents or of those
+        that concern one of these scopes. None: all.
 
         Gone, with the oldest id to resume from, if the log does not reach back so far, or not forward.
         """
@@ -184,13 +194,16 @@ class Feed:
             raise Unavailable(self.closed)
         if after is None:
             after = self.revision
-        await self.require(after)
-        wanted = None if types is None else frozenset(types)
-        return Subscription(self, wanted, after, None if scopes is None else frozenset(scopes))
+        if scopes is None and after < self.recent.after:
+            require((await self.pages.page(after)).bounds, after)  # which it needs next
+        else:
+            await self.require(after)
+        chosen, below, seen = (None if some is None else frozenset(some) for some in (types, parents, scopes))
+        return Subscription(self, Interest(chosen, below), after, seen)
 
     async def require(self, after: int) -> None:
         """Gone, with the oldest id to resume from, if the log does not reach back to a revision, or not forward."""
-        if after != self.revision:
+        if not self.recent.after <= after <= self.revision:
             require(await self._bounds(), after)
 
     async def beyond(self, revision: int) -> None:
@@ -221,6 +234,7 @@ class Feed:
         if fresh and fresh[0].revision == self.revision + 1:
             known = self.revision
             self._pending += fresh
+            self.recent.add(fresh)
             self._pending_scoped += [change for change in scope_changes if change.revision > known]
             self.revision = fresh[-1].revision
             self._moved.set()
@@ -259,6 +273,7 @@ class Feed:
         for subscription in self._everybody():
             subscription.close(f"changes up to revision {compacted} are compacted; list again")
         self.revision = max(self.revision, compacted)
+        self.recent = Recent(self.revision, self.pace.recent)
         self._moved.set()
 
     # --- to the subscriptions
@@ -269,17 +284,17 @@ class Feed:
         elif subscription.sight is not None:
             self._sights.join(subscription.sight, subscription)
         else:
-            self._live.setdefault(subscription.types, set()).add(subscription)
+            self._live.setdefault(subscription.interest, set()).add(subscription)
 
     def leave(self, subscription: Subscription) -> None:
         if subscription.sight is not None:
             self._sights.leave(subscription.sight, subscription)
             return
-        group = self._live.get(subscription.types)
+        group = self._live.get(subscription.interest)
         if group:
             group.discard(subscription)
             if not group:
-                del self._live[subscription.types]
+                del self._live[subscription.interest]
 
     def _schedule(self) -> None:
         if self._flush is None:
@@ -298,8 +313,8 @@ class Feed:
             return
         events, self._pending, self._sent_at = self._pending, [], self.time()
         scoped, self._pending_scoped = self._pending_scoped, []
-        for types, group in list(self._live.items()):
-            if wanted := _of(events, types):
+        for interest, group in list(self._live.items()):
+            if wanted := interest.of(events):
                 _put(list(group), wanted)
         for watchers, seen in list(self._sights.of(scoped)):
             _put(watchers, seen)
@@ -330,7 +345,3 @@ def _put(watchers: list[Subscription], wanted: tuple[Event, ...]) -> None:
         # One that joined with a list newer than what this process had heard of has seen some of these.
         elif rest := tuple(event for event in wanted if event.revision > subscription.queued):
             subscription.put(chunk(rest))
-
-
-def _of(events: list[Event], types: Types) -> tuple[Event, ...]:
-    return tuple(events) if types is None else tuple([event for event in events if event.type in types])

@@ -186,6 +186,7 @@ class Store:
             gone, _ = await self.write(lambda tx: tx.compact(self._limits.keep_changes, text, SLICE, self._held))
             total += gone
             if not gone:
+                self.feed.recent.forget((await self.bounds()).compacted)
                 return total
             await asyncio.sleep(0)
 

@@ -231,14 +231,14 @@ class Transaction(View):
         implicit: bool = False,
         scopes: set[str] | None = None,
     ) -> None:
-        event = Event(self.revision, len(self.events), operation, object.type, object.uuid, text)
+        joined = None if fields is None else ",".join(fields)
+        event = Event(self.revision, len(self.events), operation, object.type, object.uuid, text, joined)
         self.events.append(event)
         self.fields.append(fields)
         self._session.later(
             _INSERT_CHANGE,
             **event._asdict(),
             fq_name=names.join(object.fq_name),
-            fields=None if fields is None else ",".join(fields),
             request_id=self.request_id,
             user=self.user,
             at=self.now,

@@ -201,3 +201,24 @@ async def test_two_servers_on_one_postgresql_see_each_others_writes_in_order(pos
     finally:
         for store in stores:
             await store.close()
+
+
+async def test_many_come_back_and_the_database_is_asked_once(url: str) -> None:
+    """Two hundred at once, from different places: from memory, and after a restart each page of the log once."""
+    store = await Store.open(url, QUICK)
+    await asyncio.gather(*[store.write(busy(number)) for number in range(40)])
+
+    async def come_back() -> int:
+        """How often the database was read."""
+        before = store.counts.reads
+        watchers = [await store.feed.subscribe({"domain"}, number % 40) for number in range(200)]
+        for number, chunks in enumerate(await asyncio.gather(*[until(one, 40) for one in watchers])):
+            seen = [event.revision for chunk in chunks for event in chunk.events]
+            assert seen == list(range(number % 40 + 1, 41))
+        return store.counts.reads - before
+
+    assert await come_back() == 0
+    await store.close()
+    store = await Store.open(url, QUICK)
+    assert await come_back() <= 5  # the page, and what a server asks at its start
+    await store.close()

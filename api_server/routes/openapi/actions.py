@@ -327,12 +327,16 @@ def statuses() -> dict[str, Json]:
 def watching() -> dict[str, Json]:
     frames = {"description": "Server-sent events: init, create, update, delete, bookmark, status, stop.",
               "headers": HEADERS,
-              "content": {"text/event-stream": {"schema": TEXT}}}  # fmt: skip
+              "content": {"text/event-stream": {"schema": TEXT}, "application/x-ndjson": {"schema": TEXT}}}  # fmt: skip
     parameters = [
         query("resource_type", "Types, comma separated.") | {"required": True},
         header("Last-Event-ID", "Resume after this revision, without init."),
         query("last_event_id", "The same."),
         query("since", "The same."),
+        query("format", "sse or jsonl: JSON lines, also for who accepts application/x-ndjson."),
+        query("parent_id", "Only objects below these uuids, comma separated."),
+        query("parent_fq_name_str", "Only objects below the one of this name, joined by colons."),
+        query("parent_type", "The type of that parent."),
         query("status", "Statuses as well, as they are and as they change."),
         query(
             "scope",
