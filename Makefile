@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: setup demo test test-all fuzz torture lint model bench bench-dataplane run clean
+.PHONY: setup demo test test-all test-postgres fuzz torture lint model bench bench-dataplane run clean
 
 setup: $(VENV)/.ready
 
@@ -30,6 +30,11 @@ test: lint             ## the suite
 test-all: lint         ## and what takes longer: faults, fuzz, the fresh install
 	scripts/setup test
 	$(PYTEST) -n 2 --dist loadfile $(ARGS)
+	$(MAKE) test-postgres
+
+test-postgres: setup   ## the tests of the API again, on PostgreSQL
+	scripts/setup test
+	$(PYTEST) -n 2 --dist loadfile --database postgresql $(ARGS)
 
 fuzz: setup            ## every type against its OpenAPI document; FUZZ_EXAMPLES and FUZZ_SEED say how much and which
 	FUZZ_TYPES=all FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),20) FUZZ_SEED=$(or $(FUZZ_SEED),$(shell date +%s)) \

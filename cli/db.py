@@ -27,12 +27,24 @@ def db() -> None:
 
 
 @db_app.command()
-def upgrade(database: DatabaseOption = None) -> None:
+def upgrade(
+    sql: Annotated[bool, typer.Option("--sql", help="Print what would be run, and run nothing.")] = False,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", metavar="VERSION", help="With --sql: not the database's version; base is an empty one."),
+    ] = None,
+    database: DatabaseOption = None,
+) -> None:
     """Bring the database to this program's version. `vaportrail serve` does so by itself at start."""
+    if start is not None and not sql:
+        raise typer.BadParameter("needs --sql", param_hint="--from")
     with _caring(database) as settings:
-        from api_server.store import upgrade as bring_up_to_date
+        from api_server import store
 
-        bring_up_to_date(settings.database)
+        if sql:
+            typer.echo(store.script(settings.database, start), nl=False)
+            return
+        store.upgrade(settings.database)
     typer.echo("vaportrail: the database is up to date")
 
 

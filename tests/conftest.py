@@ -1,16 +1,37 @@
-"""Fixtures for all tests: databases, a broker. With VAPORTRAIL_NO_SKIPS=1 a skipped test is a failure."""
+"""Fixtures for all tests: databases, a broker. With VAPORTRAIL_NO_SKIPS=1 a skipped test is a failure.
+
+A test that works with any database takes `database_url` (or `new_database`, beyond one test); `--database` says which
+kind that is. With `--database postgresql` only these tests are selected: what concerns one kind, or both in turn, names
+it by `sqlite_url` or `postgres_url` and is the same in each run.
+"""
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
+import sqlalchemy as sa
 from postgres_server import PostgresServer, Unavailable
 from rabbitmq_server import RabbitmqServer
 from rabbitmq_server import Unavailable as NoRabbitmq
 
+from api_server.store import upgrade
+
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--database", choices=("sqlite", "postgresql"), default="sqlite", help="of the tests of the API")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.option.database == "sqlite":
+        return
+    others = [item for item in items if "made_database" not in getattr(item, "fixturenames", ())]
+    items[:] = [item for item in items if "made_database" in getattr(item, "fixturenames", ())]
+    config.hook.pytest_deselected(items=others)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -47,6 +68,40 @@ def postgres() -> Iterator[PostgresServer]:
 def postgres_url(postgres: PostgresServer) -> Iterator[str]:
     """A new, empty PostgreSQL database."""
     with postgres.database() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: PostgresServer) -> Iterator[str]:
+    """Name of a database with its tables: a copy costs less than the migrations."""
+    with postgres.database() as url:
+        upgrade(url)
+        yield str(sa.make_url(url).database)
+
+
+@pytest.fixture(scope="session")
+def made_database(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], AbstractContextManager[str]]:
+    """Makes databases of the kind that `--database` says; each lasts as long as a block."""
+    if request.config.option.database == "sqlite":
+        return lambda: nullcontext(f"sqlite:///{tmp_path_factory.mktemp('database')}/objects.db")
+    template: str = request.getfixturevalue("postgres_template")
+    postgres: PostgresServer = request.getfixturevalue("postgres")
+    return lambda: postgres.database(template)
+
+
+@pytest.fixture(scope="session")
+def new_database(made_database: Callable[[], AbstractContextManager[str]]) -> Iterator[Callable[[], str]]:
+    """Gives URLs of new databases that last as long as the session."""
+    with ExitStack() as made:
+        yield lambda: made.enter_context(made_database())
+
+
+@pytest.fixture
+def database_url(made_database: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
+    """A new database."""
+    with made_database() as url:
         yield url
 
 

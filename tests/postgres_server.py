@@ -109,11 +109,11 @@ class PostgresServer:
         return f"postgresql://vaportrail@/{database}?host={self.directory}"
 
     @contextmanager
-    def database(self) -> Iterator[str]:
-        """A new, empty database, for as long as the block lasts: its URL."""
+    def database(self, template: str = "template1") -> Iterator[str]:
+        """A new database, for as long as the block lasts: its URL. template: the name of one it is a copy of; empty."""
         name = f"test_{next(self._numbers)}"
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"create database {name}".encode())
+            connection.execute(f"create database {name} template {template}".encode())
         yield self.url(name)
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(f"drop database {name} with (force)".encode())

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from alembic import op
+from alembic import context, op
 
 revision = "0003"
 down_revision = "0002"
@@ -33,6 +33,8 @@ def scopes(perms2: dict) -> set[str]:
 
 
 def upgrade() -> None:
+    if context.is_offline_mode():  # for an empty database only (`migration.script`)
+        return
     connection = op.get_bind()
     shared = sa.select(resource).where(
         resource.c.properties.like('%"tenant":%') | resource.c.properties.not_like('%"global_access":0%')

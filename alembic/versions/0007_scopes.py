@@ -163,9 +163,8 @@ def upgrade() -> None:
         sa.Index("scope_change_revision", "revision"),
         sqlite_with_rowid=False,
     )
-    connection = op.get_bind()
     for statement in FILL:
-        connection.exec_driver_sql(statement)
+        op.execute(statement)
 
 
 def downgrade() -> None:

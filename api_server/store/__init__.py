@@ -23,7 +23,7 @@ from api_server.store.engine import UnusableDatabase
 from api_server.store.events import Chunk, Event
 from api_server.store.feed import Feed, Pace, Subscription
 from api_server.store.leases import Lease
-from api_server.store.migration import upgrade
+from api_server.store.migration import script, upgrade
 from api_server.store.names import split
 from api_server.store.nodes import Due, Node
 from api_server.store.objects import Change, Create, Delete, Object, Origin, Reference, Update
@@ -61,6 +61,7 @@ __all__ = [
     "Transaction",
     "UnusableDatabase",
     "Update",
+    "script",
     "split",
     "upgrade",
 ]

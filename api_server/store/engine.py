@@ -6,6 +6,7 @@ lock beside the file sees to it). PostgreSQL is for more than one process or mac
 
 import fcntl
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ POSTGRESQL_CONNECT = {
     "keepalives_interval": 5,
     "keepalives_count": 2,
     "tcp_user_timeout": 20_000,  # ms
+    "application_name": NAME,
 }
 
 
@@ -64,7 +66,8 @@ def parse(url: str) -> sa.URL:
     try:
         return sa.make_url(url)
     except (ArgumentError, ValueError) as error:
-        raise UnusableDatabase(f"'{url}' is no database URL, such as sqlite:///vaportrail.db") from error
+        shown = re.sub(r":[^:/@]*@", ":***@", url)  # a password is told to nobody
+        raise UnusableDatabase(f"'{shown}' is no database URL, such as sqlite:///vaportrail.db") from error
 
 
 @dataclass(frozen=True, slots=True)

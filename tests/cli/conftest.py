@@ -1,6 +1,6 @@
 """A server for the commands of the object tree, and a project per test."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
@@ -13,10 +13,9 @@ _NUMBERS = count(1)
 
 
 @pytest.fixture(scope="session")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def api(new_database: Callable[[], str]) -> Iterator[str]:
     """URL of a server; what a test makes there stands in its own project."""
-    database = tmp_path_factory.mktemp("cli") / "objects.db"
-    with Program("serve", "--port", "0", "--database", f"sqlite:///{database}") as server:
+    with Program("serve", "--port", "0", "--database", new_database()) as server:
         yield server.wait_ready()
 
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,9 @@ class Cluster(Shell):
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster(new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("nodes")
-    with Program("serve", "--port", "0", "--database", f"sqlite:///{folder}/nodes.db") as server:
+    with Program("serve", "--port", "0", "--database", new_database()) as server:
         yield Cluster(server.wait_ready(), "p", Path(folder))
 
 

@@ -1,6 +1,6 @@
 """`vaportrail serve` as a process of its own, and Contrail's client from PyPI connected to it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
 
@@ -14,9 +14,9 @@ _NUMBERS = count(1)
 
 
 @pytest.fixture(scope="session")
-def contrail_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def contrail_url(new_database: Callable[[], str]) -> Iterator[str]:
     """One server for all these tests: each works in a project of its own. What they leave needs no repair."""
-    database = f"sqlite:///{tmp_path_factory.mktemp('contrail')}/client.db"
+    database = new_database()
     with Program("serve", "--port", "0", "--database", database) as server:
         yield server.wait_ready()
     assert care.check(database) == care.Report()

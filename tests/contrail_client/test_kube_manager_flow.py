@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,9 +17,9 @@ NODES = ("node-1", "node-2")
 
 
 @pytest.fixture
-def contrail_url(tmp_path: Path) -> Iterator[str]:
+def contrail_url(database_url: str) -> Iterator[str]:
     """A server of its own: what is left in the end is counted."""
-    with Program("serve", "--port", "0", "--database", f"sqlite:///{tmp_path}/kube.db") as server:
+    with Program("serve", "--port", "0", "--database", database_url) as server:
         yield server.wait_ready()
 
 

@@ -1,6 +1,5 @@
 """The native driver as clients meet it."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -290,8 +289,8 @@ async def test_other_providers_are_left_alone(service: Service, provider: str | 
     assert await service.client.children(held, "floating-ip") == []
 
 
-async def test_the_service_without_the_driver(tmp_path: Path) -> None:
-    store = await Store.open(f"sqlite:///{tmp_path / 'objects.db'}")
+async def test_the_service_without_the_driver(database_url: str) -> None:
+    store = await Store.open(database_url)
     service = Service(Client(store, native_driver=False))
     await service.client.start("p1")
     await service.start()

@@ -7,10 +7,9 @@ function says, and an evaluation of each loadbalancer as a whole finds nothing t
 
 import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -245,11 +244,10 @@ def expected(graph: dict[str, Object]) -> Iterator[Description]:
 
 
 @pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[asyncio.Runner, Iterator[World]]]:
+def worlds(new_database: Callable[[], str]) -> Iterator[tuple[asyncio.Runner, Iterator[World]]]:
     """A loop to run in, and as many graphs as wanted, each in projects of its own."""
-    path: Path = tmp_path_factory.mktemp("native")
     with asyncio.Runner() as runner:
-        store = runner.run(Store.open(f"sqlite:///{path / 'objects.db'}"))
+        store = runner.run(Store.open(new_database()))
         client = Client(store)
         runner.run(client.start("first"))
         yield runner, (World(client, f"project{number}") for number in itertools.count())

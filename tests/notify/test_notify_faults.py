@@ -6,7 +6,6 @@ import random
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
-from pathlib import Path
 from typing import Self
 from uuid import uuid4
 
@@ -109,8 +108,8 @@ def making(store: Store) -> Callable[[str], Awaitable[None]]:
     return make
 
 
-async def test_a_broker_that_is_killed_and_started_again(sqlite_url: str, rabbitmq: RabbitmqServer) -> None:
-    store = await Store.open(sqlite_url)
+async def test_a_broker_that_is_killed_and_started_again(database_url: str, rabbitmq: RabbitmqServer) -> None:
+    store = await Store.open(database_url)
 
     try:
         async with steadfast(rabbitmq.url) as listener, publishing(store, [rabbitmq.url], EAGER) as progress:
@@ -129,12 +128,11 @@ async def test_a_broker_that_is_killed_and_started_again(sqlite_url: str, rabbit
         await store.close()
 
 
-async def test_a_server_that_is_killed_goes_on_where_it_was(tmp_path: Path, rabbitmq: RabbitmqServer) -> None:
+async def test_a_server_that_is_killed_goes_on_where_it_was(database_url: str, rabbitmq: RabbitmqServer) -> None:
     seed = int(os.environ.get("VAPORTRAIL_SEED", random.SystemRandom().getrandbits(32)))
     print(f"VAPORTRAIL_SEED={seed}")
     chance = random.Random(seed)
-    database = f"sqlite:///{tmp_path}/kill.db"
-    command = ("serve", "--port", "0", "--log-level", "error", "--database", database)
+    command = ("serve", "--port", "0", "--log-level", "error", "--database", database_url)
     environment = {"VAPORTRAIL_NOTIFY": rabbitmq.url}
     async with steadfast(rabbitmq.url) as listener:
         for life in range(6):
@@ -143,7 +141,7 @@ async def test_a_server_that_is_killed_goes_on_where_it_was(tmp_path: Path, rabb
                 async with client, Writing(posting(client, f"{life}-")) as writing:
                     await writing.until(listener.more(chance.randint(1, 150)))
                     program.kill()
-        store = await Store.open(database)
+        store = await Store.open(database_url)
         try:
             begun = listener.heard[0].place[0] - 1  # the objects of the first start were there before
             async with publishing(store, [rabbitmq.url], EAGER):
@@ -196,9 +194,9 @@ async def test_another_server_takes_over(fault: str, postgres_url: str, rabbitmq
             await store.close()
 
 
-async def test_a_broker_short_of_memory_is_waited_for(sqlite_url: str, rabbitmq: RabbitmqServer) -> None:
+async def test_a_broker_short_of_memory_is_waited_for(database_url: str, rabbitmq: RabbitmqServer) -> None:
     """It blocks publishers and keeps their connections (flow control)."""
-    store = await Store.open(sqlite_url)
+    store = await Store.open(database_url)
 
     try:
         async with steadfast(rabbitmq.url) as listener, publishing(store, [rabbitmq.url], EAGER) as progress:
@@ -216,11 +214,10 @@ async def test_a_broker_short_of_memory_is_waited_for(sqlite_url: str, rabbitmq:
         await store.close()
 
 
-async def test_the_broker_and_the_server_are_killed_at_once(tmp_path: Path, rabbitmq: RabbitmqServer) -> None:
+async def test_the_broker_and_the_server_are_killed_at_once(database_url: str, rabbitmq: RabbitmqServer) -> None:
     """What the broker had confirmed is gone with it; the server goes on at its cursor, so the newest are there."""
-    database = f"sqlite:///{tmp_path}/both.db"
     environment = {"VAPORTRAIL_NOTIFY": rabbitmq.url}
-    with Program("serve", "--port", "0", "--database", database, environment=environment) as program:
+    with Program("serve", "--port", "0", "--database", database_url, environment=environment) as program:
         client = httpx.AsyncClient(base_url=program.wait_ready())
         async with steadfast(rabbitmq.url) as listener, client, Writing(posting(client, "")) as writing:
             await writing.until(listener.more(100))
@@ -228,7 +225,7 @@ async def test_the_broker_and_the_server_are_killed_at_once(tmp_path: Path, rabb
             program.kill()
     rabbitmq.launch()
     await asyncio.to_thread(rabbitmq.wait)
-    store = await Store.open(database)
+    store = await Store.open(database_url)
     try:
         cursor, _ = await store.write(lambda tx: tx.begin_lease(LEASE))
         expected = await log_of(store, cursor)

@@ -24,8 +24,8 @@ def database(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def store(sqlite_url: str) -> AsyncIterator[Store]:
-    store = await Store.open(sqlite_url)
+async def store(database_url: str) -> AsyncIterator[Store]:
+    store = await Store.open(database_url)
     yield store
     await store.close()
 
@@ -220,10 +220,10 @@ async def test_an_exchange_that_vanishes_is_made_again(store: Store, rabbitmq: R
 
 
 async def test_changes_that_are_compacted_are_skipped_and_counted(
-    sqlite_url: str, rabbitmq: RabbitmqServer, listener: Listener, capsys: pytest.CaptureFixture[str]
+    database_url: str, rabbitmq: RabbitmqServer, listener: Listener, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Notifications were off for long: nobody held the log back."""
-    store = await Store.open(sqlite_url, Limits(keep_changes=2))
+    store = await Store.open(database_url, Limits(keep_changes=2))
     try:
         await store.write(lambda tx: tx.begin_lease(LEASE))
         for name in "abcde":

@@ -86,8 +86,8 @@ def generate(document: bytes, folder: Path, name: str) -> str:
 
 
 @pytest.mark.slow
-def test_clients_are_generated_and_one_is_used(tmp_path: Path) -> None:
-    with Program("serve", "--port", "0", "--database", f"sqlite:///{tmp_path}/a.db") as server:
+def test_clients_are_generated_and_one_is_used(database_url: str, tmp_path: Path) -> None:
+    with Program("serve", "--port", "0", "--database", database_url) as server:
         url = server.wait_ready()
         for family in (*schema.load().families, "actions"):
             said = generate(httpx.get(f"{url}/openapi/{family}.json").content, tmp_path, family.replace("-", "_"))

@@ -47,9 +47,9 @@ def chosen(family: str) -> list[str]:
     return sorted(random.Random(f"{SEED}-{family}").sample(types, min(FEW, len(types))))
 
 
-def fuzz(tmp_path: Path, document: str, *words: str, checks: Sequence[str] = CHECKS) -> None:
+def fuzz(database: str, tmp_path: Path, document: str, *words: str, checks: Sequence[str] = CHECKS) -> None:
     (tmp_path / "schemathesis.toml").write_text(CONFIGURATION)
-    with Program("serve", "--port", "0", "--database", f"sqlite:///{tmp_path}/fuzz.db") as server:
+    with Program("serve", "--port", "0", "--database", database) as server:
         url = server.wait_ready()
         done = subprocess.run(
             [
@@ -68,11 +68,11 @@ def fuzz(tmp_path: Path, document: str, *words: str, checks: Sequence[str] = CHE
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("family", sorted(FAMILIES))
-def test_a_family(tmp_path: Path, family: str) -> None:
-    fuzz(tmp_path, family, *[word for name in chosen(family) for word in ("--include-tag", name)])
+def test_a_family(database_url: str, tmp_path: Path, family: str) -> None:
+    fuzz(database_url, tmp_path, family, *[word for name in chosen(family) for word in ("--include-tag", name)])
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_actions(tmp_path: Path) -> None:
-    fuzz(tmp_path, "actions", "--exclude-path", "/watch", checks=(*CHECKS, "negative_data_rejection"))
+def test_the_actions(database_url: str, tmp_path: Path) -> None:
+    fuzz(database_url, tmp_path, "actions", "--exclude-path", "/watch", checks=(*CHECKS, "negative_data_rejection"))

@@ -1,7 +1,6 @@
 """A client of a store of its own, with the default objects and project `p1`."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from resource_client import Client
@@ -10,8 +9,8 @@ from api_server.store import Store
 
 
 @pytest.fixture
-async def client(tmp_path: Path) -> AsyncIterator[Client]:
-    store = await Store.open(f"sqlite:///{tmp_path / 'objects.db'}")
+async def client(database_url: str) -> AsyncIterator[Client]:
+    store = await Store.open(database_url)
     client = Client(store)
     await client.start("p1")
     yield client

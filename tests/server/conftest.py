@@ -1,7 +1,6 @@
-"""An API server per test, on a SQLite file of its own: in process for what needs no socket, on a port for what does."""
+"""An API server per test, on a database of its own: in process for what needs no socket, on a port for what does."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -13,8 +12,8 @@ from api_server.settings import Settings
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(database=f"sqlite:///{tmp_path}/server.db")
+def settings(database_url: str) -> Settings:
+    return Settings(database=database_url)
 
 
 @pytest.fixture

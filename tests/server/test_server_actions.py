@@ -1,15 +1,15 @@
 """What the actions do and answer (contract section 4); what they refuse is in `test_server_refusals`."""
 
-import sqlite3
-from contextlib import closing
 from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from serverlab import create, read
 
 import schema
 from api_server.settings import Settings
+from api_server.store.engine import Database
 
 NOBODY = "8ecb5fb8-8982-4ef5-8979-cc8ad364c390"
 TENANT = "5f7cb6e7-9c1c-4b0e-9f0e-1f3f0d5b8a11"
@@ -248,9 +248,9 @@ async def test_all_records_are_those_that_are_listed(client: httpx.AsyncClient) 
 
 async def test_a_check_finds_what_is_wrong(client: httpx.AsyncClient, settings: Settings) -> None:
     lb = await create(client, "loadbalancer", "lb")
-    with closing(sqlite3.connect(settings.database.removeprefix("sqlite:///"))) as database, database:
-        change = "update resource set properties = json_set(properties, '$.loadbalancer_provider', 5) where uuid = ?"
-        database.execute(change, (lb["uuid"],))
+    with Database.at(settings.database).engine.begin() as database:
+        change = "update resource set properties = replace(properties, '\"opencontrail\"', '5') where uuid = :uuid"
+        database.execute(sa.text(change), {"uuid": lb["uuid"]})
     (finding,) = (await post(client, "db-check"))["results"]
     assert lb["uuid"] in finding["subject"]
     assert "loadbalancer_provider: string value expected instead of 5" in finding["error"]

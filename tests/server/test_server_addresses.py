@@ -1,6 +1,5 @@
 """Addresses that no object has: `/virtual-network/<uuid>/ip-alloc`, `ip-free` and `subnet-ip-count`."""
 
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -155,8 +154,7 @@ async def test_reserved_addresses_go_with_the_network(client: httpx.AsyncClient)
         assert (await client.delete(f"/virtual-network/{uuid}")).is_success
 
 
-async def test_reserved_addresses_outlive_a_restart(tmp_path: Path) -> None:
-    settings = Settings(database=f"sqlite:///{tmp_path}/server.db")
+async def test_reserved_addresses_outlive_a_restart(settings: Settings) -> None:
     async with running(create_app(settings)) as client:
         uuid, subnets = await network(client, "10.9.0.0/24")
         taken = await alloc(client, uuid, count=3)

@@ -23,8 +23,8 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_within_two_seconds_with_watchers(tmp_path: Path, number: signal.Signals) -> None:
-    with Program("serve", "--port", "0", "--database", f"sqlite:///{tmp_path}/a.db") as program:
+def test_a_signal_ends_it_within_two_seconds_with_watchers(database_url: str, number: signal.Signals) -> None:
+    with Program("serve", "--port", "0", "--database", database_url) as program:
         url = program.wait_ready()
         with httpx.stream("GET", f"{url}/watch?resource_type=loadbalancer") as answer:
             lines = answer.iter_lines()
@@ -36,8 +36,8 @@ def test_a_signal_ends_it_within_two_seconds_with_watchers(tmp_path: Path, numbe
             assert time.monotonic() - started < 2
 
 
-def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None:
-    environment = {"VAPORTRAIL_DATABASE": f"sqlite:///{tmp_path}/a.db", "VAPORTRAIL_PORT": "0"}
+def test_what_was_written_is_there_after_a_restart(database_url: str) -> None:
+    environment = {"VAPORTRAIL_DATABASE": database_url, "VAPORTRAIL_PORT": "0"}
     with Program("serve", environment=environment) as program:
         url = program.wait_ready()
         body = {"loadbalancer": {"fq_name": ["default-domain", "default-project", "lb"]}}
@@ -88,9 +88,9 @@ def test_a_wrong_environment_is_a_usage_error() -> None:
     assert "max_request_size" in ended.stderr
 
 
-def test_the_database_can_be_upgraded_alone(tmp_path: Path) -> None:
+def test_the_database_can_be_upgraded_alone(database_url: str) -> None:
     for _ in range(2):
-        ended = run("db", "upgrade", "--database", f"sqlite:///{tmp_path}/a.db")
+        ended = run("db", "upgrade", "--database", database_url)
         assert (ended.returncode, ended.stdout) == (0, "vaportrail: the database is up to date\n")
 
 

@@ -1,6 +1,5 @@
 """Whatever is sent, the answer is one of the contract's statuses, never a fault; what is accepted can be read back."""
 
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -40,23 +39,23 @@ def bodies(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     return kind.name, {"fq_name": draw(fq_names), **fields}
 
 
-async def requests(tmp_path: Path, *wanted: tuple[str, str, Any]) -> list[httpx.Response]:
-    app = create_app(Settings(database=f"sqlite:///{tmp_path}/fuzz.db"))
+async def requests(database_url: str, *wanted: tuple[str, str, Any]) -> list[httpx.Response]:
+    app = create_app(Settings(database=database_url))
     async with running(app) as client:
         return [await client.request(method, path, json=body) for method, path, body in wanted]
 
 
 @SLOW_IS_FINE
 @given(st.lists(bodies(), min_size=1, max_size=8))
-async def test_bodies(tmp_path: Path, sent: list[tuple[str, dict[str, Any]]]) -> None:
-    answers = await requests(tmp_path, *[("POST", f"/{kind}s", {kind: body}) for kind, body in sent])
+async def test_bodies(database_url: str, sent: list[tuple[str, dict[str, Any]]]) -> None:
+    answers = await requests(database_url, *[("POST", f"/{kind}s", {kind: body}) for kind, body in sent])
     assert {answer.status_code for answer in answers} <= EXPECTED, [answer.text for answer in answers]
     follow = []
     for (kind, body), answer in zip(sent, answers, strict=True):
         if answer.status_code == 200:
             path = f"/{kind}/{answer.json()[kind]['uuid']}"
             follow += [("GET", path, None), ("PUT", path, {kind: body}), ("DELETE", path, None)]
-    for answer in await requests(tmp_path, *follow):
+    for answer in await requests(database_url, *follow):
         assert answer.status_code in EXPECTED, answer.text
         assert answer.request.method != "GET" or answer.status_code == 200
 
@@ -88,9 +87,9 @@ async def test_bodies(tmp_path: Path, sent: list[tuple[str, dict[str, Any]]]) ->
         },
     ),
 )
-async def test_actions(tmp_path: Path, action: tuple[str, str], body: Any) -> None:
+async def test_actions(database_url: str, action: tuple[str, str], body: Any) -> None:
     path, method = action
-    (answer,) = await requests(tmp_path, (method, path, body))
+    (answer,) = await requests(database_url, (method, path, body))
     assert answer.status_code in EXPECTED, answer.text
 
 
@@ -106,7 +105,7 @@ async def test_actions(tmp_path: Path, action: tuple[str, str], body: Any) -> No
         max_size=4,
     ),
 )  # fmt: skip
-async def test_queries(tmp_path: Path, kind: schema.ResourceType, query: dict[str, str]) -> None:
+async def test_queries(database_url: str, kind: schema.ResourceType, query: dict[str, str]) -> None:
     path = httpx.URL(f"/{kind.plural}", params=query)
-    (answer,) = await requests(tmp_path, ("GET", str(path), None))
+    (answer,) = await requests(database_url, ("GET", str(path), None))
     assert answer.status_code in EXPECTED, answer.text

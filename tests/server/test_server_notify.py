@@ -5,7 +5,6 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -78,9 +77,9 @@ def shape(body: dict[str, Any]) -> tuple[str, str, str, bool]:
 
 
 async def test_every_kind_of_write_is_announced_as_contrail_does(
-    tmp_path: Path, rabbitmq: RabbitmqServer, daemon: KombuListener
+    database_url: str, rabbitmq: RabbitmqServer, daemon: KombuListener
 ) -> None:
-    app = create_app(Settings(database=f"sqlite:///{tmp_path}/a.db", notify=rabbitmq.url))
+    app = create_app(Settings(database=database_url, notify=rabbitmq.url))
     async with running(app) as client:
         answer = await client.post(
             "/virtual-networks",
@@ -148,9 +147,9 @@ async def test_every_kind_of_write_is_announced_as_contrail_does(
 
 
 async def test_the_other_side_of_a_symmetric_reference_is_implicit(
-    tmp_path: Path, rabbitmq: RabbitmqServer, daemon: KombuListener
+    database_url: str, rabbitmq: RabbitmqServer, daemon: KombuListener
 ) -> None:
-    app = create_app(Settings(database=f"sqlite:///{tmp_path}/a.db", notify=rabbitmq.url))
+    app = create_app(Settings(database=database_url, notify=rabbitmq.url))
     async with running(app) as client:
         red = await create(client, "virtual-network", "red")
         blue = await create(client, "virtual-network", "blue")
@@ -171,9 +170,9 @@ async def test_the_other_side_of_a_symmetric_reference_is_implicit(
         ]
 
 
-async def test_the_server_is_well_without_its_broker(tmp_path: Path) -> None:
+async def test_the_server_is_well_without_its_broker(database_url: str) -> None:
     (port,) = free_ports(1)
-    settings = Settings(database=f"sqlite:///{tmp_path}/a.db", notify=f"amqp://127.0.0.1:{port}/")
+    settings = Settings(database=database_url, notify=f"amqp://127.0.0.1:{port}/")
     async with running(create_app(settings)) as client:
         before = await figures(client)
         for name in "abc":
@@ -186,8 +185,8 @@ async def test_the_server_is_well_without_its_broker(tmp_path: Path) -> None:
         assert now["vaportrail_notify_lag"] >= 3
 
 
-async def test_metrics_say_how_far_it_is(tmp_path: Path, rabbitmq: RabbitmqServer) -> None:
-    settings = Settings(database=f"sqlite:///{tmp_path}/a.db", notify=rabbitmq.url)
+async def test_metrics_say_how_far_it_is(database_url: str, rabbitmq: RabbitmqServer) -> None:
+    settings = Settings(database=database_url, notify=rabbitmq.url)
     app = create_app(settings)
     async with listening_to(rabbitmq.url) as listener, running(app) as client:
         for name in "abc":

@@ -2,7 +2,6 @@
 own: the rules refuse it or take it, and never stumble."""
 
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -76,11 +75,10 @@ async def sent(client: httpx.AsyncClient, kind: str, fq_name: list[str]) -> Asyn
 
 
 @pytest.mark.slow
-async def test_no_rule_stumbles(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/odd.db"
+async def test_no_rule_stumbles(database_url: str) -> None:
     names: dict[str, list[str]] = {}
     seen = set()
-    async with running(create_app(Settings(database=url))) as client:
+    async with running(create_app(Settings(database=database_url))) as client:
         for kind in TYPES:
             async for name, answer in sent(client, kind, await made(client, kind, names)):
                 assert answer.status_code in EXPECTED, (kind, name, answer.text)
@@ -88,4 +86,4 @@ async def test_no_rule_stumbles(tmp_path: Path) -> None:
         for kind in TYPES:
             assert (await client.get(f"/{kind}s?detail=true")).status_code == 200
     assert {200, 400} <= seen
-    assert care.check(url).left == []
+    assert care.check(database_url).left == []

@@ -1,7 +1,5 @@
 """Quotas over HTTP (contract 2.10): the page of a 412, and limits from the server's settings."""
 
-from pathlib import Path
-
 import httpx
 import pytest
 from pydantic import ValidationError
@@ -24,9 +22,9 @@ async def test_over_quota_is_a_page(client: httpx.AsyncClient) -> None:
     assert answer.json()["error"]["text"] == "quota limit (2) exceeded for resource security_group"
 
 
-async def test_limits_of_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_limits_of_the_server(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VAPORTRAIL_QUOTA", '{"loadbalancer": 1}')
-    async with running(create_app(Settings(database=f"sqlite:///{tmp_path}/server.db"))) as client:
+    async with running(create_app(Settings(database=database_url))) as client:
         await create(client, "loadbalancer", "one")
         answer = await client.post("/loadbalancers", json={"loadbalancer": {"fq_name": [*PROJECT, "two"]}})
         assert (answer.status_code, "quota limit (1)" in answer.text) == (412, True)

@@ -144,6 +144,7 @@ async def test_nodes_of_an_older_database(url: str) -> None:
         for later in ("concern", "scope_change", "writer"):
             connection.execute(sa.text(f"drop table {later}"))
         connection.execute(sa.text("insert into node (name, revision, reported, stale) values ('n1', 7, 1000, 1)"))
+        connection.execute(sa.text("drop index change_of_object"))
         connection.execute(sa.text("update alembic_version set version_num = '0005'"))
     store = await Store.open(url)
     assert await known(store) == {"n1": Node("n1", None, 7, 0, 1000, nodes.SILENT)}

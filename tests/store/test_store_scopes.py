@@ -237,6 +237,7 @@ async def test_a_watcher_of_scopes_holds_its_part_of_everything(url: str, seed: 
         for later in ("concern", "scope_change", "writer"):
             connection.execute(sa.text(f"drop table {later}"))
         connection.execute(sa.text("alter table node drop column scopes"))
+        connection.execute(sa.text("drop index change_of_object"))
         connection.execute(sa.text("update alembic_version set version_num = '0006'"))
     assert upgrade(url)
     assert stored(url) == standing
