@@ -47,8 +47,9 @@ torture: setup         ## clients, faults and checks on both databases; TORTURE_
 model: setup           ## schema/model.json from schema/contrail/*.yaml
 	$(BIN)/python -m schema.build
 
-bench: setup           ## figures beside their limits, in one run
-	$(BIN)/python -m benchmarks
+bench: setup           ## figures beside their limits, in one run of some ten minutes; ARGS="--docs docs" renews the pages
+	scripts/setup test
+	$(BIN)/python -m benchmarks $(ARGS)
 
 bench-dataplane: setup ## what the way through a VIP costs, beside kube-proxy's ways and haproxy; as root
 	scripts/setup bench

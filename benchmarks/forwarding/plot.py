@@ -10,7 +10,8 @@ COLOURS = ("#2563eb", "#0e9f6e", "#d97706", "#9333ea")
 def bars(title: str, series: Sequence[str], groups: Mapping[str, Sequence[float | None]], mark: float = 1.0) -> str:
     """groups: name -> a value for each of `series`, None for none. A line stands at `mark`."""
     greatest = max([mark, *(value for values in groups.values() for value in values if value is not None)]) * 1.12
-    scale = (WIDTH - LEFT - 30) / greatest
+    left = max(LEFT, 24 + 6 * max(map(len, groups), default=0))  # names end there
+    scale = (WIDTH - left - 30) / greatest
     height = TOP + sum(len(series) * (BAR + GAP) + GROUP_GAP for _ in groups) + 10
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-size="12" role="img">',
@@ -26,19 +27,19 @@ def bars(title: str, series: Sequence[str], groups: Mapping[str, Sequence[float 
     y = TOP
     for group, values in groups.items():
         middle = y + len(series) * (BAR + GAP) / 2 + 4
-        parts.append(f'<text x="{LEFT - 12}" y="{middle}" text-anchor="end" fill="#111827">{escape(group)}</text>')
+        parts.append(f'<text x="{left - 12}" y="{middle}" text-anchor="end" fill="#111827">{escape(group)}</text>')
         for colour, value in zip(COLOURS, values, strict=False):
             if value is not None:
                 width = round(value * scale, 1)
-                parts.append(f'<rect x="{LEFT}" y="{y}" width="{width}" height="{BAR}" fill="{colour}"/>')
+                parts.append(f'<rect x="{left}" y="{y}" width="{width}" height="{BAR}" fill="{colour}"/>')
                 parts.append(
-                    f'<text x="{LEFT + width + 5}" y="{y + 12}" font-size="11" fill="#374151">{value:.2f}</text>'
+                    f'<text x="{left + width + 5}" y="{y + 12}" font-size="11" fill="#374151">{value:.2f}</text>'
                 )
             else:
-                parts.append(f'<text x="{LEFT + 5}" y="{y + 12}" font-size="11" fill="#9ca3af">none</text>')
+                parts.append(f'<text x="{left + 5}" y="{y + 12}" font-size="11" fill="#9ca3af">none</text>')
             y += BAR + GAP
         y += GROUP_GAP
-    line = LEFT + mark * scale
+    line = left + mark * scale
     parts.append(f'<line x1="{line}" y1="{TOP - 8}" x2="{line}" y2="{y - GROUP_GAP + 4}" stroke="#6b7280" '
                  'stroke-dasharray="4 3"/>')  # fmt: skip
     return "\n".join([*parts, "</svg>", ""])
