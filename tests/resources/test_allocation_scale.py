@@ -56,8 +56,8 @@ class Meter:
 async def metered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Client, Meter]]:
     meter, connect = Meter(), Database.connect
 
-    def watched(database: Database) -> sqlite3.Connection:
-        connection: sqlite3.Connection = connect(database)
+    def watched(database: Database, *named: str) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(database, *named)
         meter.watch(connection)
         return connection
 
