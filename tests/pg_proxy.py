@@ -56,7 +56,7 @@ class PgProxy:
         plain = {"sslmode": "disable", "gssencmode": "disable"}
         return sa.make_url(self.server).set(host=host, port=port, query=plain).render_as_string(hide_password=False)
 
-    def at_commit(self, fate: Commit) -> None:
+    def at_commit(self, fate: Commit | None) -> None:
         self.struck.clear()
         self._deliver.clear()
         self._fate = fate
@@ -245,7 +245,11 @@ def _reach(url: str) -> socket.socket:
     assert isinstance(host, str)
     if host.startswith("/"):
         found = socket.socket(socket.AF_UNIX)
-        found.connect(f"{host}/.s.PGSQL.{port}")
+        try:
+            found.connect(f"{host}/.s.PGSQL.{port}")
+        except OSError:
+            found.close()
+            raise
         return found
     return socket.create_connection((host, port))
 

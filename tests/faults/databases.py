@@ -154,7 +154,8 @@ class Postgres:
     async def _commit(self, fate: Commit) -> None:
         proxy = self._proxies[self.primary]
         proxy.at_commit(fate)
-        await asyncio.to_thread(proxy.struck.wait, 10)
+        if not await asyncio.to_thread(proxy.struck.wait, 10):
+            proxy.at_commit(None)
 
     async def disk_full(self, chance: random.Random) -> None:
         """Of the primary, which may stop for it."""

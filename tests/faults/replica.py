@@ -33,6 +33,14 @@ class Replica:
         self.url = self.program.wait_ready(READY)
         self.port = int(self.url.rpartition(":")[2])
 
+    @property
+    def ended(self) -> bool:
+        return self.program.process.poll() is not None
+
+    @property
+    def last_words(self) -> str:
+        return "\n".join(list(self.program.lines)[-15:])
+
     def kill(self) -> None:
         self.program.kill()
 

@@ -90,9 +90,11 @@ class Torture:
             proxies = [await stack.enter_async_context(Proxy(replica.port)) for replica in self.replicas]
             urls = [replica.url for replica in self.replicas] + [f"http://127.0.0.1:{one.port}" for one in proxies]
             self.doors = [await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=4)) for url in urls]
+            patient = httpx.AsyncClient(base_url=urls[0], timeout=CATCH_UP_SECONDS)
+            self.door = await stack.enter_async_context(patient)  # for what is done between the faults
             self.faults = Faults(self.database, self.replicas, proxies, self.chance)
             self._stack = stack.pop_all()
-        self.model.extend(await read_log(self.doors[0], 0, await self.newest()))
+        self.model.extend(await read_log(self.door, 0, await self.newest()))
         for number, types in enumerate([TYPES, *PLAYED, ",".join(PLAYED)] * 2):
             chance = random.Random(self.chance.random())
             watcher = Watcher(str(number), types, self.doors, chance, self.model.revision)
@@ -104,8 +106,18 @@ class Torture:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
+    async def serving(self) -> list[str]:
+        """Wait until every server answers again; returns who does not."""
+        end = time.monotonic() + CATCH_UP_SECONDS
+        for replica, door in zip(self.replicas, self.doors, strict=False):
+            while not await _answers(door):
+                if replica.ended or time.monotonic() > end:
+                    return [f"{door.base_url} does not answer: {replica.last_words}"]
+                await asyncio.sleep(0.1)
+        return []
+
     async def newest(self) -> int:
-        answer = await self.doors[0].get("/global-system-configs", params={"count": "true"})
+        answer = await self.door.get("/global-system-configs", params={"count": "true"})
         return int(answer.headers["x-revision"])
 
     async def round(self, kinds: Sequence[str]) -> list[str]:
@@ -113,7 +125,7 @@ class Torture:
         self._rounds += 1
         name, history = f"round{self._rounds}", History()
         scene = Scene(name, self._rounds, random.Random(self.chance.random()))
-        await scene.build(self.doors[0])
+        await scene.build(self.door)
         clients = [
             Client(number, self.doors, scene, history, random.Random(self.chance.random())) for number in range(CLIENTS)
         ]
@@ -127,7 +139,7 @@ class Torture:
                 self.summary.faults[kind] += 1
             await self._load(history)
             over.set()
-        found = await self.check(history)
+        found = await self.serving() or await self.check(history)
         self.summary.operations += len(history.operations) + len(history.listings)
         self.summary.outcomes.update(one.outcome for one in history.operations)
         self.summary.violations += found
@@ -136,7 +148,7 @@ class Torture:
             history.save(path, found)
             print(*found[:20], f"the history is in {path}", sep="\n")
         else:
-            await scene.remove(self.doors[0])
+            await scene.remove(self.door)
             self.model.forget()
         return found
 
@@ -149,7 +161,7 @@ class Torture:
 
     async def check(self, history: History) -> list[str]:
         newest = await self.newest()
-        log = await read_log(self.doors[0], self.model.revision, newest)
+        log = await read_log(self.door, self.model.revision, newest)
         found = self.model.extend(log)
         if self.model.revision != newest:
             found.append(f"the log ends at revision {self.model.revision}, the newest is {newest}")
@@ -170,6 +182,12 @@ class Torture:
         self.summary.revisions += len(log)
         self.summary.checks += 1
         return found
+
+
+async def _answers(door: httpx.AsyncClient) -> bool:
+    with suppress(httpx.TransportError):
+        return (await door.get("/domains")).status_code == 200
+    return False
 
 
 async def _cancelled(task: "asyncio.Task[None]") -> None:
@@ -210,7 +228,7 @@ async def leg(name: str, seed: str, plan: Plan, summary: Summary) -> None:
                 for kinds in plan(torture.faults.kinds, torture.chance):
                     found = await torture.round(kinds)
                     print(f"{name}: {summary.operations} operations, {summary.faults.total()} faults, "
-                          f"{len(summary.violations)} violations", flush=True)  # fmt: skip
+                          f"{len(summary.violations)} violations; last {', '.join(kinds)}", flush=True)  # fmt: skip
                     if found:
                         return
         finally:
