@@ -47,7 +47,7 @@ class PostgresServer:
         found = programs()
         self.directory = Path(tempfile.mkdtemp(prefix="vaportrail-pg-", dir=folder))
         self.log = self.directory / "log"
-        self.settings = dict(settings or (primary.settings if primary else {}))
+        self.settings: dict[str, str] = dict(settings or (primary.settings if primary else {}))
         # PostgreSQL refuses to run as root.
         self._user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
         if self._user:
@@ -59,7 +59,16 @@ class PostgresServer:
         else:
             self._run([found / "pg_basebackup", "-D", data, "-h", primary.directory, "-U", "vaportrail", "-R", "-N",
                        "-c", "fast", "-X", "stream"]).wait()  # fmt: skip
-        self._command = [found / "postgres", "-D", data, "-k", self.directory, "-c", "listen_addresses=", "-F"]
+        self._command: list[Path | str] = [
+            found / "postgres",
+            "-D",
+            data,
+            "-k",
+            self.directory,
+            "-c",
+            "listen_addresses=",
+            "-F",
+        ]
         for name, value in self.settings.items():
             self._command += ["-c", f"{name}={value}"]
         self.start()

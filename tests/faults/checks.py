@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from history import History, Operation, Outcome
+from history import History, Operation, Outcome, repeated
 from linearizability import linearizable
 from model import Model
 
@@ -53,9 +53,9 @@ def _outcomes(history: History, model: Model) -> Iterator[str]:
 
 def _whole(history: History, model: Model) -> Iterator[str]:
     """The writes of a transaction are one revision, or none. (What was sent twice may have changed less then.)"""
-    attempts = Counter(one.token for one in history.writes())
+    again = repeated(history.operations)
     for tokens in history.together:
-        if attempts[tokens[0]] > 1:
+        if tokens[0] in again:
             continue
         found = [{revision for revision, _, _ in model.writes.get(token, [])} for token in tokens]
         if any(revisions != found[0] for revisions in found):
@@ -99,10 +99,11 @@ def _order(history: History) -> Iterator[str]:
 
 
 def _versions(history: History) -> Iterator[str]:
-    """One version has one value, and one value one version."""
+    """One version has one value, and what was written once has one version."""
+    read, again = [one for one in history.operations if one.version], repeated(history.operations)
     for pairs in (
-        {((one.uuid, one.version), one.token) for one in history.operations if one.version},
-        {((one.uuid, one.token), one.version) for one in history.operations if one.version},
+        {((one.uuid, one.version), one.token) for one in read},
+        {((one.uuid, one.token), one.version) for one in read if one.token not in again},
     ):
         for key, count in Counter(key for key, _ in pairs).items():
             if count > 1:

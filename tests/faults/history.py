@@ -5,8 +5,8 @@ sees. Times are of one clock, that of the process in which all clients run.
 """
 
 import math
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum, auto
 from pathlib import Path
@@ -44,6 +44,12 @@ class Operation:
     @property
     def writes(self) -> bool:
         return self.action != "read"
+
+
+def repeated(operations: Iterable[Operation]) -> frozenset[str]:
+    """Tokens of writes that were sent again, so that more than one version may have them."""
+    sent = Counter(one.token for one in operations if one.writes and one.token)
+    return frozenset(token for token, count in sent.items() if count > 1)
 
 
 @dataclass(slots=True)

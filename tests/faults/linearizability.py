@@ -5,16 +5,19 @@ Objects, 1993) with Lowe's memory of where it has been (Testing for Linearizabil
 other one precedes as the next, if the register could have answered it so.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
-from history import Operation, Outcome
+from history import Operation, Outcome, repeated
 
 State = str | None
 """The token; None: absent."""
 
 
-def answered(operation: Operation, state: State) -> tuple[bool, State]:
-    """Whether a register in this state answers so (of an unknown write: can do it), and its state afterwards."""
+def answered(operation: Operation, state: State, again: Container[str]) -> tuple[bool, State]:
+    """Whether a register in this state answers so (of an unknown write: can do it), and its state afterwards.
+
+    again: tokens of which it may have several versions.
+    """
     there = state is not None
     match operation.action, operation.outcome:
         case _, Outcome.ABSENT:
@@ -26,7 +29,7 @@ def answered(operation: Operation, state: State) -> tuple[bool, State]:
         case "read", _:
             return there and state == operation.token, state
         case "update", Outcome.CHANGED:
-            return there and state != operation.expected, state
+            return there and (state != operation.expected or operation.expected in again), state
         case "update", _:
             return there and operation.expected in (None, state), operation.token
         case _:
@@ -38,6 +41,7 @@ def linearizable(operations: Sequence[Operation], state: State = None) -> bool:
     ordered = sorted(filter(matters, operations), key=lambda one: one.called)
     needed = sum(1 << place for place, one in enumerate(ordered) if one.outcome is not Outcome.UNKNOWN)
     been: set[tuple[int, State]] = set()
+    again = repeated(ordered)
     paths = [(0, state)]  # the operations done so far, as bits
     while paths:
         done, state = paths.pop()
@@ -50,7 +54,7 @@ def linearizable(operations: Sequence[Operation], state: State = None) -> bool:
         soonest = min(one.returned for _, one in left)
         for place, one in reversed(left):
             if one.called <= soonest:
-                could, after = answered(one, state)
+                could, after = answered(one, state, again)
                 if could:
                     paths.append((done | 1 << place, after))
     return False

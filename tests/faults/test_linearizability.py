@@ -1,11 +1,11 @@
 """The judge of histories: by known examples, and against one that tries every order."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from itertools import combinations, permutations
 
 import pytest
-from history import Operation, Outcome
+from history import Operation, Outcome, repeated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from linearizability import State, answered, linearizable, matters
@@ -33,6 +33,10 @@ GOOD = {
         operation("read", 6, 7, DONE, "b"),
     ],
     "If-Match": [CREATED, operation("update", 2, 3, DONE, "b", "a"), operation("update", 4, 5, CHANGED, "c", "a")],
+    "If-Match, and the same written again": [
+        CREATED, operation("update", 2, 3, UNKNOWN, "b"), operation("read", 4, 5, DONE, "b"),
+        operation("update", 6, 7, DONE, "b"), operation("update", 8, 9, CHANGED, "c", "b"),
+    ],
     "deleted and made again": [
         CREATED, operation("delete", 2, 3, DONE), operation("read", 4, 5, ABSENT), operation("create", 6, 7, DONE, "b"),
         operation("create", 8, 9, EXISTS, "c"),
@@ -56,6 +60,7 @@ BAD = {
         CREATED, operation("update", 2, 9, DONE, "b"), operation("read", 3, 4, DONE, "b"),
         operation("read", 5, 6, DONE, "a"),
     ],
+    "a version that is still there": [CREATED, operation("update", 2, 3, CHANGED, "b", "a")],
     "two of one version": [
         CREATED, operation("update", 2, 5, DONE, "b", "a"), operation("update", 3, 4, DONE, "c", "a"),
     ],
@@ -79,15 +84,16 @@ def by_trying(history: Sequence[Operation]) -> bool:
     known = [one for one in history if matters(one) and one.outcome is not UNKNOWN]
     unknown = [one for one in history if matters(one) and one.outcome is UNKNOWN]
     chosen = [some for count in range(len(unknown) + 1) for some in combinations(unknown, count)]
-    return any(_holds(order) for some in chosen for order in permutations([*known, *some]))
+    again = repeated(filter(matters, history))
+    return any(_holds(order, again) for some in chosen for order in permutations([*known, *some]))
 
 
-def _holds(order: Sequence[Operation]) -> bool:
+def _holds(order: Sequence[Operation], again: Container[str]) -> bool:
     state: State = None
     for place, one in enumerate(order):
         if any(later.returned < one.called for later in order[place:]):
             return False
-        could, state = answered(one, state)
+        could, state = answered(one, state, again)
         if not could:
             return False
     return True
