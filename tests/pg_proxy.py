@@ -12,7 +12,7 @@
 What may become of a COMMIT (`Commit`): UNSENT, the client's connection is cut before the server sees it; UNANSWERED,
 the server has done it, its answer is lost; LATE, the client's connection is cut, and the server sees the COMMIT only
 when `deliver` is called; HELD, nothing is cut, the COMMIT waits for `deliver`. `proxy.struck` is an event: that COMMIT
-has come. Its threads end with it. Connections are without TLS.
+has come. `proxy.prepared` counts the statements that were. Its threads end with it. Connections are without TLS.
 """
 
 import contextlib
@@ -41,6 +41,7 @@ class PgProxy:
         self.server = server
         self.delay = 0.0
         self.refusing = False
+        self.prepared = 0
         self.struck = threading.Event()
         self._fate: Commit | None = None
         self._deliver = threading.Event()
@@ -203,6 +204,7 @@ class _Connection:
             case b"P":  # Parse: name, text
                 name, text, *_ = rest.split(b"\0", 2)
                 self._statements[name] = text
+                self._proxy.prepared += 1
                 return False
             case b"B":  # Bind: portal, name of the statement
                 text = self._statements.get(rest.split(b"\0", 2)[1], b"")
