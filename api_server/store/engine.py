@@ -66,8 +66,12 @@ def parse(url: str) -> sa.URL:
     try:
         return sa.make_url(url)
     except (ArgumentError, ValueError) as error:
-        shown = re.sub(r":[^:/@]*@", ":***@", url)  # a password is told to nobody
-        raise UnusableDatabase(f"'{shown}' is no database URL, such as sqlite:///vaportrail.db") from error
+        raise UnusableDatabase(f"'{_shown(url)}' is no database URL, such as sqlite:///vaportrail.db") from error
+
+
+def _shown(url: str) -> str:
+    """A password is told to nobody."""
+    return re.sub(r":[^:/@]*@", ":***@", url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ class Database:
         try:
             return cls(sa.create_engine(parsed, poolclass=sa.NullPool, connect_args=arguments))
         except (ArgumentError, ValueError) as error:
-            raise UnusableDatabase(f"'{url}' is no database URL: {error}") from error
+            raise UnusableDatabase(f"'{_shown(url)}' is no database URL: {error}") from error
 
     @property
     def sqlite(self) -> bool:

@@ -101,5 +101,6 @@ async def test_the_host_that_takes_writes_is_found_among_several(postgres_url: s
         store = await Store.open(f"postgresql://vaportrail@{hosts}/{database_name(postgres_url)}?{options}")
         await store.close()
         for wrong in (f"127.0.0.1:{dead},127.0.0.1:none", f"127.0.0.1:{dead},127.0.0.1:{dead}"):
-            with pytest.raises(UnusableDatabase):
-                await Store.open(f"postgresql://vaportrail@{wrong}/{database_name(postgres_url)}?{options}")
+            with pytest.raises(UnusableDatabase) as refused:
+                await Store.open(f"postgresql://vaportrail:secret@{wrong}/{database_name(postgres_url)}?{options}")
+            assert "secret" not in str(refused.value)
