@@ -75,8 +75,10 @@ def wait_for_all(
         typer.echo(f"revision {page['revision']} is applied on {counted(page['nodes'], 'node')}")
     for node in page["failing"]:
         failed = [one["text"] for one in node["agent"]["reasons"] if one["code"] == "backend"]
-        more = f" and {more} more" if (more := node["agent"]["units"]["error"] - len(failed)) > 0 else ""
-        typer.echo(f"{node['node']}: {'; '.join(failed)}{more}", err=True)
+        more = node["agent"]["units"]["error"] - len(failed)
+        if not failed:  # it has said how many, and not why
+            failed, more = [f"{counted(more, 'unit')} could not be made"], 0
+        typer.echo(f"{node['node']}: {'; '.join(failed)}{f' and {more} more' if more > 0 else ''}", err=True)
     if not page["reached"]:
         for node in page["missing"]:
             typer.echo(f"{node['node']}: {plight(node)}", err=True)

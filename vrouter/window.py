@@ -25,11 +25,13 @@ async def body_of(request: Request, most: int) -> bytes:
 
 
 class Window:
-    """what: is listened for, for the error. port: where it listens, known after `open`."""
+    """what: is listened for, and option: that names another port, for the error. port: where it listens, known after
+    `open`."""
 
-    def __init__(self, what: str, host: str, port: int) -> None:
+    def __init__(self, what: str, option: str, host: str, port: int) -> None:
         self.port = port
         self._what = what
+        self._option = option
         self._host = host
         self._listens = asyncio.Event()
         self._server: _Server | None = None
@@ -45,7 +47,7 @@ class Window:
             listener.listen()  # who hears that it listens is not refused, also before the server runs
         except OSError as error:
             listener.close()
-            where = f"{self._host}:{self.port}"
+            where = f"{self._host}:{self.port} ({self._option})"
             raise OSError(error.errno, f"the {self._what} address {where} cannot be used: {error.strerror}") from error
         self.port = listener.getsockname()[1]
         self._server = _Server(uvicorn.Config(

@@ -86,9 +86,10 @@ def test_waiting_for_all(cluster: Cluster) -> None:
     assert late[1:] == ["n3: never reported"]
     assert sentence == f"vaportrail: revision {now} is not applied on 2 nodes of 3 after 0 s"
 
-    cluster.report("n2", now)
+    cluster.report("n2", now, agent={**AGENT, "reasons": []})
     told = cluster.ask("wait", "--all-nodes", "--ignore-silent")
     assert (told.status, told.out) == (0, f"revision {now} is applied on 2 nodes\n")
+    assert told.err.splitlines() == ["n2: 1 unit could not be made"]
     told = cluster.ask("wait", str(now - 1), "--all-nodes", "--except", "n3", "--except", "n2")
     assert (told.status, told.out, told.err) == (0, f"revision {now - 1} is applied on 1 node\n", "")
     page = json.loads(cluster.ask("wait", "--all-nodes", "--timeout", "0", "-o", "json").out)

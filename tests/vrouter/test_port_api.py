@@ -313,7 +313,9 @@ async def test_a_taken_port_is_named() -> None:
         taken = int(api.url.rpartition(":")[2])
         settings = AgentSettings(api.url, "n1", introspect_port=0, port_api_port=taken)
         agent = Agent(settings, SimulatorBackend(BackendSettings("n1")))
-        with pytest.raises(OSError, match=rf"the port API address 127\.0\.0\.1:{taken} cannot be used"):
+        with pytest.raises(
+            OSError, match=rf"the port API address 127\.0\.0\.1:{taken} \(--port-api-port\) cannot be used"
+        ):
             await agent.run(asyncio.Event())
 
 

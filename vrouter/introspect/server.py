@@ -64,7 +64,7 @@ class Introspect:
         reporter: Reporter,
         ports: Ports,
     ) -> None:
-        self._window = Window("introspect", settings.introspect_host, settings.introspect_port)
+        self._window = Window("introspect", "--introspect-port", settings.introspect_host, settings.introspect_port)
         self._settings = settings
         self.sources = Sources(settings, backend, cache, compiler, reconciler, progress, health, reporter, ports)
         self._registry = CollectorRegistry()

@@ -27,7 +27,7 @@ class PortApi:
         self._ports = ports
         self._requests = Requests(settings.node, ports, cache, compiler, reconciler, settled)
         port = settings.port_api_port
-        self._window = None if port is None else Window("port API", settings.port_api_host, port)
+        self._window = None if port is None else Window("port API", "--port-api-port", settings.port_api_host, port)
 
     def start(self) -> None:
         """Listen. OSError if the port is taken."""
