@@ -46,8 +46,8 @@ class Watching:
         await self.writer.wait_closed()
 
     async def until(self, revision: int) -> None:
-        number = 0
-        while number < revision:
+        number, line = 0, ""
+        while number < revision or line != "\n":  # the end of its frame
             line = (await self.reader.readline()).decode()
             assert line, "the server ended the watch"
             if line.startswith("id: "):
