@@ -8,12 +8,13 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from postgres_server import PostgresServer
 from store_objects import create, get, logged, make
 
 from api_server.errors import Unavailable
-from api_server.store import Create, Store, Transaction
+from api_server.store import Create, Store, Transaction, UnusableDatabase
 
 KILLS = 6
 DIE_AT_COMMIT = (
@@ -150,3 +151,28 @@ async def test_a_commit_that_fails_twice_is_unavailable(postgres_store: Store) -
     assert calls == 2
     assert await get(store, domain.uuid) is None
     assert await create(store, domain) == 1
+
+
+async def test_a_server_without_a_connection_left_says_so(postgres_url: str) -> None:
+    """503 while it runs, a sentence at its start, no password in either."""
+    url = postgres_url.replace("vaportrail@", "few:secret@")
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("create role few superuser login password 'secret'")
+        try:
+            store = await Store.open(url)
+            await store.close()
+            connection.execute("alter role few nosuperuser connection limit 0")
+            with pytest.raises(UnusableDatabase, match="too many connections") as refused:
+                await Store.open(url)
+            assert "secret" not in str(refused.value)
+            connection.execute("alter role few superuser")
+            store = await Store.open(url)
+            connection.execute("alter role few nosuperuser")
+            with pytest.raises(Unavailable, match="too many connections") as answer:
+                await create(store, make("domain", "a"))
+            assert "secret" not in answer.value.text
+            connection.execute("alter role few superuser")
+            assert await create(store, make("domain", "a")) == 1
+            await store.close()
+        finally:
+            connection.execute("reassign owned by few to vaportrail; drop role few")
