@@ -1,5 +1,6 @@
 """What the actions do and answer (contract section 4); what they refuse is in `test_server_refusals`."""
 
+import json
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ from serverlab import create, read
 import schema
 from api_server.settings import Settings
 from api_server.store.engine import Database
+from api_server.store.tables import resource
 
 NOBODY = "8ecb5fb8-8982-4ef5-8979-cc8ad364c390"
 TENANT = "5f7cb6e7-9c1c-4b0e-9f0e-1f3f0d5b8a11"
@@ -249,8 +251,10 @@ async def test_all_records_are_those_that_are_listed(client: httpx.AsyncClient) 
 async def test_a_check_finds_what_is_wrong(client: httpx.AsyncClient, settings: Settings) -> None:
     lb = await create(client, "loadbalancer", "lb")
     with Database.at(settings.database).engine.begin() as database:
-        change = "update resource set properties = replace(properties, '\"opencontrail\"', '5') where uuid = :uuid"
-        database.execute(sa.text(change), {"uuid": lb["uuid"]})
+        mine = resource.c.uuid == lb["uuid"]
+        properties = json.loads(database.execute(sa.select(resource.c.properties).where(mine)).scalar_one())
+        changed = json.dumps(properties | {"loadbalancer_provider": 5})
+        database.execute(resource.update().where(mine).values(properties=changed))
     (finding,) = (await post(client, "db-check"))["results"]
     assert lb["uuid"] in finding["subject"]
     assert "loadbalancer_provider: string value expected instead of 5" in finding["error"]
