@@ -169,7 +169,7 @@ class Watcher:
     async def follow(self) -> None:
         """All that is there for it now."""
         if self._subscription is None:
-            self._subscription = await self.store.feed.subscribe(WATCHED, self.revision, self.scopes)
+            self._subscription = await self.store.feed.subscribe(WATCHED, self.revision, scopes=self.scopes)
         with suppress(TimeoutError):
             while True:
                 async with asyncio.timeout(0.5 if self._subscription.queued < self.store.feed.revision else 0):
@@ -266,7 +266,7 @@ async def test_a_change_is_nothing_to_those_who_watch_something_else(store: Stor
     """No chunk at all: no event, no bookmark."""
     one, two = make("virtual-network", "one"), make("virtual-network", "two")
     await create(store, one, two)
-    mine, other = [await store.feed.subscribe(None, None, [network.uuid]) for network in (one, two)]
+    mine, other = [await store.feed.subscribe(scopes=[network.uuid]) for network in (one, two)]
     waiting = [asyncio.ensure_future(anext(subscription)) for subscription in (mine, other)]
     await asyncio.sleep(0)
     interface = link(make("virtual-machine-interface", "i"), one)
