@@ -106,6 +106,9 @@ class Subscription:
     async def _catch_up(self) -> None:
         """One page of the log, or join the live feed if there is no more to read."""
         feed = self._feed
+        if feed.closed:  # nobody would answer a read
+            self.close(feed.closed)
+            return
         if self.queued >= feed.revision:
             self._live = True
             feed.join(self)

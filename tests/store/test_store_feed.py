@@ -141,6 +141,16 @@ async def test_closing_hands_out_what_is_there_and_says_why(store: Store) -> Non
         await store.feed.subscribe()
 
 
+async def test_who_was_still_catching_up_is_ended_as_well(url: str) -> None:
+    store = await Store.open(url, QUICK)
+    await create(store, make("domain", "d"))
+    late = await store.feed.subscribe(None, 0)
+    await store.close()
+    async with asyncio.timeout(10):
+        assert [one async for one in late] == []
+    assert late.reason
+
+
 async def test_a_cancelled_wait_loses_nothing(store: Store) -> None:
     subscription = await store.feed.subscribe()
     chunks = []
