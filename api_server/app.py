@@ -38,7 +38,7 @@ from api_server.routes import (
     watch,
 )
 from api_server.routes.middleware import ExchangeMiddleware
-from api_server.routes.resources import ResourceRoute
+from api_server.routes.resources import ResourceMiddleware
 from api_server.routes.service import Service
 from api_server.routes.sites import Hosts
 from api_server.settings import Settings
@@ -117,11 +117,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     hooks = registry(native_driver=settings.native_driver)
     service = Service(settings, model, Operations(model, hooks, Quotas(settings.quota)))
     app.state.service = service
-    app.add_middleware(
+    app.add_middleware(ResourceMiddleware)
+    app.add_middleware(  # the last one is the first that a request meets
         ExchangeMiddleware, metrics=service.metrics, limit=settings.max_request_size,
         hosts=Hosts(settings.host, settings.allow_host),
     )  # fmt: skip
-    app.router.routes.append(ResourceRoute())
     for module in MODULES:
         app.include_router(module.router)
     return app

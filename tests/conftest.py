@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+import remembered
 import sqlalchemy as sa
 from postgres_server import PostgresServer, Unavailable
 from rabbitmq_server import RabbitmqServer
 from rabbitmq_server import Unavailable as NoRabbitmq
 
-from api_server.store import upgrade
+from api_server.store import Store, upgrade
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
@@ -122,3 +123,16 @@ def rabbitmq() -> Iterator[RabbitmqServer]:
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture(autouse=True)
+def what_is_remembered_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a test did with a store: a hook that changes a stored value in place, say, would be seen here."""
+    close = Store.close
+
+    async def checked(store: Store) -> None:
+        found = remembered.differences(store)
+        await close(store)
+        assert not found, "\n".join(found)
+
+    monkeypatch.setattr(Store, "close", checked)

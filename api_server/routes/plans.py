@@ -5,7 +5,7 @@ bound to a version (`If-Match`) and be one operation of several (`POST /transact
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
@@ -40,11 +40,13 @@ class Plan(Generic[Result]):
 
     call: what happens in the transaction. answer: the body made from its result, JSON or nothing.
     subject: uuid of the one object it is about, whose version `If-Match` names; None: there is no such object.
+    seeks: see `Store.write`.
     """
 
     call: Callable[[Transaction], Result]
     answer: Callable[[Result], bytes] = lambda _: b""
     subject: str | None = None
+    seeks: Collection[tuple[str, str]] = ()
 
 
 Planner = Callable[Concatenate[Service, Exchange, Any, Parameters], Plan[Any]]
@@ -94,7 +96,7 @@ async def perform(
         })  # fmt: skip
         current.change = None
         return Response(body, media_type=JSON)
-    body = plan.answer(await server.write(current, call))
+    body = plan.answer(await server.write(current, call, plan.seeks))
     return Response(body, headers={"content-type": JSON if body else TEXT})
 
 

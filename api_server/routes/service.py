@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
@@ -64,10 +64,12 @@ class Service:
             self.opened.feed.close(reason)
             self.opened.steps.close(reason)
 
-    async def write(self, current: Exchange, call: Callable[[Transaction], Result]) -> Result:
-        """In one transaction; the exchange learns the revision. ApiError if it is refused."""
+    async def write(
+        self, current: Exchange, call: Callable[[Transaction], Result], seeks: Collection[tuple[str, str]] = ()
+    ) -> Result:
+        """In one transaction; the exchange learns the revision. ApiError if it is refused. seeks: see `Store.write`."""
         result, revision = await self.store.write(
-            call, request_id=current.request_id, user=current.caller.user, base_url=current.base_url
+            call, request_id=current.request_id, user=current.caller.user, base_url=current.base_url, seeks=seeks
         )
         current.revision = revision
         return result

@@ -8,7 +8,8 @@ A request has at most one row for each scope and object: its outcome. An object 
 of a change of another one has a row, too, after those of the request's own changes.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
@@ -36,7 +37,7 @@ from api_server.store.scopes import (
 )  # fmt: skip
 from api_server.store.session import Row, Session, Statement, any_of
 from api_server.store.tables import reference, resource
-from api_server.store.view import View
+from api_server.store.view import Known, View
 
 _r, _f, _arg = resource.c, reference.c, sa.bindparam
 
@@ -118,6 +119,16 @@ _HOMES = Statement(
 """(uuid, network) of interfaces, instance-ips and pools."""
 
 
+_SOURCES: Mapping[str, Callable[[Object], Collection[str]]] = {
+    LISTENER: lambda one: one.targets(BALANCER),
+    POOL: lambda one: one.targets(LISTENER),
+    MEMBER: lambda one: [one.parent_uuid] if one.parent_uuid else [],
+}
+"""Types that concern what some other objects concern, and nothing else: those objects. Such a rule is followed without
+a statement where it is known what they concern. Objects of these types are looked at as a whole only if the request
+has changed them."""
+
+
 @cache
 def _found(kind: str) -> Statement:
     return Statement(scopes.pairs(kind, lambda uuid: any_of(uuid, "uuids")))
@@ -165,8 +176,7 @@ class Touched:
 def follow(session: Session, view: View, touched: Iterable[Touched], revision: int, followed: int) -> list[ScopeChange]:
     """Make what objects concern true again after a request, and log it. touched: by its events, in order. followed:
     how many rows the request has already."""
-    session.flush()
-    work = _Work(session, _outcomes(touched))
+    work = _Work(session, view.known, _outcomes(touched))
     work.begin()
     for kind in RULES:
         work.look(kind)
@@ -204,11 +214,12 @@ class _Work:
     interfaces.
     """
 
-    def __init__(self, session: Session, touched: Mapping[str, Touched]) -> None:
+    def __init__(self, session: Session, known: Known, touched: Mapping[str, Touched]) -> None:
         self._session = session
+        self._known = known.scopes
         self._touched = touched
-        self._dirty: dict[str, set[str]] = {kind: set() for kind in RULES}
-        self._differences: dict[str, dict[str, _Difference]] = {kind: {} for kind in RULES}
+        self._dirty: defaultdict[str, set[str]] = defaultdict(set)
+        self._differences: defaultdict[str, dict[str, _Difference]] = defaultdict(dict)
         self._stored: dict[str, set[str]] = {}
         self.types: dict[str, str] = {}
         self.before: dict[str, set[str]] = {}
@@ -256,8 +267,10 @@ class _Work:
     def _fetch(self, uuids: Iterable[str]) -> None:
         """What they concern so far, in one statement for all that is not known."""
         unknown = [uuid for uuid in uuids if uuid not in self._stored]
-        found = stored(self._session, [uuid for uuid in unknown if not self._new(uuid)])
-        self._stored |= {uuid: found.get(uuid, set()) for uuid in unknown}
+        asked = [uuid for uuid in unknown if uuid not in self._known and not self._new(uuid)]
+        found = stored(self._session, asked)  # nothing that waits is of these
+        self._known.update({uuid: frozenset(found.get(uuid, ())) for uuid in asked})
+        self._stored |= {uuid: set() if self._new(uuid) else set(self._known[uuid]) for uuid in unknown}
 
     def _answer(self, floating: Collection[Touched]) -> None:
         """Interfaces have begun or ceased to answer for floating-ips: each side gets the networks of the other one."""
@@ -265,7 +278,7 @@ class _Work:
         uuids = {uuid for one, old, new in ends for kind, uuid in old ^ new if kind == INTERFACE}
         uuids |= {one.object.parent_uuid or "" for one in floating}
         homes: dict[str, set[str]] = {}
-        for uuid, network, *_ in self._session.all(_HOMES, uuids=self._session.array(sorted(uuids))):
+        for uuid, network, *_ in self._ask(_HOMES, uuids):
             homes.setdefault(uuid, set()).add(network)
 
         def home(uuid: str, *, before: bool) -> set[str]:
@@ -287,6 +300,8 @@ class _Work:
 
     def look(self, kind: str) -> None:
         """Apply the rules of a type to its marked objects, and mark whose rules read what came out different."""
+        if kind not in self._dirty and kind not in self._differences:
+            return
         whole = {uuid for uuid in self._dirty[kind] if not self._gone(uuid)}
         parts = {
             uuid: difference
@@ -296,12 +311,12 @@ class _Work:
         if not whole and not parts:
             return
         self._fetch((*whole, *parts))
-        after: dict[str, set[str]] = {}
-        for uuid, scope, *_ in self._ask(_found(kind), whole) if whole else ():
-            after.setdefault(uuid, set()).add(scope)
+        after = self._ruled(kind, whole)
         for uuid, difference in parts.items():
             old = self._stored[uuid]
             doubtful = (difference.lost & old) - difference.gained
+            if doubtful:
+                self._session.flush()
             gone = {scope for scope in doubtful if not self._session.all(_witness(kind), of=uuid, scope=scope)}
             after[uuid] = (old | difference.gained) - gone
         changed = set()
@@ -309,6 +324,7 @@ class _Work:
             self.types[uuid] = kind
             old, new = self._stored[uuid], after.get(uuid, set())
             self.before[uuid], self.after[uuid] = old, new
+            self._known[uuid] = frozenset(new)
             for scope in old - new:
                 self._session.execute(DELETE_CONCERN, of=uuid, was=scope)
             for scope in new - old:
@@ -316,11 +332,25 @@ class _Work:
             if old != new:
                 changed.add(uuid)
         if changed and kind in _READ_SCOPES:
-            self._session.flush()
             for of, uuid, source in self._ask(_READ_SCOPES[kind], changed):
                 old, new = self.before[source], self.after[source]
                 self._note(of, uuid, new - old)
                 self._note(of, uuid, old - new, lost=True)
+
+    def _ruled(self, kind: str, uuids: Collection[str]) -> dict[str, set[str]]:
+        """What the rules of a type say of some objects; those that concern nobody are left out."""
+        after: dict[str, set[str]] = {}
+        if kind in _SOURCES and uuids:
+            sources = {uuid: _SOURCES[kind](self._touched[uuid].object) for uuid in uuids}
+            self._fetch({source for of in sources.values() for source in of if source not in self.after})
+            for uuid, of in sources.items():
+                after[uuid] = set().union(
+                    *[self.after[source] if source in self.after else self._stored[source] for source in of]
+                )
+        elif uuids:
+            for uuid, scope, *_ in self._ask(_found(kind), uuids):
+                after.setdefault(uuid, set()).add(scope)
+        return after
 
     def rows(self, view: View, revision: int, sequence: int) -> Iterator[ScopeChange]:
         """What those see who watch a scope."""
@@ -364,6 +394,7 @@ class _Work:
             difference.gained |= scopes
 
     def _ask(self, statement: Statement, uuids: Collection[str]) -> Sequence[Row]:
+        self._session.flush()
         return self._session.all(statement, uuids=self._session.array(sorted(uuids)))
 
 

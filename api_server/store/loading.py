@@ -1,6 +1,6 @@
 """Whole objects with their own references, read in one statement whatever their number."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -9,7 +9,7 @@ from sqlalchemy.sql.expression import ColumnElement
 
 from api_server.store import names
 from api_server.store.objects import Object, Origin, Reference
-from api_server.store.session import Row, Session, Statement, any_of
+from api_server.store.session import Session, Statement, any_of
 from api_server.store.tables import reference, resource
 
 Condition = Callable[[ColumnElement[Any]], ColumnElement[Any]]
@@ -77,21 +77,22 @@ DEFAULT_CHILDREN = Statement(
 )
 
 NAME_OF = Statement(sa.select(_r.type, _r.fq_name).where(_r.uuid == _arg("uuid")))
+UUIDS_OF = Statement(sa.select(_r.fq_name, _r.uuid).where(_r.type == _arg("type"), any_of(_r.fq_name, "fq_names")))
 UUID_OF = Statement(sa.select(_r.uuid).where(_r.type == _arg("type"), _r.fq_name == _arg("fq_name")))
 
 
 def one(session: Session, uuid: str) -> Object | None:
-    return next(iter(_assemble(session.all(ONE, uuid=uuid))), None) if names.storable(uuid) else None
+    return next(iter(_read(session, ONE, uuid=uuid)), None) if names.storable(uuid) else None
 
 
 def many(session: Session, uuids: Sequence[str]) -> list[Object]:
     """In no order; missing ones are left out."""
-    return _assemble(session.all(MANY, uuids=session.array([uuid for uuid in uuids if names.storable(uuid)])))
+    return _read(session, MANY, uuids=session.array([uuid for uuid in uuids if names.storable(uuid)]))
 
 
 def children(session: Session, uuid: str, type: str) -> list[Object]:
     """By creation."""
-    return sorted(_assemble(session.all(CHILDREN, uuid=uuid, type=type)), key=lambda child: (child.created, child.uuid))
+    return sorted(_read(session, CHILDREN, uuid=uuid, type=type), key=lambda child: (child.created, child.uuid))
 
 
 def default_children(session: Session, uuid: str, type: str) -> list[str]:
@@ -105,17 +106,17 @@ def default_children(session: Session, uuid: str, type: str) -> list[str]:
 
 def referrers(session: Session, uuid: str, type: str) -> list[Object]:
     """By uuid."""
-    return sorted(_assemble(session.all(REFERRERS, uuid=uuid, type=type)), key=lambda referrer: referrer.uuid)
+    return sorted(_read(session, REFERRERS, uuid=uuid, type=type), key=lambda referrer: referrer.uuid)
 
 
 def holding(session: Session, type: str, text: str) -> list[Object]:
     """By uuid. text: without the wildcards of LIKE."""
-    return sorted(_assemble(session.all(HOLDING, type=type, text=text)), key=lambda one: one.uuid)
+    return sorted(_read(session, HOLDING, type=type, text=text), key=lambda one: one.uuid)
 
 
 def lineage(session: Session, type: str, fq_name: str) -> list[Object]:
     """An object by its joined name, and its parent if it has one, in no order."""
-    return _assemble(session.all(LINEAGE, type=type, fq_name=fq_name)) if names.storable(fq_name + type) else []
+    return _read(session, LINEAGE, type=type, fq_name=fq_name) if names.storable(fq_name + type) else []
 
 
 def find(session: Session, type: str, fq_name: str) -> str | None:
@@ -124,18 +125,26 @@ def find(session: Session, type: str, fq_name: str) -> str | None:
     return rows[0][0] if rows else None
 
 
+def find_many(session: Session, type: str, fq_names: Sequence[str]) -> dict[str, str | None]:
+    """uuids of the objects of a type by their joined names, in one statement; None: there is none."""
+    found: dict[str, str | None] = dict.fromkeys(name for name in fq_names if names.storable(name + type))
+    rows = session.all(UUIDS_OF, type=type, fq_names=session.array(list(found))) if found else ()
+    return found | dict(map(tuple, rows))
+
+
 def identify(session: Session, uuid: str) -> tuple[str, tuple[str, ...]] | None:
     """(type, fq_name)."""
     rows = session.all(NAME_OF, uuid=uuid) if names.storable(uuid) else ()
     return (rows[0][0], names.split(rows[0][0], rows[0][1])) if rows else None
 
 
-def _assemble(rows: Iterable[Row]) -> list[Object]:
+def _read(session: Session, statement: Statement, **values: Any) -> list[Object]:
     found: dict[str, Object] = {}
     links = []
-    for row in rows:
+    for row in session.all(statement, **values):
         kind, uuid, of, name, text, positions, parent_uuid, parent_type, created, modified, number = row
         fq_name = names.split(of, name)
+        session.loaded += len(text or "") + len(name)
         if kind == 1:
             link = Reference(of, parent_uuid, fq_name, text and orjson.loads(text), Origin(number))
             links.append((of, parent_uuid, uuid, link))

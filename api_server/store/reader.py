@@ -59,7 +59,6 @@ _other = resource.alias("other")
 _o = _other.c
 
 _REVISION = Statement(sa.select(counter.c.revision))
-_BY_NAME = Statement(sa.select(_r.fq_name, _r.uuid).where(_r.type == _arg("type"), any_of(_r.fq_name, "fq_names")))
 _BY_KEYS = Statement(sa.select(search_key.c.key, search_key.c.uuid).where(any_of(search_key.c.key, "keys")))
 _VALUES = Statement(sa.select(key_value.c.key, key_value.c.value).where(any_of(key_value.c.key, "keys")))
 _ALL_VALUES = Statement(sa.select(key_value.c.key, key_value.c.value))
@@ -247,7 +246,7 @@ class Reader:
 
     def by_name(self, type: str, fq_names: Sequence[str]) -> list[str]:
         """uuids of those that exist, in the order asked. fq_names: joined by colons."""
-        rows = self._session.all(_BY_NAME, type=type, fq_names=self._array(fq_names))
+        rows = self._session.all(loading.UUIDS_OF, type=type, fq_names=self._array(fq_names))
         found = {name: str(uuid) for name, uuid in rows}
         return [found[name] for name in fq_names if name in found]
 

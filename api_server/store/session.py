@@ -90,7 +90,7 @@ class Session:
     """A connection and its transaction. Used by one thread at a time; opens its connection when it needs one.
 
     sent: how many statements that change something have been sent in this transaction. discard: set it to end the
-    present transaction without a commit.
+    present transaction without a commit. loaded: characters of JSON that objects were made of since it was set to 0.
     """
 
     def __init__(self, database: Database, order: Sequence[Statement] = (), name: str = NAME) -> None:
@@ -102,6 +102,7 @@ class Session:
         self.sqlite = database.sqlite
         self.sent = 0
         self.discard = False
+        self.loaded = 0
         self.waiting: dict[Statement, list[dict[str, Any]]] = {statement: [] for statement in order}
         self._connection: Any = None
         self._cursor: Any = None

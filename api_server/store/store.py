@@ -107,15 +107,17 @@ class Store:
         user: str = "",
         base_url: str = "",
         rehearsal: bool = False,
+        seeks: Collection[tuple[str, str]] = (),
     ) -> tuple[Result, int]:
         """Run a request in a write transaction: its result and its revision, after the commit.
 
         The revision is the newest one there was if the request changed nothing. call: synchronous, pure over the
         transaction, since it can be run again. rehearsal: all is done and then undone, so that no change, number or
-        revision is left of it. Raises what `call` raises, nothing of it having been written; Unavailable if the
-        database is away, or if it went during the commit and the outcome is unknown.
+        revision is left of it. seeks: (type, joined fq_name) of objects that `call` is going to look for. Raises what
+        `call` raises, nothing of it having been written; Unavailable if the database is away, or if it went during the
+        commit and the outcome is unknown.
         """
-        answer: tuple[Result, int] = await self._write(Write(call, request_id, user, base_url, rehearsal))
+        answer: tuple[Result, int] = await self._write(Write(call, request_id, user, base_url, rehearsal, seeks))
         return answer
 
     async def report(self, report: statuses.Report, request_id: str = "") -> tuple[Sequence[str], int]:

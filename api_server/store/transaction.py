@@ -189,6 +189,7 @@ class Transaction(View):
             text = events.encode(current, orjson.dumps(current.properties))
             self._log("delete", current, current, text, scopes=scopes.get(uuid))
             self.known.objects[uuid] = None
+            self.known.scopes[uuid] = frozenset()
             self.known.uuids[current.type, names.join(current.fq_name)] = None
 
     def _save(self, after: Object, current: Object, *, implicit: bool = False) -> None:
@@ -210,8 +211,8 @@ class Transaction(View):
             times = {"created": after.created, "last_modified": modified}
             after.properties["id_perms"] = {**id_perms, **times}
 
-    @staticmethod
-    def _row(after: Object, properties: bytes) -> dict[str, Any]:
+    def _row(self, after: Object, properties: bytes) -> dict[str, Any]:
+        self._session.loaded += len(properties)
         return {
             "properties": properties.decode(),
             "positions": orjson.dumps(after.positions).decode() if after.positions else None,
@@ -244,7 +245,7 @@ class Transaction(View):
             at=self.now,
             implicit=int(implicit),
         )
-        after = None if operation == "delete" else object.copy()
+        after = None if operation == "delete" else _as_read(object)
         if after is not None:
             self.known.objects[object.uuid] = after
         scoped = object.type in RULES
@@ -433,6 +434,17 @@ class Transaction(View):
         if held and (cursor := leases.cursor(self._session, held[0])) is not None:
             keep = max(keep, min(self.revision - 1 - cursor, held[1]))
         return changes.compact(self._session, self.revision - 1, keep, before, slice)
+
+
+def _as_read(object: Object) -> Object:
+    """A copy with its references in the order in which they would be read."""
+    found = object.copy()
+    if object.references:
+        ordered = sorted(found.references.values(), key=lambda links: links[0].type)
+        found.references = {
+            names.field(links[0].type): sorted(links, key=lambda link: link.uuid) for links in ordered
+        }  # fmt: skip
+    return found
 
 
 def _links(object: Object) -> dict[str, Reference]:

@@ -2,7 +2,7 @@
 
 Every object that the transaction touched is remembered, so reading it again costs nothing and needs nothing to be sent.
 What is remembered holds for the whole group of writes: writers are serial from the first statement of a group to its
-commit, in all processes (`writer`).
+commit, in all processes (`writer`). Where one process is the only one that writes it holds for the groups that follow.
 """
 
 from collections import ChainMap
@@ -28,24 +28,39 @@ _BY_KEY_AND_TYPE = Statement(
 
 
 class Known(NamedTuple):
-    """What a group of writes, or one of them on top of it, has read and written; None: is not there."""
+    """What a group of writes, or one of them on top of it, has read and written; None: is not there. The objects are
+    not to be changed, nor are the values in their properties."""
 
     objects: ChainMap[str, Object | None]
     uuids: ChainMap[tuple[str, str], str | None]  # (type, joined fq_name) -> uuid
     names: ChainMap[str, tuple[str, tuple[str, ...]] | None]  # uuid -> (type, fq_name)
+    scopes: ChainMap[str, frozenset[str]]  # uuid -> what it concerns (`following`)
 
     @classmethod
     def nothing(cls) -> "Known":
-        return cls(ChainMap(), ChainMap(), ChainMap())
+        return cls(ChainMap(), ChainMap(), ChainMap(), ChainMap())
 
     def branch(self) -> "Known":
         """For one write: what it learns is forgotten with it if it fails."""
-        return Known(self.objects.new_child(), self.uuids.new_child(), self.names.new_child())
+        return Known(
+            self.objects.new_child(), self.uuids.new_child(), self.names.new_child(), self.scopes.new_child()
+        )  # fmt: skip
 
     def merge(self, branch: "Known") -> None:
         self.objects.update(branch.objects.maps[0])
         self.uuids.update(branch.uuids.maps[0])
         self.names.update(branch.names.maps[0])
+        self.scopes.update(branch.scopes.maps[0])
+
+    def forget(self) -> None:
+        for read in (self.objects, self.uuids, self.names, self.scopes):
+            for part in read.maps:
+                part.clear()
+
+    @property
+    def size(self) -> int:
+        """How much is known, whatever it stands on."""
+        return sum(len(read.maps[0]) for read in (self.objects, self.uuids, self.names, self.scopes))
 
 
 class View:
@@ -156,8 +171,7 @@ class View:
     def forget(self) -> None:
         """Rows have changed in another way than through the transaction: what was read of them holds no longer."""
         self._session.flush()
-        for read in self.known:
-            read.clear()
+        self.known.forget()
 
     def _current(self, uuid: str) -> Object | None:
         """The remembered object itself: not to be changed."""

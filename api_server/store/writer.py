@@ -11,7 +11,7 @@ not in time, those requests are told that nobody knows, and never run again.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from api_server.errors import ApiError, Conflict, Unavailable, one_line
-from api_server.store import attempts
+from api_server.store import attempts, loading
 from api_server.store.attempts import Attempts
 from api_server.store.concerns import ScopeChange
 from api_server.store.engine import Database
@@ -41,16 +41,24 @@ _GIVE_BACK = Statement(counter.update().where(counter.c.id == 1), ("revision",))
 CHANNEL = "vaportrail"
 """On PostgreSQL each commit is announced here, with its last revision: a hint for the other processes' feeds."""
 
+MEMORY = 2048
+"""Facts that are remembered from one group to the next, ..."""
+
+MEMORY_SIZE = 4_000_000
+"""... which were so many characters of JSON."""
+
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A request: `call` with a transaction made for it. rehearsal: its result is wanted, its changes are not."""
+    """A request: `call` with a transaction made for it. rehearsal: its result is wanted, its changes are not.
+    seeks: (type, joined fq_name) of objects that it is going to look for, with all others of its group at once."""
 
     call: Callable[[Transaction], Any]
     request_id: str = ""
     user: str = ""
     base_url: str = ""
     rehearsal: bool = False
+    seeks: Collection[tuple[str, str]] = ()
 
 
 class Rehearsed(Exception):
@@ -91,7 +99,7 @@ class _Group:
     """What a run of a group has come to."""
 
     revision: int  # the last one used
-    known: Known = field(default_factory=Known.nothing)
+    known: Known
     answers: list[Any] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     scope_changes: list[ScopeChange] = field(default_factory=list)
@@ -107,7 +115,7 @@ class _Group:
 
 class Writer:
     """Runs groups of writes in one session. published: gets the events of each group after its commit, and what became
-    of them for each scope."""
+    of them for each scope. known: what holds for the next group, too, because nobody else writes."""
 
     def __init__(
         self, database: Database, counts: Counts, published: Callable[[list[Event], list[ScopeChange]], None]
@@ -119,6 +127,7 @@ class Writer:
         self._driver = database.driver
         self._clock = Clock()
         self._begin = database.begin_write
+        self.known = Known.nothing()
 
     def close(self) -> None:
         self._session.close()
@@ -164,6 +173,7 @@ class Writer:
     def _together(self, writes: Sequence[Write]) -> _Group:
         session = self._session
         with self._transaction(len(writes)) as group:
+            self._seek(group, writes)
             for write in writes:
                 if write.rehearsal:
                     self._alone(group, write)
@@ -175,7 +185,11 @@ class Writer:
                     tx.finish()
                 except Exception as error:
                     # On PostgreSQL any error of the database ends the transaction, a failed read included.
-                    if session.sent != sent or isinstance(error, self._driver.Error):
+                    if isinstance(error, self._driver.Error):
+                        raise
+                    if session.sent - sent == sum(lengths):  # a read has sent what waited, of those before it
+                        lengths = [0] * len(lengths)
+                    elif session.sent != sent:
                         raise
                     for rows, length in zip(session.waiting.values(), lengths, strict=True):
                         del rows[length:]
@@ -183,6 +197,19 @@ class Writer:
                 else:
                     group.accept(tx, result)
         return group
+
+    def _seek(self, group: _Group, writes: Sequence[Write]) -> None:
+        """One statement for each type. Where only one write seeks, it does so itself, if it comes so far."""
+        if len(writes) == 1:
+            return
+        wanted: dict[str, dict[str, None]] = {}
+        for write in writes:
+            for kind, name in write.seeks:
+                if (kind, name) not in group.known.uuids:
+                    wanted.setdefault(kind, {})[name] = None
+        for kind, sought in wanted.items():
+            found = loading.find_many(self._session, kind, list(sought))
+            group.known.uuids.update({(kind, name): uuid for name, uuid in found.items()})
 
     def _apart(self, writes: Sequence[Write]) -> _Group:
         with self._transaction(len(writes)) as group:
@@ -214,22 +241,27 @@ class Writer:
         """A transaction with so many revisions at hand; those that are not used go back. Lost if it did not take place:
         it may run again."""
         session = self._session
+        known, self.known = self.known, Known.nothing()
         try:
             with session.transaction(self._begin, _TAKE, number=number) as rows:
                 last = int(rows[0][0])
-                group = _Group(last - number)
+                group = _Group(last - number, known)
                 yield group
                 if not group.events and not session.sent:
                     session.discard = True
-                    return
-                if group.revision != last:
-                    session.later(_GIVE_BACK, revision=group.revision)
-                if group.events:
-                    announce(session, CHANNEL, group.revision)
-                self._attempts.note()
+                else:
+                    if group.revision != last:
+                        session.later(_GIVE_BACK, revision=group.revision)
+                    if group.events:
+                        announce(session, CHANNEL, group.revision)
+                    self._attempts.note()
         except Uncertain as lost:
             if not self._attempts.took_place(lost):
                 raise Lost("The database went away during a commit, which did not take place") from lost
+        if session.sqlite and known.size < MEMORY and session.loaded < MEMORY_SIZE:
+            self.known = known
+        else:
+            session.loaded = 0
 
     def _request(self, group: _Group, write: Write) -> Transaction:
         return Transaction(

@@ -188,7 +188,8 @@ async def test_the_allocation_mode_is_for_who_leaves_the_choice(client: Client) 
         await client.instance_ip("a", network)
     assert refusal.value.text == f"Virtual-Network({list(VN)}) has exhausted subnet(['10.9.0.0/30'])"
     assert address(await client.instance_ip("a", network, instance_ip_address="10.32.0.3")) == "10.32.0.3"
-    link = network.references["network_ipam_refs"][1].attr["ipam_subnets"][0]["subnet_uuid"]
+    (pods,) = [link for link in network.references["network_ipam_refs"] if link.uuid == ipam.uuid]
+    link = pods.attr["ipam_subnets"][0]["subnet_uuid"]
     assert address(await client.instance_ip("b", network, subnet_uuid=link)) == "10.32.0.4"
     await client.update(network, network_ipam_refs=[to(ipam, {"ipam_subnets": []})])
     with pytest.raises(BadRequest) as refusal:

@@ -1,0 +1,127 @@
+"""What a request costs the database, in statements (SQLite) and in exchanges with the server (PostgreSQL)."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from serverlab import create, running
+
+from api_server.app import create_app
+from api_server.settings import Settings
+from api_server.store.engine import Database
+
+Counted = list[str]
+
+
+@pytest.fixture
+def sqlite_statements(monkeypatch: pytest.MonkeyPatch) -> Counted:
+    """All that SQLite is told, each execution once."""
+    told: Counted = []
+    connect = Database.connect
+
+    def traced(database: Database, *arguments: Any) -> Any:
+        connection: sqlite3.Connection = connect(database, *arguments)
+        connection.set_trace_callback(told.append)
+        return connection
+
+    monkeypatch.setattr(Database, "connect", traced)
+    return told
+
+
+@pytest.fixture
+def exchanges(monkeypatch: pytest.MonkeyPatch) -> Counted:
+    """Each time that the writer waits for PostgreSQL: for an answer, or for all that went out in one pipeline."""
+    waited: Counted = []
+    wait, pipeline = psycopg.Connection.wait, psycopg.Connection.pipeline
+
+    def waiting(connection: Any, *arguments: Any, **named: Any) -> Any:
+        if connection._pipeline is None and threading.current_thread().name.startswith("writer"):
+            waited.append("")
+        return wait(connection, *arguments, **named)
+
+    def piping(connection: Any) -> Any:
+        if threading.current_thread().name.startswith("writer"):
+            waited.append("pipeline")
+        return pipeline(connection)
+
+    monkeypatch.setattr(psycopg.Connection, "wait", waiting)
+    monkeypatch.setattr(psycopg.Connection, "pipeline", piping)
+    return waited
+
+
+async def one_member(client: httpx.AsyncClient, pool: dict[str, Any], name: str) -> None:
+    settings = {"address": "10.0.0.1", "protocol_port": 80}
+    fq_name = [*pool["fq_name"], name]
+    await create(client, "loadbalancer-member", fq_name, loadbalancer_member_properties=settings)
+
+
+async def sixteen(client: httpx.AsyncClient, pool: dict[str, Any]) -> None:
+    await asyncio.gather(*[one_member(client, pool, f"m{number}") for number in range(16)])
+
+
+async def cost(database: str, counted: Counted, *requests: Callable[[httpx.AsyncClient, dict[str, Any]], Any]) -> int:
+    """Of the last of some requests, one after the other."""
+    async with running(create_app(Settings(database=database))) as client:
+        pool = await create(client, "loadbalancer-pool", "pool")
+        await one_member(client, pool, "first")
+        for request in requests:
+            counted.clear()
+            await request(client, pool)
+        return len(counted)
+
+
+async def test_a_create_is_few_statements(sqlite_url: str, sqlite_statements: Counted) -> None:
+    """begin, the counter, whether its name is taken, the object, its two keys, the log, commit."""
+    assert await cost(sqlite_url, sqlite_statements, lambda client, pool: one_member(client, pool, "m")) == 8
+
+
+async def test_creates_at_once_share_what_is_not_their_own(sqlite_url: str, sqlite_statements: Counted) -> None:
+    """Four for each, and once begin, the counter, which of the names are taken, and commit."""
+    assert await cost(sqlite_url, sqlite_statements, sixteen) == 16 * 4 + 4
+
+
+async def test_a_create_is_few_exchanges(postgres_url: str, exchanges: Counted) -> None:
+    """begin and the counter, whether its name is taken, what it stands below, what that concerns, and all that is
+    written with the commit."""
+    assert await cost(postgres_url, exchanges, lambda client, pool: one_member(client, pool, "m")) == 5
+
+
+async def test_creates_at_once_are_few_exchanges(postgres_url: str, exchanges: Counted) -> None:
+    """A group is as many as one of them; those that come while one is committed are the next ones."""
+    assert await cost(postgres_url, exchanges, sixteen) < 16 * 4
+
+
+async def test_a_read_is_one_statement(sqlite_url: str, sqlite_statements: Counted) -> None:
+    def read(client: httpx.AsyncClient, pool: dict[str, Any]) -> Any:
+        return client.get(f"/loadbalancer-pool/{pool['uuid']}")
+
+    assert await cost(sqlite_url, sqlite_statements, read) == 1
+
+
+async def test_no_request_looks_through_a_table(sqlite_url: str, sqlite_statements: Counted) -> None:
+    """So it costs beside a hundred thousand objects what it costs beside a thousand."""
+    async with running(create_app(Settings(database=sqlite_url))) as client:
+        sqlite_statements.clear()
+        pool = await create(client, "loadbalancer-pool", "pool")
+        await sixteen(client, pool)
+        found = await client.get("/loadbalancer-members", params={"parent_id": pool["uuid"], "detail": "true"})
+        first = found.json()["loadbalancer-members"][0]["loadbalancer-member"]
+        path = f"/loadbalancer-member/{first['uuid']}"
+        await client.put(path, json={"loadbalancer-member": {"display_name": "other"}})
+        await client.get(path)
+        await client.delete(path)
+        name = {"type": "loadbalancer-pool", "fq_name": pool["fq_name"]}
+        assert (await client.post("/fqname-to-id", json=name)).status_code == 200
+        told = {text for text in sqlite_statements if text.split()[0].upper() in {"SELECT", "UPDATE", "DELETE"}}
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as database:
+        plans = {text: [row[3] for row in database.execute(f"explain query plan {text}")] for text in told}
+    assert len(plans) >= 10
+    scans = {text: line for text, plan in plans.items() for line in plan if line.startswith("SCAN")}
+    small = ("SCAN counter", "SCAN json_each", "SCAN CONSTANT ROW", "SCAN (subquery", "SCAN named")
+    assert not {text: line for text, line in scans.items() if not line.startswith(small)}
