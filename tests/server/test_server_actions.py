@@ -248,6 +248,7 @@ async def test_all_records_are_those_that_are_listed(client: httpx.AsyncClient) 
     assert listener["uuid"] in answer.text
 
 
+@pytest.mark.changes_rows
 async def test_a_check_finds_what_is_wrong(client: httpx.AsyncClient, settings: Settings) -> None:
     lb = await create(client, "loadbalancer", "lb")
     with Database.at(settings.database).engine.begin() as database:

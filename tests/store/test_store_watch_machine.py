@@ -245,7 +245,7 @@ def check(url: str, stores: int, examples: int) -> None:
     run_state_machine_as_test(
         machine(url, stores),
         settings=settings(
-            max_examples=examples, stateful_step_count=40, deadline=None, derandomize=examples < 100, database=None,
+            max_examples=examples, stateful_step_count=40, deadline=None, derandomize=True, database=None,
             phases=[Phase.generate, Phase.shrink], suppress_health_check=list(HealthCheck),
         ),
     )  # fmt: skip
@@ -261,10 +261,10 @@ def test_on_two_servers_of_one_postgresql(postgres_url: str) -> None:
 
 @pytest.mark.slow
 def test_long_on_sqlite(sqlite_url: str) -> None:
-    check(sqlite_url, 1, 150)
+    check(sqlite_url, 1, 40)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_long_on_two_servers_of_one_postgresql(postgres_url: str) -> None:
-    check(postgres_url, 2, 150)
+    check(postgres_url, 2, 40)
