@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 import schema
-from api_server.errors import ApiError, MethodNotAllowed, NotFound
+from api_server.errors import ApiError, MethodNotAllowed, NotFound, Unavailable
 from api_server.notify.address import addresses as brokers
 from api_server.notify.progress import NotifyFigures
 from api_server.resources.defaults import ensure_defaults
@@ -42,7 +42,7 @@ from api_server.routes.resources import ResourceMiddleware
 from api_server.routes.service import Service
 from api_server.routes.sites import Hosts
 from api_server.settings import Settings
-from api_server.store import Limits, Pace, Store
+from api_server.store import Limits, Pace, Store, UnusableDatabase
 
 MODULES = (
     home, actions, addresses, changes, collections, transaction, watch, nodes, status, ops, docs, openapi, unbuilt,
@@ -80,9 +80,19 @@ async def notifications(service: Service, store: Store) -> AsyncIterator[None]:
             service.metrics.registry.unregister(figures)
 
 
+async def begin(store: Store, service: Service) -> None:
+    """The objects that are always there. UnusableDatabase if nothing can be written."""
+    try:
+        await store.write(
+            lambda tx: ensure_defaults(tx, service.operations.registry), request_id="start", user="", base_url=""
+        )
+    except Unavailable as error:
+        raise UnusableDatabase(f"Nothing can be written to the database: {error.text}") from error
+
+
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """UnusableDatabase if the store cannot be opened."""
+    """UnusableDatabase if the store cannot be opened or written to."""
     service: Service = app.state.service
     settings = service.settings
     limits = Limits(
@@ -92,9 +102,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     )
     store = await Store.open(settings.database, limits)
     try:
-        await store.write(
-            lambda tx: ensure_defaults(tx, service.operations.registry), request_id="start", user="", base_url=""
-        )
+        await begin(store, service)
         # What is loaded by now stays: the collector need not look at it again (p99 of creates halves).
         gc.collect()
         gc.freeze()

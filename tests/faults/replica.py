@@ -3,9 +3,10 @@
 import os
 import signal
 import struct
+import time
 from pathlib import Path
 
-from cli.demo.programs import Program
+from cli.demo.programs import Program, ProgramFailed
 
 CLOCK = Path(__file__).parent / "clock"
 READY = 60.0  # seconds: a database that recovers from a crash takes its time
@@ -17,11 +18,23 @@ class Replica:
     def __init__(self, database: str, folder: Path) -> None:
         self.database = database
         self.port = 0
+        self.failures: list[str] = []  # starts that came to nothing, each with its last words
         self._clock = folder / "clock"
         self.set_clock(0.0)
         self.start()
 
     def start(self) -> None:
+        """As a supervisor does: again, if it ends before it is ready, for as long as `READY`."""
+        end = time.monotonic() + READY
+        while True:
+            try:
+                return self._start()
+            except ProgramFailed as failed:
+                if time.monotonic() > end:
+                    raise
+                self.failures.append(str(failed))
+
+    def _start(self) -> None:
         self.program = Program(
             *("serve", "--host", "127.0.0.1", "--port", str(self.port), "--database", self.database),
             *("--log-level", "warning", "--watch-keepalive", "1"),

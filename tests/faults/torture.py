@@ -49,6 +49,7 @@ class Summary:
     outcomes: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     revisions: int = 0
+    failures: Counter[str] = field(default_factory=Counter)  # of starts, by the last line
     returns: int = 0  # of watchers
     checks: int = 0
     violations: list[str] = field(default_factory=list)
@@ -62,6 +63,7 @@ class Summary:
             f"              {acknowledged} acknowledged, {unknown} unknown, {nothing} surely not done",
             f"revisions     {self.revisions}",
             f"faults        {self.faults.total()}: {faults}",
+            f"starts failed {self.failures.total()}: {', '.join(self.failures) or 'none'}",
             f"watchers      came back {self.returns} times",
             f"checks        {self.checks}",
             f"violations    {len(self.violations)}",
@@ -140,6 +142,9 @@ class Torture:
             await self._load(history)
             over.set()
         found = await self.serving() or await self.check(history)
+        for replica in self.replicas:
+            self.summary.failures.update(text.splitlines()[-1] for text in replica.failures)
+            replica.failures.clear()
         self.summary.operations += len(history.operations) + len(history.listings)
         self.summary.outcomes.update(one.outcome for one in history.operations)
         self.summary.violations += found

@@ -9,10 +9,11 @@ import httpx
 import psycopg
 import pytest
 from pg_proxy import Commit, PgProxy
-from serverlab import PROJECT, create, listening, read
+from serverlab import PROJECT, create, listening, read, running
 
 from api_server.app import create_app
 from api_server.settings import Settings
+from api_server.store import UnusableDatabase, engine
 
 
 async def tour(client: httpx.AsyncClient) -> list[object]:
@@ -130,3 +131,19 @@ async def test_a_commit_whose_answer_is_lost_happened_once(postgres_url: str) ->
                     if len(events) == 4:
                         break
             assert events == ["create", "delete"] * 2
+
+
+async def test_a_start_beside_a_writer_that_does_not_end_says_so(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "POSTGRESQL_SETUP", (*engine.POSTGRESQL_SETUP, "set lock_timeout='200ms'"))
+    app = create_app(Settings(database=postgres_url))
+    async with running(app):
+        pass
+    with psycopg.connect(postgres_url) as other:
+        other.execute("update counter set revision = revision")
+        with pytest.raises(UnusableDatabase, match=r"Nothing can be written to the database: .*lock timeout"):
+            async with running(create_app(Settings(database=postgres_url))):
+                pass
+    async with running(app):
+        pass
