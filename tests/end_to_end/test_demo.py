@@ -41,6 +41,7 @@ def test_as_root() -> None:
     assert namespaces() == set()
 
 
+@pytest.mark.slow
 def test_on_the_simulator() -> None:
     done = subprocess.run(
         [*COMMAND, "--backend", "simulator"], capture_output=True, text=True, env=ENVIRONMENT, check=False

@@ -25,6 +25,7 @@ pytestmark = [
 THEIRS = {"lo", "theirs", "too"}  # links of a namespace that is somebody else's
 
 
+@pytest.mark.slow
 async def test_two_agents_do_not_disturb_each_other(server: Server, name: str) -> None:
     clusters = [Cluster(f"{name}{letter}") for letter in "ab"]
     async with ApiClient(server.url) as api:
@@ -119,6 +120,7 @@ async def test_a_workloads_name_that_is_taken(server: Server, name: str) -> None
             as_in_the_kernel(node, await expected(api, name))
 
 
+@pytest.mark.slow
 async def test_plugging_into_namespaces_that_exist(server: Server, name: str) -> None:
     """One that comes late is plugged in when it is there; in the end only what was plugged in is gone."""
     cluster = Cluster(name)

@@ -59,6 +59,7 @@ def test_the_curl_tour(url: str) -> None:
             assert expected in told.stdout, told.stdout + told.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
 def test_the_object_tree(url: str, tmp_path: Path) -> None:
     """Each command prints, after the tour and beside its agent, exactly what stands below it; a status in a moment."""

@@ -41,6 +41,7 @@ async def ask(url: str, *words: str) -> "subprocess.CompletedProcess[str]":
     return await asyncio.to_thread(run)
 
 
+@pytest.mark.slow
 async def test_what_they_print(agent: str) -> None:
     for words, expected in [
         (("rt",), ["vRouter inet4 routing table 0/5/unicast  d:p:vn:vn", "10.0.0.100/32", "Composite(2)", "d:p:lb"]),

@@ -40,17 +40,18 @@ STATES: dict[str, Callable[[list[Interface]], list[Unit]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        pytest.param("nothing", "several", marks=pytest.mark.slow),
-        pytest.param("one listener", "several", marks=pytest.mark.slow),
-        pytest.param("several", "others", marks=pytest.mark.slow),
-        pytest.param("others", "several", marks=pytest.mark.slow),
-        pytest.param("several", "a pod", marks=pytest.mark.slow),
-        pytest.param("a pod", "joined", marks=pytest.mark.slow),
-        pytest.param("joined", "a pod", marks=pytest.mark.slow),
-        pytest.param("several", "one listener", marks=pytest.mark.slow),
+        ("nothing", "several"),
+        ("one listener", "several"),
+        ("several", "others"),
+        ("others", "several"),
+        ("several", "a pod"),
+        ("a pod", "joined"),
+        ("joined", "a pod"),
+        ("several", "one listener"),
         ("others", "nothing"),
     ],
 )
