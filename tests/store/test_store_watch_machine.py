@@ -261,10 +261,10 @@ def test_on_two_servers_of_one_postgresql(postgres_url: str) -> None:
 
 @pytest.mark.slow
 def test_long_on_sqlite(sqlite_url: str) -> None:
-    check(sqlite_url, 1, 40)
+    check(sqlite_url, 1, 30)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_long_on_two_servers_of_one_postgresql(postgres_url: str) -> None:
-    check(postgres_url, 2, 40)
+    check(postgres_url, 2, 30)
