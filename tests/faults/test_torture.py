@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from torture import Plan, Summary, leg, once
 
-KILLS = 8
+KILLS = 5
 
 
 async def run(database: str, plan: Plan) -> Summary:
