@@ -24,7 +24,6 @@ they end it: on one that the server ends, a request may just be under way, whose
 
 GRACE = 1  # seconds that answers under way have to end once the server was told to stop
 
-
 STALLED = 30.0
 """Seconds after which the kernel resets a connection whose other end acknowledges nothing, or takes nothing of what
 there is for it. Without it, a client that stops to read would hold its answer and its connection for good."""

@@ -34,9 +34,7 @@ def below(parents: Sequence[str]) -> Sight:
     )
 
 
-def init(
-    reader: Reader, types: Sequence[ResourceType], fields: Fields, sight: Sight | None = None
-) -> Iterator[bytes]:  # fmt: skip
+def init(reader: Reader, types: Sequence[ResourceType], fields: Fields, sight: Sight | None = None) -> Iterator[bytes]:
     """The frames in parts, inside a snapshot. sight: None for everything."""
     seen = None if sight is None else sight(reader)
     for kind in types:
