@@ -20,7 +20,7 @@ import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import httpx
 import orjson
@@ -39,21 +39,20 @@ SILENCE = 90.0
 Kind = Literal["create", "update", "delete"]
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """type is hyphenated. object: after the change; a delete has only its uuid."""
+class Event(NamedTuple):
+    """type is hyphenated. object: after the change, as it came or as `read` has made it; a delete has only its uuid."""
 
     kind: Kind
     type: str
     uuid: str
-    object: Mapping[str, Any]
+    object: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """objects: by hyphenated type, all types asked for."""
+    """objects: by hyphenated type, all types asked for; each as it came, or as `read` has made it."""
 
-    objects: Mapping[str, Sequence[Mapping[str, Any]]]
+    objects: Mapping[str, Sequence[Any]]
     revision: int
 
 
@@ -64,6 +63,9 @@ class Events:
 
 
 Delta = Snapshot | Events
+
+Read = Callable[[str, Mapping[str, Any]], Any]
+"""What to make of an object of a type while the rest of its delta is still on the way."""
 
 
 class Watch:
@@ -82,6 +84,7 @@ class Watch:
         *,
         after: int | None = None,
         scopes: Collection[str] | None = None,
+        read: Read = lambda _, body: body,
         silence: float = SILENCE,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -94,6 +97,7 @@ class Watch:
         self.error: str | None = None
         self._http = http
         self._types = types
+        self._read = read
         self._silence = silence
         self._sleep = sleep
         self._first = True  # no stream was ever open
@@ -185,7 +189,7 @@ class Watch:
                 if answer.status_code != 200:
                     raise refusal(answer.status_code, (await answer.aread()).decode("utf-8", "replace"))
                 self._found()
-                parser, group = Parser(), _Group(self._types, resumed=self.revision is not None)
+                parser, group = Parser(), _Group(self._types, self._read, resumed=self.revision is not None)
                 async with aclosing(_until(self._interrupted, answer.aiter_bytes())) as chunks:
                     async for chunk in chunks:
                         for frame in parser.feed(chunk):
@@ -229,10 +233,11 @@ async def _until(interrupted: asyncio.Event, chunks: AsyncIterator[bytes]) -> As
 class _Group:
     """Frames until one carries an id: that one completes a delta."""
 
-    def __init__(self, types: Mapping[str, Sequence[str]], *, resumed: bool) -> None:
+    def __init__(self, types: Mapping[str, Sequence[str]], read: Read, *, resumed: bool) -> None:
+        self._read = read
         self._names = {kind.replace("-", "_"): kind for kind in types} | {kind: kind for kind in types}
         self._plurals = {f"{kind}s": kind for kind in types}
-        self._snapshot: dict[str, list[Mapping[str, Any]]] | None = None if resumed else {kind: [] for kind in types}
+        self._snapshot: dict[str, list[Any]] | None = None if resumed else {kind: [] for kind in types}
         self._events: list[Event] = []
 
     def take(self, frame: Frame) -> Delta | None:
@@ -243,7 +248,8 @@ class _Group:
         elif frame.event in ("create", "update", "delete"):
             self._events.append(self._event(frame))
         elif frame.event == "enter":
-            self._events += [Event("create", kind, row["uuid"], row) for kind, row in self._rows(_parse(frame.data))]
+            rows, read = self._rows(_parse(frame.data)), self._read
+            self._events += [Event("create", kind, row["uuid"], read(kind, row)) for kind, row in rows]
         elif frame.event == "leave":
             for kind, uuids in _parse(frame.data).items():
                 self._events += [Event("delete", kind, uuid, {"uuid": uuid}) for uuid in uuids]
@@ -253,7 +259,7 @@ class _Group:
         if self._snapshot is None:
             self._snapshot = {kind: [] for kind in self._plurals.values()}
         for kind, row in self._rows(body):
-            self._snapshot[kind].append(row)
+            self._snapshot[kind].append(self._read(kind, row))
 
     def _rows(self, body: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Type and object of each in a list of a type."""
@@ -271,7 +277,8 @@ class _Group:
         if name not in self._names or not isinstance(found, dict) or "uuid" not in found:
             raise UnexpectedAnswer(f"a watch event for {name!r}, which was not asked for, or without uuid")
         kind: Kind = frame.event  # type: ignore[assignment]  # one of the three, seen by the caller
-        return Event(kind, self._names[name], found["uuid"], found)
+        read = found if kind == "delete" else self._read(self._names[name], found)
+        return Event(kind, self._names[name], found["uuid"], read)
 
     def _complete(self, revision: int) -> Delta:
         if self._snapshot is not None:

@@ -5,7 +5,7 @@ to these, and have the same hash.
 """
 
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 from vrouter.state import Address
@@ -46,7 +46,10 @@ def parse(text: Any) -> Address:
 
 @lru_cache(maxsize=4096)
 def _parse(text: str) -> Address:
-    return _kept(ip_address(text))
+    try:
+        return _V4(text)
+    except AddressValueError:
+        return _kept(ip_address(text))
 
 
 def _kept(found: Address) -> Address:

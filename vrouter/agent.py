@@ -20,7 +20,7 @@ import structlog
 
 from api_client import ApiClient, Snapshot, Watch
 from vrouter.backends.protocol import Backend
-from vrouter.cache import WATCHED, Cache, health_of
+from vrouter.cache import WATCHED, Cache, Object, health_of
 from vrouter.compiler import Compiler
 from vrouter.compiler.scopes import node_scope
 from vrouter.compiler.view import PORTS
@@ -91,7 +91,7 @@ class Agent:
             await self.introspect.start()
             async with ApiClient(self.settings.api) as api:
                 self.port_api.meet(api)
-                watch = api.watch(WATCHED, scopes=[node_scope(self.settings.node)])
+                watch = api.watch(WATCHED, scopes=[node_scope(self.settings.node)], read=Object.parse)
                 self.introspect.sources.watch = watch
                 self.progress.look = watch.look
                 self.reporter.scopes = lambda: watch.scopes

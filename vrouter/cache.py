@@ -80,6 +80,7 @@ def referrers_of(uuid: str, kind: str) -> Fact:
 
 
 def children_of(uuid: str, kind: str) -> Fact:
+    """Which they are, and what each of them says."""
     return ("children", uuid, kind)
 
 
@@ -128,6 +129,11 @@ class Object(NamedTuple):
 
     def targets(self, kind: str) -> list[str]:
         return [reference.uuid for reference in self.references.get(kind, ())]
+
+    @classmethod
+    def read(cls, kind: str, body: Any) -> "Object":
+        """The same from what may be one already: the watch has made it when it came."""
+        return body if isinstance(body, cls) else cls.parse(kind, body)
 
     @classmethod
     def parse(cls, kind: str, body: Mapping[str, Any]) -> "Object":
@@ -215,7 +221,7 @@ class Cache:
         present: set[str] = set()
         for kind in FIELDS:
             for count, body in enumerate(snapshot.objects.get(kind, ()), 1):
-                found = Object.parse(kind, body)
+                found = Object.read(kind, body)
                 present.add(found.uuid)
                 self._put(found, changed)
                 if count % SLICE == 0:
@@ -231,7 +237,7 @@ class Cache:
         if event.kind == "delete":
             self._remove(event.uuid, changed)
         else:
-            self._put(Object.parse(event.type, event.object), changed)
+            self._put(Object.read(event.type, event.object), changed)
 
     def _put(self, found: Object, changed: set[Fact]) -> None:
         uuid = found.uuid
@@ -248,9 +254,10 @@ class Cache:
             old, new = set(_links(before)), set(links)
             self._unlink(uuid, old - new, changed)
             links = new - old
-        for fact in links:
-            self._links.add(fact, uuid)
+        self._links.add_each(links, uuid)
         changed.update(links)
+        if found.parent is not None:
+            changed.add(children_of(found.parent, found.type))
 
     def _remove(self, uuid: str, changed: set[Fact]) -> None:
         before = self._objects.pop(uuid, None)

@@ -1,6 +1,6 @@
 """A key to several values, mostly one."""
 
-from collections.abc import Collection, Hashable, Iterator, MutableMapping
+from collections.abc import Collection, Hashable, Iterable, Iterator, MutableMapping
 from copy import copy
 from typing import Generic, Self, TypeVar
 
@@ -40,11 +40,17 @@ class Multimap(Generic[K, V]):
         return len(self._one) + len(self._many)
 
     def add(self, key: K, value: V) -> None:
-        if key in self._many:
-            self._many[key].add(value)
-        elif (before := self._one.setdefault(key, value)) != value:
-            self._many[key] = {before, value}
-            del self._one[key]
+        self.add_each((key,), value)
+
+    def add_each(self, keys: Iterable[K], value: V) -> None:
+        """The value for each of the keys."""
+        one, many = self._one, self._many
+        for key in keys:
+            if key in many:
+                many[key].add(value)
+            elif (before := one.setdefault(key, value)) is not value and before != value:
+                many[key] = {before, value}
+                del one[key]
 
     def discard(self, key: K, value: V) -> None:
         if self._one.get(key) == value:

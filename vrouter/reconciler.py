@@ -254,7 +254,7 @@ class Reconciler:
         if not away:
             return vip
         listeners = tuple(
-            replace(listener, members=tuple(one for one in listener.members if one.interface not in away))
+            listener._replace(members=tuple(one for one in listener.members if one.interface not in away))
             for listener in vip.listeners
         )
         return replace(vip, listeners=listeners)

@@ -12,7 +12,7 @@ Each has a `key`; two units with one key are two versions of the same thing.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Family = Literal[4, 6]
 FAMILIES: tuple[Family, ...] = (4, 6)
@@ -270,8 +270,7 @@ def addresses_of(unit: Interface | Remote) -> tuple[Address, ...]:
     return unit.addresses if isinstance(unit, Remote) else tuple(one.address for one in unit.addresses)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Member:
+class Member(NamedTuple):
     """A back-end of one listener. interface: uuid of its `Interface` or `Remote`, in the VIP's VRF. weight: 1..256.
     port: where it listens, 1..65535."""
 
@@ -281,8 +280,7 @@ class Member:
     weight: int = 1
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Listener:
+class Listener(NamedTuple):
     """(protocol, port) of a VIP and the back-ends that answer for it, in a fixed order. None: refused at once.
 
     affinity: a client's new connections go to the member of its last one, as long as that is a member: seconds after

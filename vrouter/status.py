@@ -15,7 +15,7 @@ from vrouter.cache import Cache, Object
 from vrouter.compiler import Compiler
 from vrouter.compiler.members import is_up, whereabouts
 from vrouter.compiler.services import Examined, examine
-from vrouter.compiler.view import View
+from vrouter.compiler.view import Located, View
 from vrouter.reconciler import Reconciler
 from vrouter.state import Key, Vip
 
@@ -129,10 +129,11 @@ class Statuses:
     # --- one service
 
     def _service(self, found: Object) -> Iterator[tuple[str, _Found]]:
-        view = View(self._compiler)
-        examined = examine(view, found)
+        view, result = View(self._compiler), self._compiler.result(("loadbalancer", found.uuid))
+        # without a reason all is as it was asked for: most services are not walked through once more
+        examined = None if result is not None and not result.reasons else examine(view, found)
         texts: dict[str, list[tuple[str, str]]] = {}
-        for reason in examined.reasons:
+        for reason in examined.reasons if examined else ():
             texts.setdefault(reason.subject[1], []).append((reason.code, reason.text))
         members, hosted = dict(self._members(view, found, examined, texts)), set[str]()
         vips = self._vips(found.uuid)
@@ -143,26 +144,34 @@ class Statuses:
         if not vips and not any(where == "here" for where, _, _ in members.values()):
             return
         yield found.uuid, self._loadbalancer(found, examined, vips, texts)
-        served = {one.listener for one in examined.services}
+        served = {one.listener for one in examined.services} if examined else None
         for listener in self._objects(view.referrers(found.uuid, "loadbalancer-listener")):
             own = _last(texts, listener.uuid)
             up = is_up(listener, "loadbalancer_listener_properties")
-            yield listener.uuid, _Found("OFFLINE" if not up else "ONLINE" if listener.uuid in served else "ERROR", own)
+            serves = served is None or listener.uuid in served
+            yield listener.uuid, _Found("OFFLINE" if not up else "ONLINE" if serves else "ERROR", own)
             for pool in self._objects(view.referrers(listener.uuid, "loadbalancer-pool")):
                 up = is_up(pool, "loadbalancer_pool_properties")
                 yield pool.uuid, _Found("ONLINE" if up else "OFFLINE", _last(texts, pool.uuid))
         yield from ((uuid, one) for uuid, (where, _, one) in members.items() if where != "elsewhere")
 
     def _members(
-        self, view: View, found: Object, examined: Examined, texts: Mapping[str, list[tuple[str, str]]]
+        self, view: View, found: Object, examined: Examined | None, texts: Mapping[str, list[tuple[str, str]]]
     ) -> Iterator[tuple[str, tuple[str, str | None, _Found]]]:
-        used = {one.subject[1]: one.located.interface.key for service in examined.services for one in service.backends}
+        services = examined.services if examined else ()
+        used = {one.subject[1]: one.located.interface.key for service in services for one in service.backends}
         for listener in view.referrers(found.uuid, "loadbalancer-listener"):
             for pool in self._objects(view.referrers(listener, "loadbalancer-pool")):
-                for member in self._objects(view.children(pool.uuid, "loadbalancer-member")):
+                for member in view.children(pool.uuid, "loadbalancer-member"):
                     where, interface = whereabouts(view, pool, member)
-                    one = self._member(member, used.get(member.uuid), texts.get(member.uuid, []))
-                    yield member.uuid, (where, interface, one)
+                    key, reasons = used.get(member.uuid), texts.get(member.uuid, [])
+                    if examined is None and interface is not None:
+                        located = view.interface(interface)
+                        if isinstance(located, Located):
+                            key = located.interface.key
+                        else:  # since a moment ago, and the compiler will say so
+                            reasons = [(located.code, f"interface {view.name(interface)} {located.text}")]
+                    yield member.uuid, (where, interface, self._member(member, key, reasons))
 
     def _member(self, member: Object, interface: Key | None, reasons: list[tuple[str, str]]) -> _Found:
         code, text = reasons[-1] if reasons else ("", "")
@@ -175,12 +184,12 @@ class Statuses:
         return _Found("ONLINE" if member.uuid in self._compiler.checks else "NO_MONITOR", text)
 
     def _loadbalancer(
-        self, found: Object, examined: Examined, vips: list[Vip], texts: Mapping[str, list[tuple[str, str]]]
+        self, found: Object, examined: Examined | None, vips: list[Vip], texts: Mapping[str, list[tuple[str, str]]]
     ) -> _Found:
         own = _last(texts, found.uuid)
         if not is_up(found, "loadbalancer_properties"):
             return _Found("OFFLINE", own)
-        if not examined.places:
+        if examined is not None and not examined.places:
             return _Found("ERROR", own)
         statuses = [(vip, self._reconciler.status.get(vip.key)) for vip in vips]
         for vip, status in statuses:

@@ -69,7 +69,8 @@ class Subjects:
                     yield found
 
     def _interfaces_of(self, machine: Object) -> Iterator[Object]:
-        uuids = {*self._view.referrers(machine.uuid, INTERFACE), *self._view.children(machine.uuid, INTERFACE)}
+        below = (one.uuid for one in self._view.children(machine.uuid, INTERFACE))
+        uuids = {*self._view.referrers(machine.uuid, INTERFACE), *below}
         return (one for one in map(self._cache.get, sorted(uuids)) if one is not None)
 
 

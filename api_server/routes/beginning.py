@@ -40,17 +40,20 @@ def init(reader: Reader, types: Sequence[ResourceType], fields: Fields, sight: S
     for kind in types:
         number = b"id: %d\n" % reader.revision if kind is types[-1] else b""
         uuids = None if seen is None else seen(kind.name)
-        yield from frames_of_objects(reader, b"event: init\n" + number, kind, fields, uuids)
+        yield b"event: init\n" + number + _data(kind)
+        for count, items in enumerate(_items(reader, kind, fields.get(kind.name), uuids)):
+            yield b"," + items if count else items
+        yield END
 
 
-def frames_of_objects(
-    reader: Reader, head: bytes, kind: ResourceType, fields: Fields, uuids: Collection[str] | None
-) -> Iterator[bytes]:
-    """One frame with objects of a type, in parts. uuids: of those; None for all."""
-    yield head + b'data: {"%b":[' % kind.plural.encode()
-    for count, items in enumerate(_items(reader, kind, fields.get(kind.name), uuids)):
-        yield b"," + items if count else items
-    yield END
+def entering(reader: Reader, kind: ResourceType, fields: Fields, uuids: Collection[str]) -> Iterator[bytes]:
+    """Frames with those objects of a type, each of a slice: who takes them in begins while the next is read."""
+    for items in _items(reader, kind, fields.get(kind.name), uuids):
+        yield b"event: enter\n" + _data(kind) + items + END
+
+
+def _data(kind: ResourceType) -> bytes:
+    return b'data: {"%b":[' % kind.plural.encode()
 
 
 def _items(

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import orjson
 
 from api_server.errors import BadRequest
-from api_server.routes.beginning import Fields, frames_of_objects
+from api_server.routes.beginning import Fields, entering
 from api_server.routes.frames import frames, stop
 from api_server.store.events import chunk
 from api_server.store.reader import Reader
@@ -86,7 +86,7 @@ def step(reader: Reader, types: Sequence[ResourceType], fields: Fields, scopes: 
     entered = reader.concerned(scopes.enter, without=scopes.before)
     for kind in types:
         if uuids := entered.get(kind.name):
-            yield from frames_of_objects(reader, b"event: enter\n", kind, fields, uuids)
+            yield from entering(reader, kind, fields, uuids)
     left = _of(types, reader.concerned(scopes.leave, without=scopes.now))
     if left:
         yield b"event: leave\ndata: %b\n\n" % orjson.dumps(left)

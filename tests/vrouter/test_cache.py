@@ -53,7 +53,8 @@ def test_a_change_names_the_facts_it_changed() -> None:
     graph.lab()
     cache = loaded(graph)
     graph.link("lb", "if-b")
-    assert cache.apply(graph.events()) == {"fip-lb", referrers_of("if-a", "floating-ip")}
+    below = children_of("ip-vip-lb", "floating-ip")  # who reads the children reads what they say, too
+    assert cache.apply(graph.events()) == {"fip-lb", referrers_of("if-a", "floating-ip"), below}
     graph.change("ip-if-a", instance_ip_address="10.0.0.9")
     assert cache.apply(graph.events()) == {"ip-if-a", holders_of("10.0.0.1"), holders_of("10.0.0.9")}
     graph.delete("ma")

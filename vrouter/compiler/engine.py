@@ -274,8 +274,7 @@ class Compiler:
     def _remember(self, node: Node, reads: set[Fact]) -> None:
         before = self._reads.get(node)
         self._reads[node] = reads
-        for fact in reads - before if before else reads:
-            self._readers.add(fact, node)
+        self._readers.add_each(reads - before if before else reads, node)
         for fact in before - reads if before else ():
             self._unread(fact, node)
 

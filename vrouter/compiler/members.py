@@ -58,10 +58,7 @@ def backends(
         if down is None and not is_up(pool, "loadbalancer_pool_properties"):
             down = f"admin_state of pool {pool.name} is down"
         probes = monitors(view, pool, reasons)
-        for uuid in view.children(pool.uuid, "loadbalancer-member"):
-            member = view.get(uuid)
-            if member is None:
-                continue
+        for member in view.children(pool.uuid, "loadbalancer-member"):
             try:
                 backend = _backend(view, pool, member, answering, down, reasons)
                 interface = backend.located.interface
@@ -74,7 +71,7 @@ def backends(
                 yield backend
             except Unusable as unusable:
                 text = f"member {member.name}: {unusable.text}"
-                reasons.append(Reason((member.type, uuid), unusable.code, text))
+                reasons.append(Reason((member.type, member.uuid), unusable.code, text))
 
 
 def is_up(found: Object, properties: str) -> bool:

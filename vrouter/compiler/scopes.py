@@ -69,7 +69,7 @@ def _interfaces(view: View) -> Iterator[str]:
         found = view.get(router)
         for machine in found.targets("virtual-machine") if found else ():
             yield from view.referrers(machine, "virtual-machine-interface")
-            yield from view.children(machine, "virtual-machine-interface")
+            yield from (one.uuid for one in view.children(machine, "virtual-machine-interface"))
 
 
 def _networks(found: Object | None) -> list[str]:

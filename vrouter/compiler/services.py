@@ -218,7 +218,7 @@ def _places(view: View, found: Object) -> list[Place]:
     provider = found.properties.get("loadbalancer_provider")
     places = []
     for address, holding in chosen.values():
-        floating = [one for uuid in view.children(holding.uuid, "floating-ip") if (one := view.get(uuid))]
+        floating = view.children(holding.uuid, "floating-ip")
         floating = [one for one in floating if canonical(one.properties.get("floating_ip_address")) == str(address)]
         if provider == "native" or floating:
             linked = frozenset(uuid for one in floating for uuid in one.targets("virtual-machine-interface"))
@@ -345,9 +345,10 @@ def _vips_of(
     if not vrfs:
         text = f"{found.type} {found.name}: no interface of this node is in a VRF from which its VIP may be reached"
         reasons.append(Reason((found.type, found.uuid), "no-local-vrf", text))
-    reasons += _unjoined(view, place, services, reach)
-    reasons += _without(place, services)
     listeners = _listeners_of(place, services, reach)
+    if sum(len(one.members) for one in listeners) < sum(len(one.backends) for one in services):
+        reasons += _unjoined(view, place, services, reach)
+        reasons += _without(place, services)
     for _, vrf in sorted(vrfs.items()):
         yield Vip(vrf.index, place.address, ":".join(found.fq_name), listeners)
 
@@ -402,24 +403,27 @@ def _listeners_of(place: Place, services: Sequence[Service], reach: Sequence[str
 
 def _members(place: Place, backends: Iterable[Backend], reach: Sequence[str]) -> Iterator[Member]:
     """Those of the VIP's family, in the networks from which it may be reached."""
+    family, linked = place.address.version, place.linked
     for backend in backends:
-        interface = backend.located.interface
-        address = interface.address_of(place.address.version)
-        if address is not None and backend.located.network in reach and interface.uuid in place.linked:
+        located = backend.located
+        interface = located.interface
+        address = interface.address_of(family)
+        if address is not None and located.network in reach and interface.uuid in linked:
             yield Member(interface.uuid, address, backend.port, backend.weight)
 
 
 def _showings(view: View, places: Sequence[Place], services: Sequence[Service]) -> Iterator[Mark]:
     """What clients and members in networks that nothing joins must know of each other, for the service's sake."""
+    networks = {backend.located.network for backend in _each_backend(services)}
     for place in places:
         reach = view.reach(place.network)
         apart: dict[str, list[str]] = {}  # network of members -> those of clients
-        for backend in _each_backend(services):
+        for network in networks.intersection(reach):
+            joined = {network, *(peer.network for peer in view.peers(network))}
+            apart[network] = [one for one in reach if one not in joined]
+        for backend in _each_backend(services) if any(apart.values()) else ():
             uuid, network = backend.located.interface.uuid, backend.located.network
-            if network not in apart:
-                joined = {network, *(peer.network for peer in view.peers(network))}
-                apart[network] = [one for one in reach if one not in joined] if network in reach else []
-            for client in apart[network] if uuid in place.linked else ():
+            for client in apart.get(network, ()) if uuid in place.linked else ():
                 if backend.located.here or view.has_local(client):
                     yield shown(uuid), client
                     yield shown(client), network

@@ -191,8 +191,10 @@ class View:
     def referrers(self, uuid: str, kind: str) -> Sequence[str]:
         return self._linked(referrers_of(uuid, kind))
 
-    def children(self, uuid: str, kind: str) -> Sequence[str]:
-        return self._linked(children_of(uuid, kind))
+    def children(self, uuid: str, kind: str) -> Sequence[Object]:
+        """All that they say is one fact: a pool may have a thousand members, and they are read together."""
+        cache = self._evaluator.cache
+        return [found for one in self._linked(children_of(uuid, kind)) if (found := cache.get(one)) is not None]
 
     def holders(self, address: str) -> Sequence[str]:
         """uuids of the instance-ips with this address, in any network."""

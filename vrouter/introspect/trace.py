@@ -140,7 +140,7 @@ def _members(sources: Sources, found: Lookup) -> Iterator[str]:
     port = found.header.destination_port
     for listener in Subjects(sources.cache, view).called(f"[{found.header.destination}]:{port}"):
         for pool in view.referrers(listener.uuid, "loadbalancer-pool"):
-            yield from view.children(pool, "loadbalancer-member")
+            yield from (member.uuid for member in view.children(pool, "loadbalancer-member"))
 
 
 def _elsewhere(sources: Sources, sender: Interface, destination: Address) -> list[Step]:

@@ -100,14 +100,13 @@ def _meant(ground: Ground, found: Object) -> Iterator[tuple[Object | None, Objec
     for tree in sorted(trees):
         for pool_uuid in _pools(ground, tree):
             pool = ground.cache.get(pool_uuid)
-            for uuid in ground.view.children(pool_uuid, "loadbalancer-member") if pool else ():
-                member = ground.cache.get(uuid)
-                if pool is None or member is None or uuid in seen:
+            for member in ground.view.children(pool_uuid, "loadbalancer-member") if pool else ():
+                if pool is None or member.uuid in seen:
                     continue
                 means = target(ground.view, pool, member)
                 properties = member.properties.get("loadbalancer_member_properties") or {}
                 if means == found.uuid or (isinstance(means, Unusable) and properties.get("address") in addresses):
-                    seen.add(uuid)
+                    seen.add(member.uuid)
                     yield next(ground.owners(member), None), member
 
 

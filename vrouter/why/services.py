@@ -31,7 +31,7 @@ def service(ground: Ground, found: Object, only: str | None = None) -> Iterator[
 def _below(ground: Ground, listener: str) -> Iterator[str]:
     for pool in ground.view.referrers(listener, "loadbalancer-pool"):
         yield pool
-        yield from ground.view.children(pool, "loadbalancer-member")
+        yield from (member.uuid for member in ground.view.children(pool, "loadbalancer-member"))
 
 
 def _listener(
@@ -59,9 +59,8 @@ def _listener(
         members = ground.view.children(uuid, "loadbalancer-member")
         if not members:
             yield line(depth + 1, False, f"pool {pool.name} has no member")
-        for member_uuid in members:
-            member = ground.cache.get(member_uuid)
-            if member is not None and (only in (None, uuid, listener.uuid) or only == member_uuid):
+        for member in members:
+            if only in (None, uuid, listener.uuid, member.uuid):
                 yield from _member(ground, depth + 1, owner, member, service, vips)
 
 

@@ -1,7 +1,5 @@
 """A sticky listener leads a client's new connections to the member of its last one."""
 
-from dataclasses import replace
-
 import pytest
 from lab import Lab
 from scenery import Network, answer, assert_reaches, connect, listener, member, spread, who
@@ -14,7 +12,7 @@ TRIES = 24
 
 
 def sticky(port: int, *members: Member, protocol: Protocol = "tcp") -> Listener:
-    return replace(listener(port, *members, protocol=protocol), affinity=AFFINITY)
+    return listener(port, *members, protocol=protocol)._replace(affinity=AFFINITY)
 
 
 def the_one(lab: Lab, client: Interface, port: int = 8888, protocol: Protocol = "tcp") -> str:
@@ -144,4 +142,4 @@ def test_a_restarted_agent_finds_it(lab: Lab, network: Network) -> None:
 def test_another_time_is_refused(lab: Lab, network: Network) -> None:
     web = network.pod(80)
     with pytest.raises(BackendError, match="affinity is 10800 s or none"):
-        network.service(replace(listener(8888, member(web, 80)), affinity=60))
+        network.service(listener(8888, member(web, 80))._replace(affinity=60))

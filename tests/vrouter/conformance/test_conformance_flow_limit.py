@@ -1,7 +1,6 @@
 """When the flow table is full, new flows are refused and counted, never misdelivered, and those that stand go on."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 from lab import Connection, Lab, Outcome, Refused, Silence
@@ -84,7 +83,7 @@ def test_it_is_foretold(lab: Lab, network: Network) -> None:
 
 def test_who_is_refused_takes_no_place_of_a_limited_listener(lab: Lab, network: Network) -> None:
     client, web = network.pods(2, 80)
-    vip = network.service(replace(listener(8888, member(web, 80)), limit=FLOWS + 1))
+    vip = network.service(listener(8888, member(web, 80))._replace(limit=FLOWS + 1))
     fill(lab, client)
     assert one_more(lab, client) == Refused("reset")
     assert (drops(lab, "FlowLim"), drops(lab, "ConnLim")) == (1, 0)

@@ -1,7 +1,5 @@
 """A listener with a limit has so many connections at a time and refuses more."""
 
-from dataclasses import replace
-
 import pytest
 from lab import Connection, Lab, Refused, Silence
 from scenery import Network, answer, connect, drops, eventually, flow_of, listener, member, who
@@ -14,7 +12,7 @@ REFUSED = {"tcp": Refused("reset"), "udp": Refused("unreachable")}
 
 
 def limited(limit: int, *members: Member, port: int = 8888, protocol: Protocol = "tcp") -> Listener:
-    return replace(listener(port, *members, protocol=protocol), limit=limit)
+    return listener(port, *members, protocol=protocol)._replace(limit=limit)
 
 
 def opened(lab: Lab, client: Interface, number: int, protocol: Protocol = "tcp") -> list[Connection]:
@@ -175,7 +173,7 @@ def test_what_is_refused_for_another_reason_has_no_place(lab: Lab, network: Netw
 
 def test_a_sticky_client_is_refused_like_others(lab: Lab, network: Network) -> None:
     client, a, b = network.pods(3, 80)
-    vip = network.service(replace(limited(2, member(a, 80), member(b, 80)), affinity=AFFINITY))
+    vip = network.service(limited(2, member(a, 80), member(b, 80))._replace(affinity=AFFINITY))
     held = opened(lab, client, 2)
     (served,) = {who(connection) for connection in held}
     assert outcome(lab, client) == Refused("reset")

@@ -3,7 +3,7 @@
 The machine acts as the reconciler does: a pod leaves its services before its interface goes.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -140,9 +140,8 @@ def machine(lab_type: type[Lab], family: Family) -> type[RuleBasedStateMachine]:
         def put(self, vip: Address, service: Service) -> None:
             pods = self.model.pods
             listeners = tuple(
-                replace(
-                    listener(port, *(member(pods[number], *how) for number, how in sorted(members.items()))),
-                    limit=self.model.limits[vip],
+                listener(port, *(member(pods[number], *how) for number, how in sorted(members.items())))._replace(
+                    limit=self.model.limits[vip]
                 )
                 for port, members in sorted(service.items())
             )

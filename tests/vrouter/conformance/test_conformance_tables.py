@@ -1,7 +1,5 @@
 """What the backend tells of itself is what stands."""
 
-from dataclasses import replace
-
 import pytest
 from lab import Lab
 from scenery import Network, answer, ask, assert_reaches, connect, eventually, flow_of, listener, member, who
@@ -16,7 +14,7 @@ def by_key(units: list[Unit]) -> dict[Key, Unit]:
     for unit in units:
         assert unit.key not in found
         if isinstance(unit, Vip):
-            listeners = tuple(sorted(replace(x, members=tuple(sorted(x.members))) for x in unit.listeners))
+            listeners = tuple(sorted(x._replace(members=tuple(sorted(x.members))) for x in unit.listeners))
             unit = Vip(unit.vrf, unit.address, unit.name, listeners)  # noqa: PLW2901
         found[unit.key] = unit
     return found

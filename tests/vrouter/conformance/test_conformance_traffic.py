@@ -1,7 +1,5 @@
 """What has gone through each member of each listener is counted, and stays counted."""
 
-from dataclasses import replace
-
 import pytest
 from lab import Lab
 from scenery import Network, answer, ask, connect, eventually, flow_of, listener, member, who
@@ -44,7 +42,7 @@ def test_every_packet_of_both_directions_counts(lab: Lab, network: Network, list
 @pytest.mark.parametrize("limit", [0, 10])
 def test_a_connection_that_ends_counts_for_its_flow_as_for_its_member(lab: Lab, network: Network, limit: int) -> None:
     client, web = network.pods(2, 80)
-    network.service(replace(listener(8888, member(web, 80)), limit=limit))
+    network.service(listener(8888, member(web, 80))._replace(limit=limit))
     connection = connect(lab, client, lab.vip, 8888)
     who(connection)
     connection.close()

@@ -122,7 +122,7 @@ def test_members_of_other_nodes_are_probed_through_the_tunnel(lab: NetnsLab, net
 def test_packets_that_are_too_long_for_the_tunnel_arrive(lab: NetnsLab, network: Network) -> None:
     """TCP is told how long its segments may be; a datagram goes in pieces once its sender has heard of it."""
     client, there = network.pod(), network.far_pod()
-    network.service(listener(8888, member(there, 80)), replace(listener(53, member(there, 53)), protocol="udp"))
+    network.service(listener(8888, member(there, 80)), listener(53, member(there, 53))._replace(protocol="udp"))
     kind = socket.AF_INET if lab.family == 4 else socket.AF_INET6
     anywhere = "0.0.0.0" if lab.family == 4 else "::"
     listening, asked = (

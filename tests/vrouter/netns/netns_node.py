@@ -83,7 +83,7 @@ def both_families(pod: Interface) -> Interface:
 
 def in_ipv6(vip: Vip) -> Vip:
     listeners = tuple(
-        replace(one, members=tuple(replace(member, address=in_six(member.address)) for member in one.members))
+        one._replace(members=tuple(member._replace(address=in_six(member.address)) for member in one.members))
         for one in vip.listeners
     )
     return replace(vip, address=in_six(vip.address), listeners=listeners)

@@ -84,14 +84,14 @@ def weighted(unit: Vip) -> Vip:
     """The first member of its listener with another weight."""
     (listener,) = unit.listeners
     first, *others = listener.members
-    return replace(unit, listeners=(replace(listener, members=(replace(first, weight=7), *others)),))
+    return replace(unit, listeners=(listener._replace(members=(first._replace(weight=7), *others)),))
 
 
 def moved(unit: Vip) -> Vip:
     """The last member, as its uuid has it, at another port."""
     (listener,) = unit.listeners
     *others, last = listener.members
-    return replace(unit, listeners=(replace(listener, members=(*others, replace(last, port=8080))),))
+    return replace(unit, listeners=(listener._replace(members=(*others, last._replace(port=8080))),))
 
 
 def three(pods: list[Interface]) -> Vip:

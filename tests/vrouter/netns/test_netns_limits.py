@@ -33,7 +33,7 @@ class Limited:
 
     def put(self, limit: int) -> None:
         plain = service(8888, pods=[self.web], protocol=self.protocol)
-        self.node.apply(replace(plain, listeners=(replace(plain.listeners[0], limit=limit),)))
+        self.node.apply(replace(plain, listeners=(plain.listeners[0]._replace(limit=limit),)))
 
     def connect(self) -> bool:
         """Whether one more connection opens; it stays open."""
@@ -193,7 +193,7 @@ def test_many_limits_at_once(node: Node, said: Conversation) -> None:
     """One transaction; a second time nothing is sent."""
     pods = node.pods(2)
     plain = service(*range(8000, 8050), pods=pods)
-    vip = replace(plain, listeners=tuple(replace(one, limit=one.port) for one in plain.listeners))
+    vip = replace(plain, listeners=tuple(one._replace(limit=one.port) for one in plain.listeners))
     tables.templates(4)
     said.forget()
     node.apply(vip)
@@ -213,7 +213,7 @@ def test_a_changed_member_does_not_touch_the_limit(node: Node, said: Conversatio
         for some in (pods[:2], pods):
             said.forget()
             plain = service(80, pods=some)
-            node.apply(replace(plain, listeners=(replace(plain.listeners[0], limit=limit),)))
+            node.apply(replace(plain, listeners=(plain.listeners[0]._replace(limit=limit),)))
         assert said.dumps == 0
         return len(said.changes)
 
