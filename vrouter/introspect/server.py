@@ -108,6 +108,11 @@ class Introspect:
                     return body
             except BadQuestion as error:
                 body, status = {"error": str(error)}, error.status
-            return Response(orjson.dumps(body, default=str), status, media_type="application/json")
+            return Response(orjson.dumps(body, default=_plain), status, media_type="application/json")
 
         return answer
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no word for: a named tuple as the object that a dataclass would be, anything else as its text."""
+    return value._asdict() if hasattr(value, "_asdict") else str(value)
