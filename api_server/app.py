@@ -87,7 +87,7 @@ async def begin(store: Store, service: Service) -> None:
             lambda tx: ensure_defaults(tx, service.operations.registry), request_id="start", user="", base_url=""
         )
     except Unavailable as error:
-        raise UnusableDatabase(f"Nothing can be written to the database: {error.text}") from error
+        raise UnusableDatabase(f"Nothing can be written to the database: {error}") from error
 
 
 @asynccontextmanager

@@ -14,8 +14,8 @@
     +-- NotImplementedHere   501
     +-- Unavailable          503   the outcome is unknown or the database is away: the client tries again
 
-Statuses and texts are Contrail's (contract section 2.11). No exception of a driver or library crosses a layer: it
-becomes one of these, or a 500 with the request id in the log.
+`text` is what a client is told, `str` what the log is. Statuses and texts are Contrail's (contract section 2.11). No
+exception of a driver or library crosses a layer: it becomes one of these, or a 500 with the request id in the log.
 """
 
 
@@ -30,6 +30,9 @@ class ApiError(Exception):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.text = text
+
+    def __str__(self) -> str:
+        return self.text
 
 
 class BadRequest(ApiError):
@@ -81,4 +84,14 @@ class NotImplementedHere(ApiError):
 
 
 class Unavailable(ApiError):
+    """detail: what the operator is told beside the text (in the log, by `str`), and no client: where the database is,
+    who uses it."""
+
     status = 503
+
+    def __init__(self, text: str, detail: str = "") -> None:
+        super().__init__(text)
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.text}: {self.detail}" if self.detail else self.text

@@ -210,7 +210,7 @@ class _Connection:
                 text = self._statements.get(rest.split(b"\0", 2)[1], b"")
             case _:
                 return False
-        words = text.lower().split()
+        words = text.partition(b";")[0].lower().split()
         if words[:1] == [b"begin"]:
             self._writes = b"only" not in words
         return words == [b"commit"] and self._writes

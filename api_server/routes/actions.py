@@ -206,7 +206,7 @@ async def db_check(request: Request) -> Response:
         async with server.checking:
             report = await aside("check", lambda: check(url, native_driver=native_driver))
     except UnusableDatabase as error:
-        raise Unavailable(str(error)) from error
+        raise Unavailable("The database cannot be looked at", str(error)) from error
     return json({"results": [
         {"kind": finding.kind, "subject": finding.subject, "error": finding.text} for finding in report.left
     ]})  # fmt: skip

@@ -237,7 +237,7 @@ class ExchangeMiddleware:
             self.hosts.check(headers.get(b"host", b""), scope.get("server"))
             await self.app(scope, limited(receive, headers, self.limit), reply)
         except ApiError as error:
-            reason = error.text
+            reason = str(error)
             await self.refuse(error, headers, status, reply)
         except Exception:  # noqa: BLE001  # the one place where a fault becomes a 500
             reason = "Internal Server Error"

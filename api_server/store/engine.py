@@ -16,6 +16,8 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 BUSY_SECONDS = 2.0  # how long a statement waits for another program that holds the SQLite file
 CONNECT_SECONDS = 5
+LOCK_SECONDS = 10  # for which a PostgreSQL statement waits for another transaction
+IDLE_SECONDS = 5  # after which PostgreSQL ends a transaction whose server says nothing
 NAME = "vaportrail"
 PREPARED = 500
 """Statements that a PostgreSQL connection has prepared: more than there are."""
@@ -31,11 +33,12 @@ POSTGRESQL_SETUP = (
     "set plan_cache_mode=force_generic_plan",
     "set jit=off",
     # A server that was stopped or cut off in a transaction must not stop the others for good.
-    "set lock_timeout='10s'",
-    "set idle_in_transaction_session_timeout='5s'",
+    f"set lock_timeout='{LOCK_SECONDS}s'",
+    f"set idle_in_transaction_session_timeout='{IDLE_SECONDS}s'",
     "set tcp_keepalives_idle=10",
     "set tcp_keepalives_interval=5",
     "set tcp_keepalives_count=2",
+    "set tcp_user_timeout='20s'",
 )
 
 

@@ -106,6 +106,7 @@ class Session:
         self.waiting: dict[Statement, list[dict[str, Any]]] = {statement: [] for statement in order}
         self._connection: Any = None
         self._cursor: Any = None
+        self._plain: Any = None  # on PostgreSQL: for what is sent as a simple query, its values in it
         self._streams = count(1)
 
     # --- statements
@@ -163,7 +164,7 @@ class Session:
     # --- transactions
 
     @contextmanager
-    def transaction(self, begin: str, first: Statement | None = None, **values: Any) -> Iterator[list[Row]]:
+    def transaction(self, begin: str, first: Statement, **values: Any) -> Iterator[list[Row]]:
         """One transaction; the rows of its first statement, which travels with its beginning.
 
         Raises Lost if the connection went before the commit was sent, Uncertain if it went during the commit, else what
@@ -173,10 +174,7 @@ class Session:
         try:
             self.connect()
             self._forget()
-            with self._pipeline():
-                self._connection.execute(begin)
-                cursor = self._run(first, values) if first is not None else None
-            rows = cursor.fetchall() if cursor is not None else []
+            rows = self._start(begin, first, values)
             begun = True
             yield rows
             if self.discard:
@@ -195,9 +193,11 @@ class Session:
                     raise Unavailable(f"The database does not begin: {one_line(error)}") from error
                 raise
             if committing:
-                raise Uncertain("The database went away during a commit: whether it took place is unknown") from error
+                raise Uncertain(
+                    "The database went away during a commit: whether it took place is unknown", one_line(error)
+                ) from error
             if failed:
-                raise Lost(f"The database is away: {one_line(error)}") from error
+                raise Lost("The database is away", one_line(error)) from error
             raise
         finally:
             self._forget()
@@ -231,8 +231,10 @@ class Session:
             try:
                 self._connection = self.database.connect(self.name)
             except (sa.exc.DBAPIError, self.database.driver.Error) as error:
-                raise Lost(str(self.database.explain(error))) from error
+                raise Lost("The database is away", str(self.database.explain(error))) from error
             self._cursor = self._connection.cursor()
+            if not self.sqlite:
+                self._plain = self.database.driver.ClientCursor(self._connection)
 
     def usable(self) -> bool:
         """Whether the connection stands, outside a transaction; if not, it is closed and the next use makes another."""
@@ -240,8 +242,20 @@ class Session:
 
     def close(self) -> None:
         if self._connection is not None:
-            connection, self._connection, self._cursor = self._connection, None, None
+            connection, self._connection, self._cursor, self._plain = self._connection, None, None, None
             connection.close()
+
+    def _start(self, begin: str, first: Statement, values: dict[str, Any]) -> list[Row]:
+        """Both in one round trip: on PostgreSQL a query of two statements, not a pipeline. psycopg ends that with a
+        Flush behind its Sync, and PostgreSQL, which has begun to count the time that the transaction is idle, stops at
+        the next message, whatever it is: a client that vanished then would keep the transaction and its locks."""
+        if self.sqlite:
+            self._connection.execute(begin)
+            return self.all(first, **values)
+        text, order, fixed = first.on(self.dialect)
+        self._plain.execute(f"{begin}; {text}", _bind(order, fixed, values))
+        self._plain.nextset()
+        return self._plain.fetchall()  # type: ignore[no-any-return]
 
     def _pipeline(self) -> Any:
         """What is executed inside is one round trip."""

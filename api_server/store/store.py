@@ -253,7 +253,7 @@ class Store:
                 if session.usable():
                     return Unavailable(f"The database could not do it: {one_line(error)}")
                 if last:
-                    return Unavailable(f"The database is away: {one_line(error)}")
+                    return Unavailable("The database is away", one_line(error))
             except Exception as error:  # noqa: BLE001 - the caller's own
                 return error
         raise AssertionError

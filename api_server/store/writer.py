@@ -20,7 +20,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from api_server.errors import ApiError, Conflict, Unavailable, one_line
-from api_server.store import attempts, loading
+from api_server.store import attempts, blockers, loading
 from api_server.store.attempts import Attempts
 from api_server.store.concerns import ScopeChange
 from api_server.store.engine import Database
@@ -158,8 +158,11 @@ class Writer:
                 if last:
                     raise
                 continue  # the connection was a stale one: nothing is done yet, a new one may do it
-            except Unavailable:
-                raise
+            except Unavailable as error:
+                told = blockers.resolve(self._session, error)
+                if told is None and not last:
+                    continue  # who was in the way is gone
+                raise told or error  # noqa: B904 - it is the same refusal, or says of which it is the answer
             except Exception:  # noqa: BLE001 - whatever it was, each request hears of its own below
                 break
         self._counts.reruns += 1
