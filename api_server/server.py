@@ -53,7 +53,7 @@ def url(listener: socket.socket) -> str:
 
 class Server(uvicorn.Server):
     """Serves one application on one listening socket. ready: called with its URL once it can answer. lifeline: a pipe
-    whose end is a signal to stop."""
+    whose end is a signal to stop. beat: called by the event loop every second or so."""
 
     def __init__(
         self,
@@ -61,11 +61,16 @@ class Server(uvicorn.Server):
         listener: socket.socket,
         ready: Callable[[str], None] = lambda url: None,
         lifeline: int | None = None,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
+        async def beating() -> None:
+            beat()
+
         super().__init__(
             uvicorn.Config(
                 app, lifespan="off", log_config=None, access_log=False, server_header=False, date_header=False,
                 timeout_graceful_shutdown=GRACE, timeout_keep_alive=KEEP_ALIVE,
+                callback_notify=beating, timeout_notify=0,
             )
         )  # fmt: skip
         self.app = app

@@ -6,6 +6,9 @@ servers on several machines do.
 
 A worker ends when its *lifeline* does, a pipe that the supervisor alone holds open: so one step stops all, in good
 order, and a supervisor that was killed leaves nobody behind.
+
+A worker's event loop says every second that it goes round. One that says nothing for `HUNG` seconds is killed: it has
+the share of connections that the kernel gave it, and answers none of them.
 """
 
 import contextlib
@@ -33,6 +36,11 @@ SHORTEST_PAUSE = 0.25
 LONGEST_PAUSE = 30.0
 STEADY = 30.0
 """Seconds that a worker has to live for its death not to count as an early one."""
+BEAT = 1.0
+"""Seconds between two counts of what a worker has left out, ..."""
+HUNG = 30
+"""... and the count at which it is killed. It is the supervisor's own rounds that are counted: where it was stopped
+itself, with all of them or with the machine, nobody has left anything out."""
 STOP_WITHIN = GRACE + 4.0
 """Seconds that workers have to end before they are killed."""
 
@@ -45,12 +53,14 @@ class WorkerFailed(Exception):
 
 @dataclass
 class Worker:
-    """One place of a worker, and who is there now. report: None once it can serve, or why it cannot."""
+    """One place of a worker, and who is there now. reports: None each time that it says that it serves, or why it
+    cannot. missed: beats since the last."""
 
     number: int
     process: BaseProcess | None = None
     reports: "Connection[Any, Any] | None" = None
     ready: bool = False
+    missed: int = 0
     since: float = 0.0
     pause: float = SHORTEST_PAUSE
     due: float = field(default_factory=time.monotonic)
@@ -67,6 +77,7 @@ class Supervisor:
         self.ready = ready
         self.workers = [Worker(number) for number in range(1, count + 1)]
         self.announced = False
+        self.beat = 0.0  # when the next one is due
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT, then return. WorkerFailed if one of them does not come up at the start."""
@@ -95,20 +106,31 @@ class Supervisor:
     def _attend(self, stop: int) -> None:
         """Wait for the next thing that happens, and see to it."""
         present = [worker for worker in self.workers if worker.process is not None]
-        due = [worker.due for worker in self.workers if worker.process is None]
+        due = [self.beat, *(worker.due for worker in self.workers if worker.process is None)]
         watched: list[Any] = [stop]
         for worker in present:
             assert worker.process is not None
-            watched.append(worker.process.sentinel)
-            if not worker.ready:
-                watched.append(worker.reports)
-        happened = wait(watched, max(0.0, min(due) - time.monotonic()) if due else None)
+            watched += [worker.process.sentinel, worker.reports]
+        happened = wait(watched, max(0.0, min(due) - time.monotonic()))
         for worker in present:
             assert worker.process is not None
             if worker.reports in happened:
                 self._heard(worker)
             if worker.process is not None and worker.process.sentinel in happened:
                 self._died(worker)
+        if time.monotonic() >= self.beat:
+            self.beat = time.monotonic() + BEAT
+            for worker in present:
+                self._count(worker)
+
+    def _count(self, worker: Worker) -> None:
+        """One beat more that it may have left out."""
+        if worker.process is None or not worker.ready:  # it may wait for the database for as long as it takes
+            return
+        worker.missed += 1
+        if worker.missed == HUNG:
+            log.error("worker hangs and is killed", worker=worker.number, pid=worker.process.pid)
+            worker.process.kill()
 
     def _heard(self, worker: Worker) -> None:
         assert worker.reports is not None
@@ -116,6 +138,7 @@ class Supervisor:
             trouble = worker.reports.recv()
         except EOFError:  # it died without a word
             return
+        worker.missed = 0
         if trouble is None:
             worker.ready = True
             if not self.announced and all(one.ready for one in self.workers):
@@ -173,8 +196,14 @@ def _work(
     signal.set_wakeup_fd(-1)
     os.close(held)
     structlog.contextvars.bind_contextvars(worker=number)
+
+    def serves() -> None:
+        with contextlib.suppress(BrokenPipeError, BlockingIOError):  # a supervisor that is gone, or does not listen
+            told.send(None)
+
+    os.set_blocking(told.fileno(), False)
     try:
-        Server(app, listener, ready=lambda _: told.send(None), lifeline=lifeline).run()
+        Server(app, listener, ready=lambda _: serves(), lifeline=lifeline, beat=serves).run()
     except UnusableDatabase as error:
         with contextlib.suppress(BrokenPipeError):
             told.send(str(error))

@@ -7,6 +7,7 @@ lock beside the file sees to it). PostgreSQL is for more than one process or mac
 import fcntl
 import os
 import re
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,19 @@ class Database:
             for line in SQLITE_SETUP:
                 connection.execute(line)
         return connection
+
+    def check_sessions(self) -> None:
+        """That a connection to PostgreSQL is a session of it; UnusableDatabase if a pooler lends one to whoever has a
+        statement. What is set, prepared or listened to would be another client's."""
+        if self.sqlite:
+            return
+        with closing(self.connect()) as one, closing(self.connect()) as other:
+            served = [each.execute("select pg_backend_pid()", prepare=False).fetchone()[0] for each in (one, other) * 2]
+        if served[0] == served[1] or served[:2] != served[2:]:
+            raise UnusableDatabase(
+                "A pooler stands before the database and shares its connections (PgBouncer with pool_mode=transaction "
+                "or statement): use pool_mode=session, or PostgreSQL itself"
+            )
 
     def claim(self) -> int | None:
         """Make this process the only one that serves a SQLite file: watchers hear only of its writes.

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self, TypeVar
 
+import sqlalchemy as sa
+
 from api_server.errors import Unavailable, one_line
 from api_server.store import changes, history, nodes, statuses
 from api_server.store.concerns import ScopeChange
@@ -295,12 +297,13 @@ class Store:
 
 def prepare(database: Database) -> tuple[int, int]:
     """Migrate; the revision of the last write and the last stamp. UnusableDatabase says why not."""
-    migrate(database)
     session = Session(database)
     try:
+        database.check_sessions()
+        migrate(database)
         session.connect()
         return changes.bounds(session).newest, statuses.newest(session)
-    except (Unavailable, database.driver.Error) as error:
+    except (Unavailable, sa.exc.DBAPIError, database.driver.Error) as error:
         raise database.explain(error) from error
     finally:
         session.close()

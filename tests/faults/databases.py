@@ -28,6 +28,7 @@ SETTINGS = {
     "max_connections": "60",
 }
 DISK_FULL_SECONDS = (0.3, 1.5)
+HEALED_SECONDS = 60
 
 
 class Sqlite:
@@ -167,17 +168,22 @@ class Postgres:
             disk.free()
 
     async def heal(self) -> None:
-        """Both serve, and the standby has all there is."""
+        """Both serve, and the standby has all there is. TimeoutError if it does not come to that."""
+        async with asyncio.timeout(HEALED_SECONDS):
+            while not await asyncio.to_thread(self._healed):
+                await asyncio.sleep(0.1)
+
+    def _healed(self) -> bool:
         for server in (self.primary, self.standby):
             if not server.running:
-                await asyncio.to_thread(server.start)
-            await asyncio.to_thread(server.wait_ready)
-        while True:
+                server.start()
+            server.wait_ready()
+        try:
             with psycopg.connect(self.primary.url("postgres"), autocommit=True) as connection:
                 row = connection.execute("select sync_state from pg_stat_replication").fetchone()
-            if row in (("sync",), ("quorum",)):
-                return
-            await asyncio.sleep(0.1)
+        except psycopg.OperationalError:  # a process was killed, and only now all begin anew
+            return False
+        return row in (("sync",), ("quorum",))
 
     def _server(self, **how: object) -> PostgresServer:
         place = Path(tempfile.mkdtemp(prefix="pg-", dir=self._folder))

@@ -21,18 +21,19 @@ class Replica:
         self.failures: list[str] = []  # starts that came to nothing, each with its last words
         self._clock = folder / "clock"
         self.set_clock(0.0)
-        self.start()
+        self._start()
 
     def start(self) -> None:
-        """As a supervisor does: again, if it ends before it is ready, for as long as `READY`."""
+        """As a supervisor does: again, if it ends before it is ready, for as long as `READY`. It may then have `ended`
+        all the same."""
         end = time.monotonic() + READY
-        while True:
+        while time.monotonic() < end:
             try:
-                return self._start()
+                self._start()
             except ProgramFailed as failed:
-                if time.monotonic() > end:
-                    raise
                 self.failures.append(str(failed))
+            else:
+                return
 
     def _start(self) -> None:
         self.program = Program(

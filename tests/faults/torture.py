@@ -109,7 +109,8 @@ class Torture:
         await self._stack.aclose()
 
     async def serving(self) -> list[str]:
-        """Wait until every server answers again; returns who does not."""
+        """Wait until every server answers again, and start those that could not before; returns who does not."""
+        await asyncio.gather(*[asyncio.to_thread(replica.start) for replica in self.replicas if replica.ended])
         end = time.monotonic() + CATCH_UP_SECONDS
         for replica, door in zip(self.replicas, self.doors, strict=False):
             while not await _answers(door):
@@ -247,14 +248,14 @@ async def main() -> int:
     begun = time.monotonic()
     seconds = float(os.environ.get("TORTURE_MINUTES") or 2) * 60
     summary, legs = Summary(), 0
-    while (left := begun + seconds - time.monotonic()) > 0:
-        each = min(LEG_SECONDS, seconds / len(names), left)
-        await leg(names[legs % len(names)], f"{seed}-{legs}", until(time.monotonic() + each), summary)
-        if summary.violations:
-            break
-        legs += 1
-    print(summary.text())
-    print(f"{(time.monotonic() - begun) / 60:.1f} minutes, TORTURE_SEED={seed}")
+    try:
+        while not summary.violations and (left := begun + seconds - time.monotonic()) > 0:
+            each = min(LEG_SECONDS, seconds / len(names), left)
+            await leg(names[legs % len(names)], f"{seed}-{legs}", until(time.monotonic() + each), summary)
+            legs += 1
+    finally:
+        print(summary.text())
+        print(f"{(time.monotonic() - begun) / 60:.1f} minutes, TORTURE_SEED={seed}", flush=True)
     return 1 if summary.violations else 0
 
 

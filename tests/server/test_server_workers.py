@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from cli.demo import programs
 from cli.demo.programs import Program, ProgramFailed
 
 PATIENCE = 60  # seconds
@@ -64,6 +66,20 @@ def test_a_worker_that_dies_is_replaced_and_all_end_together(postgres_url: str) 
     }
     assert told <= {"1", "2"}
     assert told
+
+
+@pytest.mark.slow
+def test_a_worker_that_hangs_is_replaced(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    impatient = "from api_server import workers; workers.BEAT = 0.1; from cli.main import main; main()"
+    monkeypatch.setattr(programs, "VAPORTRAIL", [sys.executable, "-c", impatient])
+    with Program("serve", "--port", "0", "--workers", "2", "--database", postgres_url) as program:
+        url = program.wait_ready(PATIENCE)
+        first = workers(program)
+        os.kill(first[0], signal.SIGSTOP)
+        eventually(lambda: len(workers(program)) == 2 and first[0] not in workers(program))
+        assert [create(url, f"lb-{number}") for number in range(20)] == [200] * 20
+        assert first[1] in workers(program)
+    assert [f"pid={first[0]}" in line for line in program.lines if '"worker hangs and is killed"' in line] == [True]
 
 
 @pytest.mark.slow

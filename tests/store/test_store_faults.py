@@ -7,6 +7,7 @@ import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
@@ -15,6 +16,7 @@ from store_objects import create, get, logged, make
 
 from api_server.errors import Unavailable
 from api_server.store import Create, Store, Transaction, UnusableDatabase
+from api_server.store.engine import Database
 
 KILLS = 6
 DIE_AT_COMMIT = (
@@ -151,6 +153,15 @@ async def test_a_commit_that_fails_twice_is_unavailable(postgres_store: Store) -
     assert calls == 2
     assert await get(store, domain.uuid) is None
     assert await create(store, domain) == 1
+
+
+async def test_a_pooler_that_shares_connections_is_refused(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has several clients' statements run by one process: as if all connections were one."""
+    with psycopg.connect(postgres_url, autocommit=True) as shared:
+        client = SimpleNamespace(execute=shared.execute, close=lambda: None)
+        monkeypatch.setattr(Database, "connect", lambda *_: client)
+        with pytest.raises(UnusableDatabase, match="pool_mode=session"):
+            await Store.open(postgres_url)
 
 
 async def test_a_server_without_a_connection_left_says_so(postgres_url: str) -> None:
