@@ -95,7 +95,7 @@ def dumped(record: Record) -> bytes:
     return splice(head, record.properties)
 
 
-def types_of(fields: frozenset[str], declared: Mapping[str, Any]) -> Links:
+def types_of(fields: frozenset[str], declared: Mapping[str, Any]) -> set[str]:
     """The other types of those links that are among the wanted fields."""
     return {getattr(declared[name], "to", None) or declared[name].type for name in fields & declared.keys()}
 
@@ -191,18 +191,3 @@ class Item:
             item = splice(head, record.properties, only or None) if self.detail or only else orjson.dumps(head)
             items.append(wrapped % item if self.detail else item)
         return items
-
-
-def excerpts(kind: ResourceType, records: Iterable[Record], fields: Collection[str]) -> bytes:
-    """Objects with their names and these fields, as items of a JSON array: those of a watcher that wants no more."""
-    items = []
-    for record in records:
-        head: dict[str, Any] = {"uuid": record.uuid, "fq_name": split(record.type, record.fq_name)}
-        if record.parent_uuid:
-            head["parent_type"] = record.parent_type
-            head["parent_uuid"] = record.parent_uuid
-        add_links(head, record, None)
-        stored = orjson.loads(record.properties)
-        head.update({name: stored[name] for name in fields if name in stored})
-        items.append({kind.name: head})
-    return orjson.dumps(items)[1:-1]

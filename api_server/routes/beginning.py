@@ -6,7 +6,7 @@ nothing whole is in memory.
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-from api_server.resources.rendering import Item, excerpts, types_of
+from api_server.resources.rendering import Item, types_of
 from api_server.store.reader import Reader
 from schema.model import ResourceType
 
@@ -64,7 +64,6 @@ def _items(
         for records in reader.slices(kind.name, uuids=uuids, references=True):
             yield b",".join(item.render(records, ""))
         return
-    properties, references = fields - kind.references.keys(), types_of(fields, kind.references)
-    wanted = bool(properties)
-    for records in reader.slices(kind.name, uuids=uuids, properties=wanted, references=references):
-        yield excerpts(kind, records, properties)
+    references = types_of(fields, kind.references)
+    for texts in reader.excerpts(kind.name, fields & kind.properties.keys(), references, uuids=uuids):
+        yield ",".join(texts).encode()

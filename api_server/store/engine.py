@@ -7,6 +7,7 @@ lock beside the file sees to it). PostgreSQL is for more than one process or mac
 import fcntl
 import os
 import re
+import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+OLDEST_SQLITE = (3, 38)  # the first that takes `->` out of JSON
 BUSY_SECONDS = 2.0  # how long a statement waits for another program that holds the SQLite file
 CONNECT_SECONDS = 5
 LOCK_SECONDS = 10  # for which a PostgreSQL statement waits for another transaction
@@ -91,6 +93,9 @@ class Database:
         parsed = parse(url)
         match parsed.get_backend_name():
             case "sqlite":
+                if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+                    text = ".".join(map(str, OLDEST_SQLITE))
+                    raise UnusableDatabase(f"SQLite {sqlite3.sqlite_version} is too old: {text} or later is needed")
                 if parsed.database in {None, "", ":memory:"}:
                     raise UnusableDatabase("A database in memory keeps nothing: give a file, sqlite:///vaportrail.db")
                 arguments: dict[str, Any] = {

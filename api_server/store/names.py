@@ -18,13 +18,18 @@ def _flat_types() -> frozenset[str]:
     return frozenset(kind.name for kind in schema.load().types.values() if not kind.parents)
 
 
+def flat(type: str) -> bool:
+    """Whether a name of that type does not split."""
+    return type in _flat_types()
+
+
 def join(fq_name: Sequence[str]) -> str:
     return ":".join(fq_name)
 
 
 def split(type: str, text: str) -> tuple[str, ...]:
     """The fq_name that `join` made text of."""
-    return (text,) if type in _flat_types() else tuple(text.split(":"))
+    return (text,) if flat(type) else tuple(text.split(":"))
 
 
 def storable(text: str) -> bool:

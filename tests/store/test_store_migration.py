@@ -127,6 +127,12 @@ async def test_what_cannot_be_opened_says_why(url: str, words: str) -> None:
     assert "\n" not in str(refused.value)
 
 
+async def test_an_old_sqlite_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sqlite3.sqlite_version_info", (3, 37, 2))
+    with pytest.raises(UnusableDatabase, match=r"is too old: 3\.38 or later is needed"):
+        await Store.open(f"sqlite:///{tmp_path}/x.db")
+
+
 async def test_a_file_that_is_no_database_says_so(tmp_path: Path) -> None:
     (tmp_path / "x.db").write_text("hello " * 1000)
     with pytest.raises(UnusableDatabase, match="file is not a database"):
