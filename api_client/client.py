@@ -5,8 +5,11 @@ exception with its status and words. Every answer's `X-Revision` is remembered, 
 wrote has reached the data plane.
 """
 
+import asyncio
+import random
 import time
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 from urllib.parse import quote
@@ -21,6 +24,8 @@ from api_client.watch import SILENCE, Read, Watch
 
 DEFAULT_URL = "http://127.0.0.1:8082"
 TIMEOUT = 30.0  # seconds for a whole answer; the server's slowest, a list of everything, takes about one
+RETRIES = 3  # of what the server says it did nothing of, being busy for the moment
+LONGEST_PAUSE = 5.0  # seconds before a retry, whatever the server asks for
 LONGEST_WAIT = 300.0  # seconds that the server holds a request; who waits longer asks again
 
 JsonObject = dict[str, Any]
@@ -38,8 +43,15 @@ class ApiClient:
     answer.
     """
 
-    def __init__(self, url: str = DEFAULT_URL, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self.url = url.rstrip("/")
+        self._sleep = sleep
         self.revision = 0  # the highest seen in an answer
         try:
             parsed = httpx.URL(self.url)
@@ -247,15 +259,25 @@ class ApiClient:
         headers: Mapping[str, str] | None = None,
         within: float = TIMEOUT,
     ) -> Any:
-        """Any route; gives the parsed JSON, None for an empty body. within: seconds for the whole answer."""
+        """Any route; gives the parsed JSON, None for an empty body. within: seconds for the whole answer.
+
+        A refusal that says when to try again (503 with `Retry-After`) says that nothing has happened, so it is tried
+        again; one that does not is raised at once.
+        """
         content, sent = None, dict(headers or {})
         if body is not None:
             content = orjson.dumps(body)
             sent["Content-Type"] = 'application/json; charset="UTF-8"'
+        request = partial(
+            self._http.request, method, path, content=content, headers=sent, params=parameters, timeout=within
+        )
         try:
-            answer = await self._http.request(
-                method, path, content=content, headers=sent, params=parameters, timeout=within
-            )
+            answer = await request()
+            for _ in range(RETRIES):
+                if (pause := retry_after(answer)) is None:
+                    break
+                await self._sleep(min(pause, LONGEST_PAUSE) * random.uniform(1.0, 1.5))  # noqa: S311 - spreads load
+                answer = await request()
         except httpx.HTTPError as error:
             raise Unreachable(self.url, str(error) or type(error).__name__) from error
         except httpx.InvalidURL as error:
@@ -283,6 +305,12 @@ class ApiClient:
         if not isinstance(body, dict) or key not in body:
             raise UnexpectedAnswer(f"{self.url} answered without {key!r}; is it the API server?")
         return body[key]
+
+
+def retry_after(answer: httpx.Response) -> float | None:
+    """Seconds after which to try again what did not happen; None: it is not said."""
+    seconds = answer.headers.get("Retry-After", "") if answer.status_code == 503 else ""
+    return float(seconds) if seconds.isdecimal() else None
 
 
 def _document(operations: Sequence[Operation]) -> JsonObject:

@@ -37,6 +37,7 @@ from api_server.routes import (
     unbuilt,
     watch,
 )
+from api_server.routes.bodies import ROOM, Bodies
 from api_server.routes.middleware import ExchangeMiddleware
 from api_server.routes.resources import ResourceMiddleware
 from api_server.routes.service import Service
@@ -127,7 +128,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.service = service
     app.add_middleware(ResourceMiddleware)
     app.add_middleware(  # the last one is the first that a request meets
-        ExchangeMiddleware, metrics=service.metrics, limit=settings.max_request_size,
+        ExchangeMiddleware, metrics=service.metrics,
+        bodies=Bodies(settings.max_request_size, settings.client_timeout, ROOM), patience=settings.max_wait,
         hosts=Hosts(settings.host, settings.allow_host),
     )  # fmt: skip
     for module in MODULES:

@@ -4,7 +4,9 @@ import resource
 
 MOST = 65_536
 RESERVE = 200
-"""For all but watchers: the database, requests, listening."""
+"""For all but connections: the database, listening, those that are told that they are too many."""
+REQUESTS = 100
+"""Connections that watchers leave to others."""
 
 
 def allow_many() -> None:
@@ -15,7 +17,12 @@ def allow_many() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def for_watchers() -> int:
-    """How many watchers the limit leaves room for."""
+def for_connections() -> int:
+    """How many connections the limit leaves room for."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MOST if soft == resource.RLIM_INFINITY else max(soft - RESERVE, 1)
+
+
+def for_watchers() -> int:
+    """How many of them may be watchers."""
+    return max(for_connections() - REQUESTS, 1)

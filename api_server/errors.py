@@ -10,9 +10,11 @@
     |                              the revision after which it begins
     +-- OverQuota            412   a project holds as much as it may (contract 2.10)
     +-- PreconditionFailed   412   the object is no longer of the version that `If-Match` names
+    +-- TimedOut             408   the request did not arrive in time
     +-- TooLarge             413
     +-- NotImplementedHere   501
-    +-- Unavailable          503   the outcome is unknown or the database is away: the client tries again
+    +-- Unavailable          503   nothing of it happened, and `Retry-After` says so; without, the outcome is unknown
+        +-- Busy             503   more is asked than can be done
 
 `text` is what a client is told, `str` what the log is. Statuses and texts are Contrail's (contract section 2.11). No
 exception of a driver or library crosses a layer: it becomes one of these, or a 500 with the request id in the log.
@@ -75,6 +77,10 @@ class PreconditionFailed(ApiError):
     status = 412
 
 
+class TimedOut(ApiError):
+    status = 408
+
+
 class TooLarge(ApiError):
     status = 413
 
@@ -88,6 +94,8 @@ class Unavailable(ApiError):
     who uses it."""
 
     status = 503
+    retry_after: int | None = 1
+    """Seconds (RFC 9110, 10.2.3). None: it is not said that nothing happened."""
 
     def __init__(self, text: str, detail: str = "") -> None:
         super().__init__(text)
@@ -95,3 +103,7 @@ class Unavailable(ApiError):
 
     def __str__(self) -> str:
         return f"{self.text}: {self.detail}" if self.detail else self.text
+
+
+class Busy(Unavailable):
+    pass

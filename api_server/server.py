@@ -16,7 +16,9 @@ import uvloop
 from fastapi import FastAPI
 
 from api_server import descriptors
+from api_server.connections import Connection
 from api_server.routes.service import Service
+from api_server.settings import Settings
 
 KEEP_ALIVE = 75
 """Seconds that a connection may be idle. Longer than clients and proxies keep one (5 for httpx and haproxy), so that
@@ -63,13 +65,19 @@ class Server(uvicorn.Server):
         lifeline: int | None = None,
         beat: Callable[[], None] = lambda: None,
     ) -> None:
+        settings: Settings = app.state.service.settings
+
+        class Limited(Connection):
+            seconds = settings.client_timeout
+            most = settings.max_connections
+
         async def beating() -> None:
             beat()
 
         super().__init__(
             uvicorn.Config(
-                app, lifespan="off", log_config=None, access_log=False, server_header=False, date_header=False,
-                timeout_graceful_shutdown=GRACE, timeout_keep_alive=KEEP_ALIVE,
+                app, http=Limited, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
+                date_header=False, timeout_graceful_shutdown=GRACE, timeout_keep_alive=KEEP_ALIVE,
                 callback_notify=beating, timeout_notify=0,
             )
         )  # fmt: skip

@@ -41,6 +41,11 @@ class Settings(BaseSettings):
         (), description="More names of this server in the Host header, comma separated; * for any."
     )
     max_request_size: int = Field(1_024_000, gt=0, description="Bytes of one request body; larger ones get 413.")
+    max_wait: float = Field(0.5, gt=0, description="Seconds that a request waits for its turn; then it gets 503.")
+    client_timeout: float = Field(
+        30, gt=0, description="Seconds for a client to send a request, or to take in any of an answer."
+    )
+    max_connections: int = Field(4_096, gt=0, description="Connections at a time; one more gets 503.")
     max_watchers: int = Field(1_000, ge=0, description="Concurrent GET /watch; one more gets 503.")
     watch_keepalive: float = Field(60, gt=0, description="Seconds of silence after which a watcher is sent a comment.")
     keep_changes: int = Field(

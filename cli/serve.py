@@ -43,6 +43,14 @@ def serve(
     max_request_size: Annotated[
         int | None, typer.Option(help="Bytes of one request body.", show_default="1024000")
     ] = None,
+    max_wait: Annotated[
+        float | None, typer.Option(help="Seconds that a request waits for its turn.", show_default="0.5")
+    ] = None,
+    client_timeout: Annotated[
+        float | None,
+        typer.Option(help="Seconds for a client to send a request, or to take in any of an answer.", show_default="30"),
+    ] = None,
+    max_connections: Annotated[int | None, typer.Option(help="Connections at a time.", show_default="4096")] = None,
     max_watchers: Annotated[int | None, typer.Option(help="Concurrent GET /watch.", show_default="1000")] = None,
     watch_keepalive: Annotated[
         float | None, typer.Option(help="Seconds of silence before a watcher is sent a comment.", show_default="60")
@@ -85,7 +93,7 @@ def serve(
     from api_server.workers import Supervisor, WorkerFailed
 
     try:
-        listener = listen(settings.host, settings.port)
+        listener = listen(settings.host, settings.port, settings.client_timeout)
     except OSError as error:
         fail(f"cannot listen on {settings.host} port {settings.port}: {error.strerror}")
     beyond = not is_loopback(listener.getsockname()[0])

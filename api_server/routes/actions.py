@@ -199,8 +199,8 @@ async def obj_cache(request: Request) -> Response:
 @router.post("/db-check")
 async def db_check(request: Request) -> Response:
     """What `vaportrail db check` finds, looked for beside the server's own work (contract 4.15)."""
-    named(request, "db-check")
-    server = service(request)
+    current, server = named(request, "db-check"), service(request)
+    current.leave()
     url, native_driver = server.settings.database, server.settings.native_driver
     try:
         async with server.checking:

@@ -25,6 +25,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api_server.errors import BadRequest, NotFound
+from api_server.routes.middleware import Exchange
 from api_server.routes.nodes import natural
 from api_server.routes.plans import flag
 from api_server.routes.service import Service, json, named, service
@@ -151,7 +152,7 @@ async def changes(request: Request) -> Response:
     wants, detail = asked(server.model, query), flag(query, "detail")
     page = await read(server, wants)
     if seconds := duration(query.get("wait"), "wait", 0.0):
-        page = await waited(server, wants, page, seconds)
+        page = await waited(server, current, wants, page, seconds)
     current.revision = page.bounds.newest
     return json({
         "changes": [told(change, detail=detail) for change in page.changes],
@@ -160,10 +161,10 @@ async def changes(request: Request) -> Response:
     })  # fmt: skip
 
 
-async def waited(server: Service, asked: Asked, page: Page, seconds: float) -> Page:
+async def waited(server: Service, current: Exchange, asked: Asked, page: Page, seconds: float) -> Page:
     """The first page that has anything, or the last one of the time given."""
     feed = server.store.feed
-    with held(server), suppress(TimeoutError):
+    with held(server, current), suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while not page.changes and not feed.closed:
                 await feed.beyond(page.bounds.newest)

@@ -1,9 +1,10 @@
 """What every request and every answer has, in one pure ASGI middleware.
 
-A request gets an id, a limit for its body and one `Exchange`, which handlers tell what the request was about. An
-answer gets `X-Request-Id` and `X-Revision`; a refusal (`ApiError`) the status and the one line of text the contract
-words (section 0), and never a traceback. One log line per change and per refusal, and the metrics, are written here,
-when all is known. (A wrapped `BaseHTTPMiddleware` would halve the rate of creates.)
+A request gets an id and one `Exchange`, which handlers tell what the request was about. Before a handler sees it, it
+is whole and within its limits (`bodies`), and it is its turn (`turns`). An answer gets `X-Request-Id` and `X-Revision`;
+a refusal (`ApiError`) the status and the one line of text the contract words (section 0), and never a traceback. One
+log line per change and per refusal, and the metrics, are written here, when all is known. (A wrapped
+`BaseHTTPMiddleware` would halve the rate of creates.)
 """
 
 import re
@@ -22,10 +23,20 @@ import structlog
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api_server.errors import ApiError, BadRequest, Gone, MethodNotAllowed, TooLarge
+from api_server.errors import (
+    ApiError,
+    BadRequest,
+    Busy,
+    Gone,
+    MethodNotAllowed,
+    TimedOut,
+    Unavailable,
+)
 from api_server.metrics import Metrics
 from api_server.resources.standard import NOBODY, Caller
+from api_server.routes.bodies import Bodies
 from api_server.routes.sites import Hosts, check_origin
+from api_server.routes.turns import Turns
 
 log = structlog.get_logger()
 
@@ -34,6 +45,15 @@ LEGAL_USER = re.compile(rb"[\x20-\x7e]{1,255}")
 
 LOGGED = 2048
 """Characters of a path or a reason in a log line: a client can make a refusal as long as its body."""
+
+HEARTBEAT = 2048
+"""Bytes of a node's report that is never refused for want of time."""
+READS_AT_WORK = 8
+"""Some 2 ms of the loop."""
+WRITES_AT_WORK = 16
+"""What one commit is shared by at most: some 15 ms."""
+UNTOLD = 10.0
+"""Seconds between two log lines that say how many requests were refused as too many."""
 
 CALLER = frozenset({b"x-user", b"x-role", b"x-project-id", b"x-domain-id"})
 TERMINAL = (b"curl/", b"Wget/", b"HTTPie/")
@@ -54,7 +74,7 @@ class Exchange:
 
     route: the class of route, a label of metrics (never a part of the URL). revision: of the answer, None if it has
     none. change: what was changed or was to be, for the log; None if nothing was. indented: a person reads the answer.
-    started: monotonic seconds. headers: of the request, by lower-case name.
+    started: monotonic seconds. headers: of the request, by lower-case name. turns: whose place it holds, None if none.
     """
 
     request_id: str
@@ -68,6 +88,13 @@ class Exchange:
     route: str = "unknown"
     revision: int | None = None
     change: dict[str, Any] | None = None
+    turns: Turns | None = None
+
+    def leave(self) -> None:
+        """Others may begin: what is left to do is to wait, or to send."""
+        if self.turns is not None:
+            self.turns.leave()
+            self.turns = None
 
 
 def exchange(request: Request) -> Exchange:
@@ -123,32 +150,6 @@ def read_by_a_person(query: bytes, headers: dict[bytes, bytes]) -> bool:
     return headers.get(b"user-agent", b"").startswith(TERMINAL) or headers.get(b"sec-fetch-mode") == b"navigate"
 
 
-def limited(receive: Receive, headers: dict[bytes, bytes], limit: int) -> Receive:
-    """TooLarge as soon as the body is known to be longer, whatever it says of itself.
-
-    The connection stays open: uvicorn drops what is left of the body as it comes. Closed at once it would be reset,
-    and a client that sends all before it reads would never see the answer.
-    """
-    try:
-        promised = int(headers.get(b"content-length", b"0"))
-    except ValueError:
-        promised = 0  # the HTTP parser refuses it
-    received = 0
-
-    async def counted() -> Message:
-        nonlocal received
-        if promised > limit:
-            raise TooLarge("Request entity too large")
-        message = await receive()
-        if message["type"] == "http.request":
-            received += len(message.get("body", b""))
-            if received > limit:
-                raise TooLarge("Request entity too large")
-        return message
-
-    return counted
-
-
 def indented(send: Send) -> Send:
     """JSON is sent on with two spaces of indent and a line end; whatever else it is, as it is."""
     start: Message | None = None
@@ -190,21 +191,39 @@ def refusal(error: ApiError, accept: bytes) -> tuple[list[tuple[bytes, bytes]], 
     headers = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", ", ".join(error.allow).encode()))
-    if isinstance(error, Gone):
+    elif isinstance(error, Gone):
         headers.append((b"x-oldest-revision", str(error.oldest).encode()))
+    elif isinstance(error, Unavailable) and error.retry_after is not None:
+        headers.append((b"retry-after", str(error.retry_after).encode()))
+    elif isinstance(error, TimedOut):  # what still comes would be taken for the next request
+        headers.append((b"connection", b"close"))
     # A client's words stand in the text: no browser may take them for a page.
     headers += [(b"x-content-type-options", b"nosniff"), (b"content-security-policy", b"default-src 'none'; sandbox")]
     return headers, body
 
 
-class ExchangeMiddleware:
-    """Opens the exchange, answers refusals and faults, and closes it with a log line and figures."""
+def urgent(current: Exchange) -> bool:
+    """What tells how the server and the nodes are never waits, and is never refused as too much."""
+    if current.path == "/status":
+        length = current.headers.get(b"content-length", b"")
+        return current.method == "POST" and length.isdigit() and int(length) <= HEARTBEAT
+    return current.path in ("/healthz", "/metrics")
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, limit: int, hosts: Hosts) -> None:
+
+class ExchangeMiddleware:
+    """Opens the exchange, answers refusals and faults, and closes it with a log line and figures.
+
+    patience: seconds that a request waits for its turn."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, bodies: Bodies, patience: float, hosts: Hosts) -> None:
         self.app = app
         self.metrics = metrics
-        self.limit = limit
+        self.bodies = bodies
+        self.reads = Turns(READS_AT_WORK, patience)
+        self.writes = Turns(WRITES_AT_WORK, patience)
         self.hosts = hosts
+        self.busy = 0  # refused and not told of yet
+        self.told = -UNTOLD
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -214,11 +233,12 @@ class ExchangeMiddleware:
         current = open_exchange(scope, headers)
         head = current.method == "HEAD"
         scope = {**scope, "exchange": current, "method": "GET" if head else current.method}
-        status = 0
+        status = kept = 0
 
         async def answer(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
+                current.leave()
                 status = message["status"]
                 own = [(b"x-request-id", current.request_id.encode())]
                 if current.revision is not None:
@@ -233,11 +253,23 @@ class ExchangeMiddleware:
         try:
             if b"%00" in scope.get("raw_path", b"") or b"%00" in scope["query_string"]:
                 raise BadRequest("NUL is not allowed in a URL")
+            connection = scope.get("state", {})
+            if full := connection.get("full"):
+                raise Busy(f"The server is busy: there are {full} connections, which is the limit")
             check_origin(scope["method"], headers)
             self.hosts.check(headers.get(b"host", b""), scope.get("server"))
-            await self.app(scope, limited(receive, headers, self.limit), reply)
+            if b"content-length" in headers or b"transfer-encoding" in headers:
+                receive, kept = await self.bodies.read(receive, headers)
+            if not urgent(current):
+                turns = self.reads if scope["method"] == "GET" else self.writes
+                await turns.enter(connection.get("peer"))
+                current.turns = turns
+            await self.app(scope, receive, reply)
         except ApiError as error:
-            reason = str(error)
+            if isinstance(error, Busy):
+                self.tell(current, error.text)
+            else:
+                reason = str(error)
             await self.refuse(error, headers, status, reply)
         except Exception:  # noqa: BLE001  # the one place where a fault becomes a 500
             reason = "Internal Server Error"
@@ -245,7 +277,17 @@ class ExchangeMiddleware:
                       traceback=traceback.format_exc())  # fmt: skip
             await self.refuse(ApiError(f"Internal Server Error ({current.request_id})"), headers, status, reply)
         finally:
+            current.leave()
+            self.bodies.drop(kept)
             self.close(current, status, reason)
+
+    def tell(self, current: Exchange, reason: str) -> None:
+        """A line for each that is too much would be more than is asked for already."""
+        self.busy += 1
+        current.change = None
+        if current.started - self.told > UNTOLD:
+            log.warning("busy", refused=self.busy, reason=reason)
+            self.busy, self.told = 0, current.started
 
     @staticmethod
     async def refuse(error: ApiError, headers: dict[bytes, bytes], status: int, answer: Send) -> None:

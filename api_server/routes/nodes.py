@@ -97,7 +97,7 @@ async def wait(request: Request) -> Response:
     seconds = duration(query.get("timeout"), "timeout", 30.0)
     ignored = frozenset(name for text in query.getlist("except") for name in text.split(",") if name)
     silent_too = not flag(query, "ignore_silent")
-    with held(server):
+    with held(server, current):
         return await waited(server, current, revision, seconds, ignored, silent_too=silent_too)
 
 

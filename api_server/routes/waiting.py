@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from api_server.errors import BadRequest, Unavailable
+from api_server.routes.middleware import Exchange
 from api_server.routes.service import Service
 from schema.quoting import quote
 
@@ -25,10 +26,11 @@ def duration(text: str | None, name: str, default: float) -> float:
 
 
 @contextmanager
-def held(server: Service) -> Iterator[None]:
-    """Counts as one that is held. Unavailable if there are too many."""
+def held(server: Service, current: Exchange) -> Iterator[None]:
+    """Counts as one that is held, and keeps no other from its turn. Unavailable if there are too many."""
     if server.waiting >= MOST:
         raise Unavailable(f"There are {MOST} who wait already, which is the limit")
+    current.leave()
     server.waiting += 1
     server.metrics.waiting.inc()
     try:

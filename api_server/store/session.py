@@ -32,6 +32,8 @@ class Lost(Unavailable):
 class Uncertain(Unavailable):
     """The connection went during the commit: whether that took place is not known (`attempts` finds out)."""
 
+    retry_after = None
+
 
 class Ended(Unavailable):
     """An error ended the whole transaction (a full disk does): nothing of it is left, nothing more may be sent."""

@@ -218,3 +218,24 @@ async def test_another_server_behind_the_url_is_recognised(body: str) -> None:
 def test_one_tree_of_exceptions() -> None:
     errors = [value for name in api_client.__all__ if isinstance(value := getattr(api_client, name), type)]
     assert all(issubclass(error, ClientError) for error in errors if issubclass(error, Exception))
+
+
+@pytest.mark.parametrize(("headers", "asked"), [({"Retry-After": "2"}, 4), ({}, 1), ({"Retry-After": "soon"}, 1)])
+async def test_only_what_says_that_nothing_happened_is_tried_again(headers: dict[str, str], asked: int) -> None:
+    pauses: list[float] = []
+    seen = 0
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        nonlocal seen
+        seen += 1
+        return httpx.Response(503, headers=headers, content="busy")
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    async with ApiClient("http://api/", transport=httpx.MockTransport(answer), sleep=sleep) as client:
+        with pytest.raises(Unavailable):
+            await client.delete("virtual-network", "u1")
+    assert seen == asked
+    assert len(pauses) == asked - 1
+    assert all(2 <= pause <= 3 for pause in pauses)

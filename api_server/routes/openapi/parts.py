@@ -23,7 +23,8 @@ REFUSALS = {
     "412": "A quota is used up, or the object is not of the version that If-Match names.",
     "413": "The body is too large.",
     "501": "Not done here; the text says why.",
-    "503": "The database is away, or the server starts or stops: try again.",
+    "503": "The database is away, the server is busy, or it starts or stops. With Retry-After nothing has happened: "
+    "try again after so many seconds.",
 }
 ALWAYS = ("400", "403", "503")
 """What every request may meet: a query that makes no sense, another site, a database that is away."""
