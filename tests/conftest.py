@@ -6,6 +6,8 @@ it by `sqlite_url` or `postgres_url` and is the same in each run.
 """
 
 import os
+import shutil
+import signal
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
@@ -13,14 +15,16 @@ from typing import TypeVar
 
 import pytest
 import remembered
-import sqlalchemy as sa
-from postgres_server import PostgresServer, Unavailable
+from postgres_server import PostgresServer, Unavailable, database_name, memory
 from rabbitmq_server import RabbitmqServer
 from rabbitmq_server import Unavailable as NoRabbitmq
 
 from api_server.store import Store, upgrade
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+# A shell ignores it for what it runs in the background, and so would the programs that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -56,7 +60,7 @@ def _strict(report: Report) -> Report:
 def postgres() -> Iterator[PostgresServer]:
     """A private server, one per session; skips with the reason if this machine has none."""
     try:
-        server = PostgresServer()
+        server = PostgresServer(folder=memory())
     except Unavailable as reason:
         pytest.skip(str(reason))
     try:
@@ -66,10 +70,16 @@ def postgres() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-def postgres_url(postgres: PostgresServer) -> Iterator[str]:
-    """A new, empty PostgreSQL database."""
+def empty_postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """A new PostgreSQL database without tables."""
     with postgres.database() as url:
         yield url
+
+
+@pytest.fixture
+def empty_sqlite_url(tmp_path: Path) -> str:
+    """Of a SQLite database that is not there yet."""
+    return f"sqlite:///{tmp_path}/objects.db"
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +87,29 @@ def postgres_template(postgres: PostgresServer) -> Iterator[str]:
     """Name of a database with its tables: a copy costs less than the migrations."""
     with postgres.database() as url:
         upgrade(url)
-        yield str(sa.make_url(url).database)
+        yield database_name(url)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with the tables, as above."""
+    path = tmp_path_factory.mktemp("template") / "objects.db"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer, postgres_template: str) -> Iterator[str]:
+    """A new PostgreSQL database."""
+    with postgres.database(postgres_template) as url:
+        yield url
+
+
+@pytest.fixture
+def sqlite_url(empty_sqlite_url: str, sqlite_template: Path) -> str:
+    """A new SQLite database."""
+    shutil.copy(sqlite_template, empty_sqlite_url.removeprefix("sqlite:///"))
+    return empty_sqlite_url
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +118,8 @@ def made_database(
 ) -> Callable[[], AbstractContextManager[str]]:
     """Makes databases of the kind that `--database` says; each lasts as long as a block."""
     if request.config.option.database == "sqlite":
-        return lambda: nullcontext(f"sqlite:///{tmp_path_factory.mktemp('database')}/objects.db")
+        file: Path = request.getfixturevalue("sqlite_template")
+        return lambda: nullcontext(f"sqlite:///{shutil.copy(file, tmp_path_factory.mktemp('database'))}")
     template: str = request.getfixturevalue("postgres_template")
     postgres: PostgresServer = request.getfixturevalue("postgres")
     return lambda: postgres.database(template)
@@ -104,12 +137,6 @@ def database_url(made_database: Callable[[], AbstractContextManager[str]]) -> It
     """A new database."""
     with made_database() as url:
         yield url
-
-
-@pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
-    """A new SQLite database."""
-    return f"sqlite:///{tmp_path}/objects.db"
 
 
 @pytest.fixture(scope="session")

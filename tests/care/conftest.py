@@ -2,17 +2,11 @@
 
 import shutil
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
-import psycopg
 import pytest
 from care_world import Damage, build
-from postgres_server import PostgresServer
-
-from api_server.store import upgrade
-
-_NUMBERS = count(1)
+from postgres_server import PostgresServer, database_name
 
 
 @pytest.fixture(scope="session")
@@ -23,24 +17,11 @@ def built_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def built_postgres(postgres: PostgresServer) -> str:
+def built_postgres(postgres: PostgresServer) -> Iterator[str]:
     """Name of the database."""
-    build(made(postgres, "care_world"))
-    return "care_world"
-
-
-@pytest.fixture(scope="session")
-def migrated_postgres(postgres: PostgresServer) -> str:
-    """Name of a database without objects, to make others from."""
-    upgrade(made(postgres, "care_empty"))
-    return "care_empty"
-
-
-def made(postgres: PostgresServer, name: str) -> str:
-    """URL of a new database."""
-    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"create database {name}".encode())
-    return postgres.url(name)
+    with postgres.database() as url:
+        build(url)
+        yield database_name(url)
 
 
 @pytest.fixture
@@ -52,12 +33,8 @@ def sqlite_world(built_sqlite: Path, tmp_path: Path) -> str:
 
 @pytest.fixture
 def postgres_world(postgres: PostgresServer, built_postgres: str) -> Iterator[str]:
-    name = f"care_{next(_NUMBERS)}"
-    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"create database {name} template {built_postgres}".encode())
-    yield postgres.url(name)
-    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"drop database {name} with (force)".encode())
+    with postgres.database(built_postgres) as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -124,13 +124,13 @@ def test_a_damaged_database_gives_no_backup(sqlite_world: str, tmp_path: Path) -
     assert not list(tmp_path.glob("*.partial"))
 
 
-def test_postgresql_has_its_own_tool(postgres_world: str, postgres_url: str, tmp_path: Path) -> None:
+def test_postgresql_has_its_own_tool(postgres_world: str, empty_postgres_url: str, tmp_path: Path) -> None:
     """The command that is named makes a dump, from which a new database is the same."""
     dump = tmp_path / "a copy.dump"
     with pytest.raises(care.UnusableDatabase) as refused:
         care.backup(postgres_world, dump)
     program, *words = shlex.split(str(refused.value).partition("backup: ")[2])
     subprocess.run([programs() / program, *words], check=True)
-    subprocess.run([programs() / "pg_restore", f"--dbname={postgres_url}", dump], check=True)
-    assert exported(postgres_url) == exported(postgres_world)
-    assert care.check(postgres_url) == care.Report()
+    subprocess.run([programs() / "pg_restore", f"--dbname={empty_postgres_url}", dump], check=True)
+    assert exported(empty_postgres_url) == exported(postgres_world)
+    assert care.check(empty_postgres_url) == care.Report()

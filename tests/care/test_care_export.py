@@ -3,15 +3,14 @@ elsewhere, or all that is in the way is named and nothing has changed."""
 
 import asyncio
 import io
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import orjson
-import psycopg
 import pytest
 from care_world import PROJECT, Damage, content, exported
 from hypothesis import HealthCheck, given, settings
@@ -24,7 +23,6 @@ from api_server import care
 from api_server.errors import ApiError
 from api_server.store import Store
 
-_NUMBERS = count(1)
 TABLES = ("resource", "reference", "relaxation", "allocation", "free_range", "search_key", "key_value")
 
 
@@ -42,7 +40,7 @@ def empty(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/empty.db"
 
 
-@pytest.mark.parametrize("target", ["empty", "postgres_url"])
+@pytest.mark.parametrize("target", ["empty", "empty_postgres_url"])
 def test_everything_goes_round(url: str, target: str, request: pytest.FixtureRequest) -> None:
     """Both databases, and from each to the other."""
     document, elsewhere = exported(url), request.getfixturevalue(target)
@@ -136,27 +134,26 @@ async def any_of(client: Client, kinds: list[str], number: int) -> Any:
     return await client.get(uuids[number % len(uuids)]) if uuids else None
 
 
-def goes_round(server: PostgresServer, template: str, steps: Steps) -> None:
-    """SQLite -> PostgreSQL -> SQLite."""
-    name = f"round_{next(_NUMBERS)}"
-    with (
-        TemporaryDirectory() as folder,
-        psycopg.connect(server.url("postgres"), autocommit=True) as connection,
-    ):
-        first, last = f"sqlite:///{folder}/first.db", f"sqlite:///{folder}/last.db"
-        asyncio.run(make(first, steps))
-        document = exported(first)
-        connection.execute(f"create database {name} template {template}".encode())
-        try:
-            load(server.url(name), document)
-            assert exported(server.url(name)) == document
-            assert rows(server.url(name)) == rows(first)
-            assert care.check(server.url(name)) == care.Report()
-            load(last, exported(server.url(name)))
-        finally:
-            connection.execute(f"drop database {name} with (force)".encode())
-        assert exported(last) == document
-        assert care.check(first) == care.Report()
+@pytest.fixture(scope="session")
+def goes_round(postgres: PostgresServer, postgres_template: str, sqlite_template: Path) -> Callable[[Steps], None]:
+    """Makes a graph, and takes it from SQLite to PostgreSQL to SQLite."""
+
+    def go(steps: Steps) -> None:
+        with TemporaryDirectory() as folder, postgres.database(postgres_template) as middle:
+            first, last = (
+                f"sqlite:///{shutil.copy(sqlite_template, Path(folder, name))}" for name in ("first.db", "last.db")
+            )
+            asyncio.run(make(first, steps))
+            document = exported(first)
+            load(middle, document)
+            assert exported(middle) == document
+            assert rows(middle) == rows(first)
+            assert care.check(middle) == care.Report()
+            load(last, exported(middle))
+            assert exported(last) == document
+            assert care.check(first) == care.Report()
+
+    return go
 
 
 PATIENT = {"deadline": None, "suppress_health_check": list(HealthCheck)}
@@ -164,16 +161,16 @@ PATIENT = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
 @given(graphs())
 @settings(max_examples=4, **PATIENT)  # type: ignore[arg-type]
-def test_any_graph_goes_round(postgres: PostgresServer, migrated_postgres: str, steps: Steps) -> None:
-    goes_round(postgres, migrated_postgres, steps)
+def test_any_graph_goes_round(goes_round: Callable[[Steps], None], steps: Steps) -> None:
+    goes_round(steps)
 
 
 @pytest.mark.slow
 @given(graphs())
 @settings(max_examples=40, **PATIENT)  # type: ignore[arg-type]
 @pytest.mark.timeout(600)
-def test_many_graphs_go_round(postgres: PostgresServer, migrated_postgres: str, steps: Steps) -> None:
-    goes_round(postgres, migrated_postgres, steps)
+def test_many_graphs_go_round(goes_round: Callable[[Steps], None], steps: Steps) -> None:
+    goes_round(steps)
 
 
 # --- parts

@@ -51,13 +51,16 @@ def test_following_prints_each_change_as_a_line(shell: Shell) -> None:
     start, path = shell.revision(), f"virtual-machine/{shell.short}-vm"
     command = [*FOLLOW, "--since", str(start), "-o", "json", "--api", shell.url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ) as following:
-        assert following.stdout is not None
-        shell.run("create", path)
-        assert json.loads(following.stdout.readline())["operation"] == "create"
-        shell.run("rm", "-y", path)
-        assert json.loads(following.stdout.readline())["operation"] == "delete"
-        following.send_signal(signal.SIGINT)
-        assert following.stdout.read() == ""
+        try:
+            assert following.stdout is not None
+            shell.run("create", path)
+            assert json.loads(following.stdout.readline())["operation"] == "create"
+            shell.run("rm", "-y", path)
+            assert json.loads(following.stdout.readline())["operation"] == "delete"
+            following.send_signal(signal.SIGINT)
+            assert following.communicate(timeout=20) == ("", None)
+        finally:
+            following.kill()
     assert following.returncode == 0
 
 

@@ -8,16 +8,13 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from pg_proxy import PgProxy
+from postgres_server import database_name
 from replica_set import create, id_of, until, watching
 
 from api_server.store import Store, UnusableDatabase
 from cli.demo.programs import Program
 
 QUERY = "resource_type=virtual-network,loadbalancer"
-
-
-def database_name(url: str) -> str:
-    return str(sa.make_url(url).database)
 
 
 @pytest.mark.slow

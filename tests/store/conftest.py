@@ -15,6 +15,13 @@ def url(request: pytest.FixtureRequest) -> str:
     return found
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty_url(request: pytest.FixtureRequest) -> str:
+    """As above, without tables."""
+    found: str = request.getfixturevalue(f"empty_{request.param}_url")
+    return found
+
+
 @pytest.fixture
 async def store(url: str) -> AsyncIterator[Store]:
     store = await Store.open(url)

@@ -26,10 +26,10 @@ def test_the_stated_head_is_the_newest_migration() -> None:
     assert ScriptDirectory.from_config(config).get_current_head() == HEAD
 
 
-def test_migrations_make_the_tables_as_described(url: str) -> None:
-    assert upgrade(url)
-    assert not upgrade(url)
-    with Database.at(url).engine.connect() as connection:
+def test_migrations_make_the_tables_as_described(empty_url: str) -> None:
+    assert upgrade(empty_url)
+    assert not upgrade(empty_url)
+    with Database.at(empty_url).engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
         inspector = sa.inspect(connection)
         for table in metadata.tables.values():
@@ -89,15 +89,15 @@ async def test_what_was_shared_before_is_found_after(url: str) -> None:
     assert {(key, uuid) for key, uuid in stored} == expected
 
 
-async def test_two_servers_may_start_at_once(postgres_url: str) -> None:
-    opened = await asyncio.gather(*[Store.open(postgres_url) for _ in range(3)])
+async def test_two_servers_may_start_at_once(empty_postgres_url: str) -> None:
+    opened = await asyncio.gather(*[Store.open(empty_postgres_url) for _ in range(3)])
     for number, store in enumerate(opened, 1):
         assert await create(store, make("domain", f"d{number}")) == number
     for store in opened:
         await store.close()
 
 
-def test_a_failed_migration_leaves_nothing(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_migration_leaves_nothing(empty_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = tmp_path / "migrations"
     shutil.copytree(migrations(), broken)
     script = next((broken / "versions").glob("0001*.py"))
@@ -106,8 +106,8 @@ def test_a_failed_migration_leaves_nothing(url: str, tmp_path: Path, monkeypatch
     )
     monkeypatch.setattr("api_server.store.migration.migrations", lambda: broken)
     with pytest.raises(OSError, match="in the middle"):
-        upgrade(url)
-    with Database.at(url).engine.connect() as connection:
+        upgrade(empty_url)
+    with Database.at(empty_url).engine.connect() as connection:
         assert sa.inspect(connection).get_table_names() == []
 
 

@@ -48,12 +48,12 @@ def filled(url: str, version: str) -> str:
 
 
 @pytest.mark.parametrize("version", EARLIER)
-async def test_an_earlier_database_is_brought_up_to_date(url: str, version: str) -> None:
-    assert upgrade(filled(url, version))
-    with Database.at(url).engine.connect() as connection:
+async def test_an_earlier_database_is_brought_up_to_date(empty_url: str, version: str) -> None:
+    assert upgrade(filled(empty_url, version))
+    with Database.at(empty_url).engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
-    assert care.check(url) == care.Report()
-    store = await Store.open(url)
+    assert care.check(empty_url) == care.Report()
+    store = await Store.open(empty_url)
     newest = store.feed.revision
     (balancer,) = await store.read(lambda reader: reader.records("loadbalancer"))
     assert (balancer.fq_name, json.loads(balancer.properties)["display_name"]) == (
@@ -67,27 +67,27 @@ async def test_an_earlier_database_is_brought_up_to_date(url: str, version: str)
 
 
 @pytest.mark.parametrize("version", [one for one in EARLIER if one not in READ_FIRST])
-def test_the_sql_that_is_printed_does_what_an_upgrade_does(url: str, version: str) -> None:
-    printed = script(filled(url, version))
-    assert sorted(script(url, version).splitlines()) == sorted(printed.splitlines())  # indexes come in any order
-    run(url, printed)
-    assert not upgrade(url)
-    assert script(url) == ""
-    assert care.check(url) == care.Report()
+def test_the_sql_that_is_printed_does_what_an_upgrade_does(empty_url: str, version: str) -> None:
+    printed = script(filled(empty_url, version))
+    assert sorted(script(empty_url, version).splitlines()) == sorted(printed.splitlines())  # indexes come in any order
+    run(empty_url, printed)
+    assert not upgrade(empty_url)
+    assert script(empty_url) == ""
+    assert care.check(empty_url) == care.Report()
 
 
-def test_sql_for_an_empty_database(url: str) -> None:
-    run(url, script(url, NOTHING))
-    assert not upgrade(url)
-    with Database.at(url).engine.connect() as connection:
+def test_sql_for_an_empty_database(empty_url: str) -> None:
+    run(empty_url, script(empty_url, NOTHING))
+    assert not upgrade(empty_url)
+    with Database.at(empty_url).engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
         assert connection.execute(sa.text("select revision, compacted from counter")).all() == [(0, 0)]
 
 
 @pytest.mark.parametrize("version", READ_FIRST)
-def test_what_depends_on_the_objects_is_not_printed(sqlite_url: str, version: str) -> None:
+def test_what_depends_on_the_objects_is_not_printed(empty_sqlite_url: str, version: str) -> None:
     with pytest.raises(UnusableDatabase, match=r"depends on the objects.*use `vaportrail db upgrade`"):
-        script(sqlite_url, version)
+        script(empty_sqlite_url, version)
 
 
 def test_no_file_is_made_and_an_unknown_version_is_refused(tmp_path: Path) -> None:
