@@ -96,7 +96,7 @@ class Subscription:
         self.queued = found.revision
         self.quiet_since = self._feed.time()
         self._waiting += len(found.data)
-        if self._queue and self._waiting > self._feed.pace.behind:
+        if self._queue and self._waiting - len(self._queue[0].data) > self._feed.pace.behind:
             self._queue.clear()
             self.close("too slow: too many changes were waiting; resume after the last id")
             return

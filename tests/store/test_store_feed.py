@@ -125,6 +125,19 @@ async def test_slow_watchers_are_ended_with_the_reason_and_resume(url: str) -> N
         await store.close()
 
 
+async def test_a_chunk_of_any_size_is_handed_out_and_what_follows_it(url: str) -> None:
+    """Who resumes before a large change gets beyond it, also when it begins with that and a bookmark."""
+    store = await Store.open(url, Limits(pace=Pace(behind=100)))
+    try:
+        domain = make("domain", "d", display_name="x" * 1000)
+        await create(store, domain)
+        await create(store, make("virtual-machine", "v"))
+        resumed = await store.feed.subscribe({"domain"}, 0)
+        assert [chunk.revision for chunk in await until(resumed, 2)] == [1, 2]
+    finally:
+        await store.close()
+
+
 async def test_closing_hands_out_what_is_there_and_says_why(store: Store) -> None:
     subscription = await store.feed.subscribe()
     waiting = asyncio.ensure_future(anext(subscription))
