@@ -3,6 +3,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
+# Programs are started by the hundred: what they import is compiled once.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup demo test test-all test-postgres fuzz torture lint model bench bench-dataplane run clean
 
 setup: $(VENV)/.ready

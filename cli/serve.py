@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import structlog
 import typer
 
 from cli import log
+from cli.loading import lasting
 from cli.output import fail
 
 
@@ -83,14 +83,17 @@ def serve(
 ) -> None:
     """Run the API server, until Ctrl-C or SIGTERM. Each flag is also VAPORTRAIL_<FLAG> in the environment."""
     given = {name: value for name, value in locals().items() if value is not None}
-    log.configure(given.pop("log_format"), given.pop("log_level"))
-    settings = load_settings(given)
+    with lasting():
+        log.configure(given.pop("log_format"), given.pop("log_level"))
+        settings = load_settings(given)
 
-    from api_server.app import create_app
-    from api_server.routes.sites import is_loopback
-    from api_server.server import Server, listen
-    from api_server.store import UnusableDatabase
-    from api_server.workers import Supervisor, WorkerFailed
+        import structlog
+
+        from api_server.app import create_app
+        from api_server.routes.sites import is_loopback
+        from api_server.server import Server, listen
+        from api_server.store import UnusableDatabase
+        from api_server.workers import Supervisor, WorkerFailed
 
     try:
         listener = listen(settings.host, settings.port, settings.client_timeout)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import log
+from cli.loading import lasting
 from cli.output import fail
 from vrouter.settings import INTROSPECT_PORT, PORT_API_PORT
 from vrouter.state import FLOW_LIMIT
@@ -93,10 +94,11 @@ def vrouter(
     log_level: log.LevelOption = log.LogLevel.info,
 ) -> None:
     """Run the vRouter agent, until Ctrl-C or SIGTERM; what it made goes on forwarding."""
-    from api_client import ApiError, ClientError
-    from vrouter import backends
-    from vrouter.backends.protocol import BackendError, BackendSettings
-    from vrouter.settings import AgentSettings, default_ports_directory
+    with lasting():
+        from api_client import ApiError, ClientError
+        from vrouter import backends
+        from vrouter.backends.protocol import BackendError, BackendSettings
+        from vrouter.settings import AgentSettings, default_ports_directory
 
     node = node or platform.node()
     settings = AgentSettings(
@@ -131,11 +133,12 @@ def _clean_up(backend: "Backend", node: str) -> None:
 
 
 def _run(settings: "AgentSettings", backend: "Backend") -> None:
-    import asyncio
-    import signal
+    with lasting():
+        import asyncio
+        import signal
 
-    from vrouter.agent import Agent
-    from vrouter.garbage import spare
+        from vrouter.agent import Agent
+        from vrouter.garbage import spare
 
     async def run() -> None:
         stop = asyncio.Event()

@@ -66,7 +66,7 @@ def proxy(tmp_path: Path) -> Iterator[Callable[[Sequence[str]], str]]:
 
 
 @pytest.mark.slow
-def test_the_commands_work_together(postgres_url: str, proxy: Callable[[Sequence[str]], str]) -> None:
+def test_the_commands_work_together(empty_postgres_url: str, proxy: Callable[[Sequence[str]], str]) -> None:
     """The servers with their environment on a real PostgreSQL, the proxy with its file, `vrouter` through it; only the
     addresses are this machine's. A server may die: who asks and who watches goes on at the other one."""
     server, other, vrouter = SERVICES["server-1"], SERVICES["server-2"], SERVICES["vrouter"]
@@ -74,7 +74,7 @@ def test_the_commands_work_together(postgres_url: str, proxy: Callable[[Sequence
     assert set(server["environment"]) == {"VAPORTRAIL_DATABASE"}
     assert server["environment"]["VAPORTRAIL_DATABASE"].startswith("postgresql://")
     serve = [{"0.0.0.0": "127.0.0.1", "8082": "0"}.get(word, word) for word in server["command"]]
-    database = {"VAPORTRAIL_DATABASE": postgres_url}
+    database = {"VAPORTRAIL_DATABASE": empty_postgres_url}
     with Program(*serve, environment=database) as one, Program(*serve, environment=database) as two:
         url = proxy([one.wait_ready(60), two.wait_ready(60)])
         command = [{"http://api:8082": url}.get(word, word) for word in vrouter["command"]]

@@ -10,7 +10,6 @@ All of it runs in write transactions, which are serial, and each statement is at
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import base as postgresql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ColumnElement
@@ -31,7 +30,7 @@ def _now_sqlite(element: _now, compiler: SQLCompiler, **options: Any) -> str:
     return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
 
 
-@compiles(_now, postgresql.PGDialect.name)
+@compiles(_now, "postgresql")
 def _now_postgresql(element: _now, compiler: SQLCompiler, **options: Any) -> str:
     return "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
 

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import base as postgresql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ColumnElement, Executable
@@ -83,7 +82,7 @@ def _any_of_sqlite(element: any_of, compiler: SQLCompiler, **options: Any) -> st
     return f"{column} IN (SELECT value FROM json_each({array}))"  # noqa: S608 - made of compiled SQL
 
 
-@compiles(any_of, postgresql.PGDialect.name)
+@compiles(any_of, "postgresql")
 def _any_of_postgresql(element: any_of, compiler: SQLCompiler, **options: Any) -> str:
     return f"{compiler.process(element.column)} = ANY(CAST({compiler.process(element.array)} AS text[]))"
 

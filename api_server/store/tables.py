@@ -6,9 +6,8 @@ here: a parent and the target of a reference cannot be deleted while they are us
 """
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 
-TEXT = sa.Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 metadata = sa.MetaData()

@@ -88,9 +88,9 @@ def test_a_wrong_environment_is_a_usage_error() -> None:
     assert "max_request_size" in ended.stderr
 
 
-def test_the_database_can_be_upgraded_alone(database_url: str) -> None:
+def test_the_database_can_be_upgraded_alone(empty_sqlite_url: str) -> None:
     for _ in range(2):
-        ended = run("db", "upgrade", "--database", database_url)
+        ended = run("db", "upgrade", "--database", empty_sqlite_url)
         assert (ended.returncode, ended.stdout) == (0, "vaportrail: the database is up to date\n")
 
 
