@@ -1,16 +1,18 @@
 """What a store's writer remembers from one group of writes to the next, beside what is stored."""
 
-from api_server.store import Store, concerns, loading
+from api_server.store import Store, changes, concerns, loading
 from api_server.store.session import Session
 
 
 def differences(store: Store) -> list[str]:
-    """Where they are not the same."""
+    """Where they are not the same; nothing if another process has written since, of which the writer will take note."""
     known = store._writer.known
     session = Session(store._database)
     session.connect()
     found = []
     try:
+        if changes.bounds(session).newest != store._writer._revision:
+            return []
         for uuid, remembered in known.objects.items():
             if (stored := loading.one(session, uuid)) != remembered:
                 found.append(f"{remembered}\n  is stored as {stored}")

@@ -58,7 +58,7 @@ def writing(url: str, *, make: bool = False) -> Iterator[Session]:
 def _transaction(database: Database, begin: str, first: Statement) -> Iterator[Session]:
     session = Session(database, WAITING)
     try:
-        with session.transaction(begin, first):
+        with session.transaction(begin, (first, {})):
             if not session.sqlite:
                 session.execute(_PATIENT)
             yield session

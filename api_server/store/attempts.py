@@ -80,7 +80,7 @@ class Attempts:
 
     def _ask(self) -> bool:
         session = self._session
-        with session.transaction(session.database.begin_write, _PATIENT, milliseconds=str(TURN_MILLISECONDS)):
+        with session.transaction(session.database.begin_write, (_PATIENT, {"milliseconds": str(TURN_MILLISECONDS)})):
             session.all(_END, name=session.name)
             session.all(_WAIT)
             return session.execute(_CONFIRM, name=session.name, attempt=self._number) == 1

@@ -125,13 +125,6 @@ def find(session: Session, type: str, fq_name: str) -> str | None:
     return rows[0][0] if rows else None
 
 
-def find_many(session: Session, type: str, fq_names: Sequence[str]) -> dict[str, str | None]:
-    """uuids of the objects of a type by their joined names, in one statement; None: there is none."""
-    found: dict[str, str | None] = dict.fromkeys(name for name in fq_names if names.storable(name + type))
-    rows = session.all(UUIDS_OF, type=type, fq_names=session.array(list(found))) if found else ()
-    return found | dict(map(tuple, rows))
-
-
 def identify(session: Session, uuid: str) -> tuple[str, tuple[str, ...]] | None:
     """(type, fq_name)."""
     rows = session.all(NAME_OF, uuid=uuid) if names.storable(uuid) else ()

@@ -27,10 +27,12 @@ def announce(session: Session, channel: str, number: int) -> None:
 
 
 async def listen(
-    database: Database, announce: Mapping[str, Callable[[int], None]], catch_up: Callable[[], Awaitable[None]]
+    database: Database,
+    announce: Mapping[str, Callable[[int, int], None]],
+    catch_up: Callable[[], Awaitable[None]],
 ) -> None:
-    """Announce the numbers of each channel until cancelled; connects again as long as it takes. catch_up: announces
-    where all of them stand."""
+    """Announce the numbers of each channel, and the process of PostgreSQL that each comes from, until cancelled;
+    connects again as long as it takes. catch_up: announces where all of them stand."""
     from psycopg import AsyncConnection, Error, sql  # noqa: PLC0415 - SQLite needs none of it
 
     while True:
@@ -41,7 +43,7 @@ async def listen(
                 while True:
                     await catch_up()
                     async for notice in connection.notifies(timeout=POLL_SECONDS):
-                        announce[notice.channel](int(notice.payload))
+                        announce[notice.channel](int(notice.payload), notice.pid)
         except (Error, OSError):
             with contextlib.suppress(Unavailable):
                 await catch_up()

@@ -170,7 +170,7 @@ class Reader:
         if self._within:
             yield self.revision
             return
-        with self._session.transaction(self._session.database.begin_read, _REVISION) as rows:
+        with self._session.transaction(self._session.database.begin_read, (_REVISION, {})) as (rows,):
             revision = int(rows[0][0])
             if self._revision is None:
                 self._revision = revision

@@ -4,7 +4,7 @@ Executing a SQLAlchemy construct costs more than SQLite needs to run it, so Core
 driver sends them. What waits is sent before any statement that could see it, and at the latest with the commit.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from itertools import count
 from typing import Any, NamedTuple
@@ -158,15 +158,15 @@ class Session:
             text, order, fixed = statement.on(self.dialect)
             self._cursor.executemany(text, [_bind(order, fixed, row) for row in rows])
 
-    def _run(self, statement: Statement, values: dict[str, Any]) -> Any:
+    def _run(self, statement: Statement, values: Mapping[str, Any]) -> Any:
         text, order, fixed = statement.on(self.dialect)
         return self._cursor.execute(text, _bind(order, fixed, values))
 
     # --- transactions
 
     @contextmanager
-    def transaction(self, begin: str, first: Statement, **values: Any) -> Iterator[list[Row]]:
-        """One transaction; the rows of its first statement, which travels with its beginning.
+    def transaction(self, begin: str, *first: tuple[Statement, Mapping[str, Any]]) -> Iterator[list[list[Row]]]:
+        """One transaction; the rows of its first statements, which travel with its beginning.
 
         Raises Lost if the connection went before the commit was sent, Uncertain if it went during the commit, else what
         the driver or the block raised, rolled back.
@@ -175,9 +175,9 @@ class Session:
         try:
             self.connect()
             self._forget()
-            rows = self._start(begin, first, values)
+            found = self._start(begin, first)
             begun = True
-            yield rows
+            yield found
             if self.discard:
                 self._undo("rollback")
                 return
@@ -237,6 +237,11 @@ class Session:
             if not self.sqlite:
                 self._plain = self.database.driver.ClientCursor(self._connection)
 
+    @property
+    def pid(self) -> int:
+        """Of the process of PostgreSQL that serves it; 0 without a connection."""
+        return self._connection.info.backend_pid if self._connection is not None else 0
+
     def usable(self) -> bool:
         """Whether the connection stands, outside a transaction; if not, it is closed and the next use makes another."""
         return self._rollback()
@@ -246,17 +251,19 @@ class Session:
             connection, self._connection, self._cursor, self._plain = self._connection, None, None, None
             connection.close()
 
-    def _start(self, begin: str, first: Statement, values: dict[str, Any]) -> list[Row]:
-        """Both in one round trip: on PostgreSQL a query of two statements, not a pipeline. psycopg ends that with a
+    def _start(self, begin: str, first: Sequence[tuple[Statement, Mapping[str, Any]]]) -> list[list[Row]]:
+        """All in one round trip: on PostgreSQL a query of several statements, not a pipeline. psycopg ends that with a
         Flush behind its Sync, and PostgreSQL, which has begun to count the time that the transaction is idle, stops at
         the next message, whatever it is: a client that vanished then would keep the transaction and its locks."""
         if self.sqlite:
             self._connection.execute(begin)
-            return self.all(first, **values)
-        text, order, fixed = first.on(self.dialect)
-        self._plain.execute(f"{begin}; {text}", _bind(order, fixed, values))
-        self._plain.nextset()
-        return self._plain.fetchall()  # type: ignore[no-any-return]
+            return [self._run(statement, values).fetchall() for statement, values in first]
+        texts = [begin]
+        for statement, values in first:
+            text, order, fixed = statement.on(self.dialect)
+            texts.append(self._plain.mogrify(text, _bind(order, fixed, values)))
+        self._plain.execute("; ".join(texts))
+        return [self._plain.fetchall() for _ in first if self._plain.nextset()]
 
     def _pipeline(self) -> Any:
         """What is executed inside is one round trip."""
@@ -295,7 +302,7 @@ class Session:
         return False
 
 
-def _bind(order: tuple[str, ...] | None, fixed: dict[str, Any], values: dict[str, Any]) -> Any:
+def _bind(order: tuple[str, ...] | None, fixed: dict[str, Any], values: Mapping[str, Any]) -> Any:
     if fixed:
-        values = fixed | values
+        values = {**fixed, **values}
     return values if order is None else tuple([values[name] for name in order])

@@ -92,8 +92,9 @@ class Store:
         self = cls(database, limits or Limits(), claim, newest, stamp)
         if not self.sqlite:
             channels = {
-                CHANNEL: self.feed.announce, statuses.CHANNEL: self.stamps.announce,
-                nodes.CHANNEL: lambda _: self.steps.ring(),
+                CHANNEL: lambda revision, pid: None if self._writer.wrote(pid) else self.feed.announce(revision),
+                statuses.CHANNEL: lambda stamp, _: self.stamps.announce(stamp),
+                nodes.CHANNEL: lambda *_: self.steps.ring(),
             }  # fmt: skip
             listening = listen(database, channels, self._catch_up)
             self._tasks.append(self._loop.create_task(listening, name="listen"))

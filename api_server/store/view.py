@@ -2,7 +2,7 @@
 
 Every object that the transaction touched is remembered, so reading it again costs nothing and needs nothing to be sent.
 What is remembered holds for the whole group of writes: writers are serial from the first statement of a group to its
-commit, in all processes (`writer`). Where one process is the only one that writes it holds for the groups that follow.
+commit, in all processes (`writer`). It holds for the next group, too, if no other process has written in between.
 """
 
 from collections import ChainMap

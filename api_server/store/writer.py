@@ -3,7 +3,8 @@
 A group is first run without savepoints. A request that fails before anything of its own was sent drops out of it; any
 other failure rolls the group back, and it is run again with a savepoint for each request. The first statement of every
 group takes the group's revisions from the counter row, which stays locked until the commit: writers are serial in all
-processes, commit order is revision order, and what is not used is given back, so revisions have no gaps.
+processes, commit order is revision order, and what is not used is given back, so revisions have no gaps. As long as a
+writer finds the counter where it left it, it goes on from what it has read and written: nobody else has changed it.
 
 A connection that is lost before the commit leaves nothing: the group is run again. One that is lost during the commit
 leaves a question, which the database answers (`attempts`): the group is answered as it was, or run again. If it does
@@ -20,7 +21,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from api_server.errors import ApiError, Conflict, Unavailable, one_line
-from api_server.store import attempts, blockers, loading
+from api_server.store import attempts, blockers, loading, names
 from api_server.store.attempts import Attempts
 from api_server.store.concerns import ScopeChange
 from api_server.store.engine import Database
@@ -80,6 +81,16 @@ class Counts:
     events: int = 0
 
 
+def _sought(writes: Sequence[Write], known: Known) -> dict[str, list[str]]:
+    """What some writes seek and is not known, by type: each type is one statement."""
+    sought: dict[str, dict[str, None]] = {}
+    for write in writes:
+        for kind, fq_name in write.seeks:
+            if (kind, fq_name) not in known.uuids and names.storable(fq_name + kind):
+                sought.setdefault(kind, {})[fq_name] = None
+    return {kind: list(fq_names) for kind, fq_names in sought.items()}
+
+
 class Clock:
     """Naive UTC in microseconds, ISO 8601; every reading is later than the one before."""
 
@@ -115,7 +126,7 @@ class _Group:
 
 class Writer:
     """Runs groups of writes in one session. published: gets the events of each group after its commit, and what became
-    of them for each scope. known: what holds for the next group, too, because nobody else writes."""
+    of them for each scope. known: what holds for the next group, too, if no other process writes before it."""
 
     def __init__(
         self, database: Database, counts: Counts, published: Callable[[list[Event], list[ScopeChange]], None]
@@ -128,9 +139,14 @@ class Writer:
         self._clock = Clock()
         self._begin = database.begin_write
         self.known = Known.nothing()
+        self._revision = -1
 
     def close(self) -> None:
         self._session.close()
+
+    def wrote(self, pid: int) -> bool:
+        """Whether what this process of PostgreSQL announces was `published` here, or is about to be."""
+        return pid == self._session.pid
 
     def run(self, writes: Sequence[Write]) -> list[Any]:
         """An answer for each: (result, revision) or an exception."""
@@ -175,8 +191,7 @@ class Writer:
 
     def _together(self, writes: Sequence[Write]) -> _Group:
         session = self._session
-        with self._transaction(len(writes)) as group:
-            self._seek(group, writes)
+        with self._transaction(writes) as group:
             for write in writes:
                 if write.rehearsal:
                     self._alone(group, write)
@@ -201,21 +216,8 @@ class Writer:
                     group.accept(tx, result)
         return group
 
-    def _seek(self, group: _Group, writes: Sequence[Write]) -> None:
-        """One statement for each type. Where only one write seeks, it does so itself, if it comes so far."""
-        if len(writes) == 1:
-            return
-        wanted: dict[str, dict[str, None]] = {}
-        for write in writes:
-            for kind, name in write.seeks:
-                if (kind, name) not in group.known.uuids:
-                    wanted.setdefault(kind, {})[name] = None
-        for kind, sought in wanted.items():
-            found = loading.find_many(self._session, kind, list(sought))
-            group.known.uuids.update({(kind, name): uuid for name, uuid in found.items()})
-
     def _apart(self, writes: Sequence[Write]) -> _Group:
-        with self._transaction(len(writes)) as group:
+        with self._transaction(writes) as group:
             for write in writes:
                 self._alone(group, write)
         return group
@@ -240,14 +242,23 @@ class Writer:
             group.accept(tx, result)
 
     @contextmanager
-    def _transaction(self, number: int) -> Iterator[_Group]:
-        """A transaction with so many revisions at hand; those that are not used go back. Lost if it did not take place:
-        it may run again."""
-        session = self._session
+    def _transaction(self, writes: Sequence[Write]) -> Iterator[_Group]:
+        """A transaction with a revision at hand for each; those that are not used go back. Lost if it did not take
+        place: it may run again."""
+        session, number = self._session, len(writes)
         known, self.known = self.known, Known.nothing()
+        sought = _sought(writes, known)
+        finding = [
+            (loading.UUIDS_OF, {"type": kind, "fq_names": session.array(fq_names)}) for kind, fq_names in sought.items()
+        ]
         try:
-            with session.transaction(self._begin, _TAKE, number=number) as rows:
-                last = int(rows[0][0])
+            with session.transaction(self._begin, (_TAKE, {"number": number}), *finding) as (taken, *found):
+                last = int(taken[0][0])
+                if last - number != self._revision:
+                    known.forget()  # another process has written
+                for (kind, fq_names), rows in zip(sought.items(), found, strict=True):
+                    known.uuids.update({(kind, fq_name): None for fq_name in fq_names})
+                    known.uuids.update({(kind, fq_name): uuid for fq_name, uuid in rows})
                 group = _Group(last - number, known)
                 yield group
                 if not group.events and not session.sent:
@@ -261,7 +272,8 @@ class Writer:
         except Uncertain as lost:
             if not self._attempts.took_place(lost):
                 raise Lost("The database went away during a commit, which did not take place") from lost
-        if session.sqlite and known.size < MEMORY and session.loaded < MEMORY_SIZE:
+        self._revision = group.revision
+        if known.size < MEMORY and session.loaded < MEMORY_SIZE:
             self.known = known
         else:
             session.loaded = 0

@@ -87,9 +87,19 @@ async def test_creates_at_once_share_what_is_not_their_own(sqlite_url: str, sqli
 
 
 async def test_a_create_is_few_exchanges(postgres_url: str, exchanges: Counted) -> None:
-    """begin and the counter, whether its name is taken, what it stands below, what that concerns, and all that is
-    written with the commit."""
-    assert await cost(postgres_url, exchanges, lambda client, pool: one_member(client, pool, "m")) == 5
+    """begin, the counter and whether its name is taken; then all that is written with the commit."""
+    assert await cost(postgres_url, exchanges, lambda client, pool: one_member(client, pool, "m")) == 2
+
+
+async def test_a_create_after_that_of_another_process_reads_more(postgres_url: str, exchanges: Counted) -> None:
+    """What it stands below and what that concerns, which the other one may have changed."""
+    async with running(create_app(Settings(database=postgres_url))) as other:
+
+        async def elsewhere(_: httpx.AsyncClient, pool: dict[str, Any]) -> None:
+            await one_member(other, pool, "elsewhere")
+
+        found = await cost(postgres_url, exchanges, elsewhere, lambda client, pool: one_member(client, pool, "m"))
+    assert found == 4
 
 
 async def test_creates_at_once_are_few_exchanges(postgres_url: str, exchanges: Counted) -> None:
