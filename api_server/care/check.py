@@ -14,6 +14,7 @@ from api_server.care.opening import finish, reading, request, writing
 from api_server.care.survey import Finding, Survey
 from api_server.errors import ApiError, Unavailable, one_line
 from api_server.resources.registry import registry
+from api_server.store.attempts import interrupt
 
 PASSES = 12
 """At most: each goes one step down the tree where a branch has to be mended from above."""
@@ -45,6 +46,8 @@ def check(url: str, *, fix: bool = False, native_driver: bool = True) -> Report:
             _look(survey, report, lambda survey, found: _mend(survey, report, found))
             if len(report.mended) == before:
                 break
+        if report.mended:
+            interrupt(session)  # not all that was mended has a revision for writers to tell by
     report.refused = {finding: reason for finding, reason in report.refused.items() if finding in report.left}
     return report
 

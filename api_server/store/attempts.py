@@ -29,11 +29,19 @@ TURN_MILLISECONDS = 1000
 
 RETRY_SECONDS = 0.1
 
+_NAMES = f"{NAME} writer"
+
 _FORGET = Statement(sa.text("DELETE FROM writer WHERE at < extract(epoch FROM now()) - 86400"))
 _NOTE = Statement(
     sa.text(
         "INSERT INTO writer (name, attempt, at) VALUES (:name, :attempt, CAST(extract(epoch FROM now()) AS bigint)) "
         "ON CONFLICT (name) DO UPDATE SET attempt = excluded.attempt, at = excluded.at"
+    )
+)
+_INTERRUPT = Statement(
+    sa.text(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE application_name LIKE :names AND datname = current_database() AND pid <> pg_backend_pid()"
     )
 )
 _PATIENT = Statement(sa.text("SELECT set_config('lock_timeout', :milliseconds, true)"))
@@ -88,4 +96,11 @@ class Attempts:
 
 def new_name() -> str:
     """For a writer's session."""
-    return f"{NAME} writer {uuid4()}"
+    return f"{_NAMES} {uuid4()}"
+
+
+def interrupt(session: Session) -> None:
+    """All writers: each begins anew, remembering nothing. In a transaction that has the counter row locked, so that
+    none of them is in a commit: no request fails, those that wait are run again (`Lost`)."""
+    if not session.sqlite:
+        session.all(_INTERRUPT, names=f"{_NAMES} %")

@@ -129,6 +129,26 @@ async def test_watchers_of_a_running_server_hear_of_repairs(postgres_world: str)
         await store.close()
 
 
+async def test_a_running_server_forgets_what_was_mended_without_a_revision(postgres_world: str) -> None:
+    damage = Damage(postgres_world)
+    uuid = damage.uuid("virtual-network", "vn")
+    damage.run(f"update resource set created='yesterday' where uuid='{uuid}'")
+    store = await Store.open(postgres_world)
+
+    async def created() -> str:
+        found, _ = await store.write(lambda tx: tx.get(uuid))
+        assert found is not None
+        return found.created
+
+    try:
+        assert await created() == "yesterday"
+        report = await asyncio.to_thread(care.check, postgres_world, fix=True)
+        assert [finding.kind for finding in report.mended] == ["readable"]
+        assert (await created())[:2] == "20"
+    finally:
+        await store.close()
+
+
 def test_what_cannot_be_read_stops_the_rest(url: str, damage: Damage) -> None:
     properties_that_are_no_json(damage)
     damage.run("delete from change where type='loadbalancer'")
