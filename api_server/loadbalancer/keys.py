@@ -8,6 +8,7 @@ loadbalancer:<uuid>                    floating-ips: made for this loadbalancer
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import ip_address
 
 from api_server.store.objects import Object
@@ -15,10 +16,15 @@ from api_server.store.objects import Object
 
 def canonical(address: object) -> str:
     """One spelling per address; what is no address stays as it is."""
+    return _spelled(str(address))
+
+
+@lru_cache(4096)
+def _spelled(text: str) -> str:
     try:
-        return str(ip_address(str(address)))
+        return str(ip_address(text))
     except ValueError:
-        return str(address)
+        return text
 
 
 def annotation(object: Object, key: str) -> str | None:

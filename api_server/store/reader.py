@@ -278,7 +278,7 @@ class Reader:
         order of a list without anchors.
         """
         anchors = {"parents": parents, "back_refs": back_refs, "uuids": uuids}
-        given = {name: self._array(values) for name, values in anchors.items() if values is not None}
+        given: dict[str, Any] = {name: self._array(values) for name, values in anchors.items() if values is not None}
         if limit is not None:
             given |= {"after": after, "limit": limit}
         keys = frozenset(anchors.keys() & given.keys())
@@ -400,7 +400,7 @@ class Reader:
         """Of objects, by uuid."""
         return statuses.revisions(self._session, uuids)
 
-    def _array(self, values: Sequence[str]) -> Any:
+    def _array(self, values: Sequence[str]) -> str:
         return self._session.array([value for value in values if names.storable(value)])
 
     def _link(self, found: dict[str, Record], kind: str, links: Links, *, possible: bool) -> None:
