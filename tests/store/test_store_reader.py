@@ -140,6 +140,14 @@ async def test_lists_bring_links_by_set(store: Store) -> None:
     ]
 
 
+async def test_names_that_mean_something_in_a_list_are_names(store: Store) -> None:
+    names = ["NULL", 'a"b', "a\\b", "\\", '"', "{x}", "a,b", " ", "", "'", "\n", "%s", "\\x41", "é", "\N{SNOWMAN}"]
+    made = [make("virtual-machine", name) for name in names]
+    await create(store, *made)
+    found = await store.read(lambda reader: reader.by_name("virtual-machine", names))
+    assert found == [one.uuid for one in made]
+
+
 async def test_unanchored_order_is_by_name_and_uuid_as_one_text(store: Store) -> None:
     names = ["a", "a-b", "a.b", "B", "é", "z", "Z", "a b", "aé"]
     await create(store, *[make("virtual-machine", name) for name in names])
