@@ -29,7 +29,8 @@ TURN_MILLISECONDS = 1000
 
 RETRY_SECONDS = 0.1
 
-_NAMES = f"{NAME} writer"
+NAMES = f"{NAME} writer %"
+"""Of writers' sessions, for LIKE."""
 
 _FORGET = Statement(sa.text("DELETE FROM writer WHERE at < extract(epoch FROM now()) - 86400"))
 _NOTE = Statement(
@@ -96,11 +97,11 @@ class Attempts:
 
 def new_name() -> str:
     """For a writer's session."""
-    return f"{_NAMES} {uuid4()}"
+    return NAMES.replace("%", str(uuid4()))
 
 
 def interrupt(session: Session) -> None:
     """All writers: each begins anew, remembering nothing. In a transaction that has the counter row locked, so that
     none of them is in a commit: no request fails, those that wait are run again (`Lost`)."""
     if not session.sqlite:
-        session.all(_INTERRUPT, names=f"{_NAMES} %")
+        session.all(_INTERRUPT, names=NAMES)

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 import structlog
 
 from api_server.errors import Unavailable
-from api_server.store.engine import IDLE_SECONDS, NAME
+from api_server.store.attempts import NAMES
+from api_server.store.engine import IDLE_SECONDS
 from api_server.store.session import Row, Session, Statement
 
 log = structlog.get_logger()
@@ -41,7 +42,7 @@ def resolve(session: Session, refused: Unavailable) -> Unavailable | None:
     if getattr(refused.__cause__, "sqlstate", None) != LOCKED:
         return refused
     try:
-        holders = session.all(_HOLDERS, writers=f"{NAME} writer %", idle=IDLE_SECONDS)
+        holders = session.all(_HOLDERS, writers=NAMES, idle=IDLE_SECONDS)
         abandoned = [holder for holder in holders if holder[-1]]
         for holder in abandoned:
             log.warning("transaction ended that its server has left", holder=_named(holder))

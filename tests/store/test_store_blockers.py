@@ -64,7 +64,10 @@ def test_a_transaction_whose_server_says_no_more_is_ended(postgres_url: str, loo
     """Also right after a beginning that took its time, which psycopg's pipeline would have ended with a Flush."""
     session = Session(Database.at(postgres_url))
     slow = Statement(sa.text("select pg_backend_pid(), pg_sleep(0.05)"))
-    with pytest.raises(Unavailable, match="The database went away"), session.transaction("begin", slow) as rows:
+    with (
+        pytest.raises(Unavailable, match="The database went away"),
+        session.transaction("begin", (slow, {})) as (rows,),
+    ):
         comes_to(looking, rows[0][0], None)
     session.close()
 
