@@ -28,12 +28,16 @@ class _Kept:
 
 
 class _V4(_Kept, IPv4Address):
+    version = 4
+
     def __init__(self, address: int | str) -> None:  # also of a copy, and of what arithmetic makes of another one
         super().__init__(address)
         self.keep()
 
 
 class _V6(_Kept, IPv6Address):
+    version = 6
+
     def __init__(self, address: int | str) -> None:
         super().__init__(address)
         self.keep()

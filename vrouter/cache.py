@@ -58,15 +58,16 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 # What to ask of the server: identity comes with every object, so a type without fields must still name one.
 WATCHED: Mapping[str, tuple[str, ...]] = {kind: fields or ("display_name",) for kind, fields in FIELDS.items()}
 
-# The same apart: fields of properties, and of references with the type of their targets.
-_PROPERTIES = {
-    kind: tuple(field for field in fields if not field.endswith("_refs") and field != "id_perms")
+# The same apart: fields of properties, fields of references with the type of their targets, whether it has a time.
+_PARTS = {
+    kind: (
+        tuple(field for field in fields if not field.endswith("_refs") and field != "id_perms"),
+        tuple((field, field.removesuffix("_refs").replace("_", "-")) for field in fields if field.endswith("_refs")),
+        "id_perms" in fields,
+    )
     for kind, fields in FIELDS.items()
 }
-_REFERENCES = {
-    kind: tuple((field, field.removesuffix("_refs").replace("_", "-")) for field in fields if field.endswith("_refs"))
-    for kind, fields in FIELDS.items()
-}
+_NOTHING: Mapping[str, Any] = {}
 
 # One thing that can change: an object (its uuid), its name, who refers to it, its children, who holds an address, which
 # virtual-router has a node's name.
@@ -138,17 +139,17 @@ class Object(NamedTuple):
     @classmethod
     def parse(cls, kind: str, body: Mapping[str, Any]) -> "Object":
         """From the JSON object of a list or an event."""
-        properties = {field: value for field in _PROPERTIES[kind] if (value := body.get(field)) is not None}
+        fields, links, timed = _PARTS[kind]
+        properties = {field: value for field in fields if (value := body.get(field)) is not None}
         references = {
             target: tuple([Reference(row["uuid"], row.get("attr")) for row in rows])
-            for field, target in _REFERENCES[kind]
+            for field, target in links
             if (rows := body.get(field)) is not None
-        }
-        permissions = body.get("id_perms") if "id_perms" in FIELDS[kind] else None
-        created = permissions and permissions.get("created")
+        } if links else _NOTHING  # fmt: skip
+        created = ((body.get("id_perms") or {}).get("created") or "") if timed else ""
         return cls(
             kind, body["uuid"], tuple(body["fq_name"]), body.get("parent_type"), body.get("parent_uuid"),
-            properties, references, created or "",
+            properties, references, created,
         )  # fmt: skip
 
 
@@ -242,22 +243,24 @@ class Cache:
     def _put(self, found: Object, changed: set[Fact]) -> None:
         uuid = found.uuid
         before = self._objects.get(uuid)
-        if before == found:
-            return
-        changed.add(uuid)
-        if before is None or before.fq_name != found.fq_name:
-            changed.add(name_of(uuid))
-        self._objects[uuid] = found
-        self._by_type[found.type].add(uuid)
         links = _links(found)
-        if before is not None:
+        if before is None:
+            self._by_type[found.type].add(uuid)
+            changed.update((uuid, name_of(uuid)), links)
+        elif before == found:
+            return
+        else:
+            changed.add(uuid)
+            if before.fq_name != found.fq_name:
+                changed.add(name_of(uuid))
             old, new = set(_links(before)), set(links)
             self._unlink(uuid, old - new, changed)
             links = new - old
+            changed.update(links)
+            if found.parent is not None:
+                changed.add(children_of(found.parent, found.type))
+        self._objects[uuid] = found
         self._links.add_each(links, uuid)
-        changed.update(links)
-        if found.parent is not None:
-            changed.add(children_of(found.parent, found.type))
 
     def _remove(self, uuid: str, changed: set[Fact]) -> None:
         before = self._objects.pop(uuid, None)
@@ -275,14 +278,15 @@ class Cache:
 
 def _links(found: Object) -> Iterable[Fact]:
     """Where others find this object."""
+    kind = found.type
     links: list[Fact] = [
-        referrers_of(reference.uuid, found.type) for references in found.references.values() for reference in references
-    ]
+        ("referrers", reference.uuid, kind) for references in found.references.values() for reference in references
+    ]  # spelt out, for there are many
     if found.parent is not None:
-        links.append(children_of(found.parent, found.type))
+        links.append(children_of(found.parent, kind))
     address = found.properties.get("instance_ip_address")
     if address:
         links.append(holders_of(address))
-    if found.type == "virtual-router":
+    if kind == "virtual-router":
         links.append(router_of(found.name))
     return links

@@ -1,6 +1,7 @@
 """A key to several values, mostly one."""
 
 from collections.abc import Collection, Hashable, Iterable, Iterator, MutableMapping
+from collections.abc import Set as AbstractSet
 from copy import copy
 from typing import Generic, Self, TypeVar
 
@@ -32,6 +33,11 @@ class Multimap(Generic[K, V]):
     def __contains__(self, key: K) -> bool:
         """Whether it has any value, however many."""
         return key in self._one or key in self._many
+
+    def among(self, keys: AbstractSet[K]) -> Iterator[K]:
+        """Those of the keys that have a value: what is looked through is the smaller of both."""
+        yield from self._one.keys() & keys
+        yield from self._many.keys() & keys
 
     def has(self, key: K, value: V) -> bool:
         return self._one.get(key) == value or value in self._many.get(key, ())

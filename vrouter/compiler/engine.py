@@ -11,6 +11,7 @@ that loses one of its two addresses stands with the other.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Set as AbstractSet
 from copy import copy
 from dataclasses import replace
 from itertools import chain
@@ -165,9 +166,11 @@ class Compiler:
 
     def touch(self, facts: Iterable[Fact]) -> None:
         """Mark what was made from these, and what should be made for objects among them."""
-        for fact in facts:
+        facts = facts if isinstance(facts, AbstractSet) else set(facts)
+        for fact in self._readers.among(facts):
             for rule, uuid in self._readers.get(fact):
                 self._dirty[rule].add(uuid)
+        for fact in facts:
             if isinstance(fact, str) and (found := self.cache.get(fact)):
                 for rule in _ROOTS.get(found.type, ()):
                     self._dirty[rule].add(fact)
@@ -243,9 +246,11 @@ class Compiler:
 
     def value(self, node: Node) -> Value:
         rule, uuid = node
-        if node not in self._results or uuid in self._dirty[rule]:
-            self._dirty[rule].discard(uuid)
-            self._evaluate(node)
+        found = self._results.get(node)
+        if found is not None and uuid not in self._dirty[rule]:
+            return found.value
+        self._dirty[rule].discard(uuid)
+        self._evaluate(node)
         return self._results.get(node, _EMPTY).value
 
     def marked(self, fact: Fact) -> Collection[str]:

@@ -235,7 +235,9 @@ class View:
 
     def interface(self, uuid: str) -> Located | Absent:
         value = self._value(("interface", uuid))
-        return value if isinstance(value, Located | Absent) else Absent("gone", "does not exist")
+        if isinstance(value, Located):
+            return value
+        return value if isinstance(value, Absent) else Absent("gone", "does not exist")
 
     def plug(self, interface: str) -> Plug | None:
         """What a port says of an interface. Who reads it has read the interface, whose uuid is touched when it
