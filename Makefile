@@ -2,6 +2,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
+# In the order of their names: xdist would leave files of few tests to the end, and the longest tests are in those.
+SUITE := $(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder
 
 # Programs are started by the hundred: what they import is compiled once.
 unexport PYTHONDONTWRITEBYTECODE
@@ -28,16 +30,16 @@ lint: setup
 
 test: lint             ## the suite
 	scripts/setup test
-	$(PYTEST) -n 2 --dist loadfile -m "not slow" $(ARGS)
+	$(SUITE) -m "not slow" $(ARGS)
 
 test-all: lint         ## and what takes longer: faults, fuzz, the fresh install
 	scripts/setup test
-	$(PYTEST) -n 2 --dist loadfile $(ARGS)
-	$(MAKE) test-postgres
+	$(SUITE) $(ARGS)
+	$(MAKE) test-postgres ARGS="$(ARGS) $(POSTGRES_ARGS)"
 
 test-postgres: setup   ## the tests of the API again, on PostgreSQL
 	scripts/setup test
-	$(PYTEST) -n 2 --dist loadfile --database postgresql $(ARGS)
+	$(SUITE) --database postgresql $(ARGS)
 
 fuzz: setup            ## every type against its OpenAPI document; FUZZ_EXAMPLES and FUZZ_SEED say how much and which
 	FUZZ_TYPES=all FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),20) FUZZ_SEED=$(or $(FUZZ_SEED),$(shell date +%s)) \

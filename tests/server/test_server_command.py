@@ -68,9 +68,9 @@ def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", [("serve", "--port", "0"), ("db", "upgrade")])
 def test_an_unusable_database_is_one_sentence(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """One that makes no sense, one that is none, one that is not there; the rest of them is the store's to test."""
     (tmp_path / "file").write_text("x" * 5000)
-    for url in (f"sqlite:///{tmp_path}/no/such/folder/a.db", f"sqlite:///{tmp_path}/file", "nonsense", "mysql://x/y",
-                "postgresql://nobody@127.0.0.1:1/none"):  # fmt: skip
+    for url in ("nonsense", f"sqlite:///{tmp_path}/file", "postgresql://nobody@127.0.0.1:1/none"):
         ended = run(*command, "--database", url)
         assert ended.returncode == 1, ended.stderr
         assert ended.stderr.startswith("vaportrail: ")

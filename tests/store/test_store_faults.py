@@ -18,7 +18,7 @@ from api_server.errors import Unavailable
 from api_server.store import Create, Store, Transaction, UnusableDatabase
 from api_server.store.engine import Database
 
-KILLS = 6
+KILLS = 3
 DIE_AT_COMMIT = (
     "create temporary table t (x int)",
     (
