@@ -3,8 +3,9 @@
 A server that hangs, or is cut off where nobody tells PostgreSQL (a proxy that keeps its own end open), can leave a
 transaction behind that has the counter row locked. PostgreSQL ends one that waits for the client's next statement
 (`idle_in_transaction_session_timeout`), and a connection whose other machine is gone. It does not end one that was left
-in the middle of statements sent together: it takes that for work. So a writer that has waited in vain ends it, if it
-is another writer's and has waited for its client for longer than a living one ever does.
+in the middle of statements sent together, which it takes for work, nor one whose last word was a Flush, as psycopg's
+is behind several rows. So a writer that has waited in vain ends it, if it is another writer's and has waited for its
+client for longer than a living one ever does.
 
 Whatever waits for something else is left alone, and named. A commit that waits for a standby has happened here: nobody
 may see it before the standby has it, and it cannot be taken back.
