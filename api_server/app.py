@@ -42,6 +42,7 @@ from api_server.routes.middleware import ExchangeMiddleware
 from api_server.routes.resources import ResourceMiddleware
 from api_server.routes.service import Service
 from api_server.routes.sites import Hosts
+from api_server.routes.turns import READS_POSTGRESQL, READS_SQLITE, WRITES, Turns
 from api_server.settings import Settings
 from api_server.store import Limits, Pace, Store, UnusableDatabase
 
@@ -127,10 +128,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     service = Service(settings, model, Operations(model, hooks, Quotas(settings.quota)))
     app.state.service = service
     app.add_middleware(ResourceMiddleware)
+    reads = READS_SQLITE if settings.database.startswith("sqlite") else READS_POSTGRESQL
     app.add_middleware(  # the last one is the first that a request meets
-        ExchangeMiddleware, metrics=service.metrics,
-        bodies=Bodies(settings.max_request_size, settings.client_timeout, ROOM), patience=settings.max_wait,
-        hosts=Hosts(settings.host, settings.allow_host),
+        ExchangeMiddleware, metrics=service.metrics, hosts=Hosts(settings.host, settings.allow_host),
+        bodies=Bodies(settings.max_request_size, settings.client_timeout, ROOM),
+        reads=Turns(reads, settings.max_wait), writes=Turns(WRITES, settings.max_wait),
     )  # fmt: skip
     for module in MODULES:
         app.include_router(module.router)

@@ -16,14 +16,20 @@ import orjson
 from api_server.errors import BadRequest
 from schema.model import ResourceType
 
+MOST = 256
+"""Comparisons of one filter: each object of the list is held against all of them."""
+
 _decoder = json.JSONDecoder()  # orjson cannot say where a value ends
 
 
 def parse(text: str) -> dict[str, list[Any]]:
-    """BadRequest on a single `=`, a second `==`, a literal object or list, a missing value, a comma at the end."""
+    """BadRequest on a single `=`, a second `==`, a literal object or list, a missing value, a comma at the end, and on
+    more comparisons than `MOST`."""
     wanted: dict[str, list[Any]] = {}
-    rest, more = text, ","
+    rest, more, count = text, ",", 0
     while more:
+        if (count := count + 1) > MOST:
+            raise BadRequest(f"Invalid filter: filters has more than {MOST} comparisons, which is the limit")
         key, separator, rest = rest.partition("==")
         if not separator or not key or "=" in key or "," in key or not rest:
             raise BadRequest(f"Invalid filter {text}")

@@ -48,10 +48,6 @@ LOGGED = 2048
 
 HEARTBEAT = 2048
 """Bytes of a node's report that is never refused for want of time."""
-READS_AT_WORK = 8
-"""Some 2 ms of the loop."""
-WRITES_AT_WORK = 16
-"""What one commit is shared by at most: some 15 ms."""
 UNTOLD = 10.0
 """Seconds between two log lines that say how many requests were refused as too many."""
 
@@ -211,16 +207,16 @@ def urgent(current: Exchange) -> bool:
 
 
 class ExchangeMiddleware:
-    """Opens the exchange, answers refusals and faults, and closes it with a log line and figures.
+    """Opens the exchange, answers refusals and faults, and closes it with a log line and figures."""
 
-    patience: seconds that a request waits for its turn."""
-
-    def __init__(self, app: ASGIApp, metrics: Metrics, bodies: Bodies, patience: float, hosts: Hosts) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, bodies: Bodies, reads: Turns, writes: Turns, hosts: Hosts
+    ) -> None:
         self.app = app
         self.metrics = metrics
         self.bodies = bodies
-        self.reads = Turns(READS_AT_WORK, patience)
-        self.writes = Turns(WRITES_AT_WORK, patience)
+        self.reads = reads
+        self.writes = writes
         self.hosts = hosts
         self.busy = 0  # refused and not told of yet
         self.told = -UNTOLD

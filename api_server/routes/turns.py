@@ -22,6 +22,12 @@ Client = tuple[str, int]
 
 UNKNOWN: Client = ("", 0)
 
+READS_SQLITE, READS_POSTGRESQL = 4, 16
+"""At work at a time. SQLite answers within the loop, so each more is one that others wait for; PostgreSQL is waited for
+by two threads, which take eight at a time."""
+WRITES = 16
+"""As many share a commit. Eight would halve what others wait for them, and cost a seventh of what can be written."""
+
 REMEMBERED = 10_000
 """Connections and addresses of which it is known when they were served: more than there are at a time."""
 
@@ -37,11 +43,16 @@ class Waiting(NamedTuple):
 
 
 class Turns:
-    """most: requests at work at a time. patience: seconds."""
+    """most: requests at work at a time. patience: seconds.
+
+    A place is given on two turns of the loop after it was left: by then those whose bytes have arrived meanwhile are
+    known, and may be next. A handler that never waits would else be followed by whoever came first.
+    """
 
     def __init__(self, most: int, patience: float) -> None:
         self.patience = patience
         self._free = most  # above 0 only if nobody waits
+        self._left = 0  # places that are given on soon
         self._waiting: list[Waiting] = []  # a heap, the next one first; with some who wait no more
         self._served: dict[Client | str, int] = {}  # connection or address -> when; the least recent first
         self._count = 0
@@ -55,7 +66,14 @@ class Turns:
             await self._turn(client or UNKNOWN)
 
     def leave(self) -> None:
-        self._free += 1
+        if not self._left:
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self._give)
+        self._left += 1
+
+    def _give(self) -> None:
+        self._free += self._left
+        self._left = 0
         while self._free and self._waiting:
             one = heappop(self._waiting)
             if not one.turn.done():

@@ -13,7 +13,7 @@ from api_server.settings import Settings
 
 @pytest.fixture
 def settings(database_url: str) -> Settings:
-    return Settings(database=database_url)
+    return Settings(database=database_url, max_wait=30)  # on a machine that stands still nothing is refused
 
 
 @pytest.fixture
