@@ -28,6 +28,7 @@ from benchmarks.dataplane import measure as measure_dataplane
 from benchmarks.health import KINDS
 from benchmarks.health import measure as measure_health
 from benchmarks.load import run
+from benchmarks.overload import measure as measure_overload
 from benchmarks.postgres import Unavailable, durable_server
 from benchmarks.report import Figure, Report
 from benchmarks.serving import figures, fill, reading, scaling, serving
@@ -119,6 +120,8 @@ async def measure(report: Report, options: argparse.Namespace) -> None:
                 await figures(report, name, new(), seconds, limit, options.workers)
             if wanted("scaling"):
                 await scaling(report, name, new(), seconds, options.objects)
+            if wanted("overload"):
+                await measure_overload(report, name, new(), seconds / 2)
         if wanted("restart"):
             await restart(report, folder)
         if wanted("health") and os.geteuid() == 0:
@@ -134,7 +137,7 @@ async def measure(report: Report, options: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=2.0, help="of load for each figure")
-    parser.add_argument("--only", help="api, workers, scaling, restart, health, dataplane; comma separated")
+    parser.add_argument("--only", help="api, workers, scaling, overload, restart, health, dataplane; comma separated")
     parser.add_argument("--objects", type=int, nargs="*", default=[1_000, 10_000, 100_000], help="sizes, ascending")
     parser.add_argument("--workers", type=int, default=max(2, os.cpu_count() or 2), help="of a server on PostgreSQL")
     parser.add_argument("--services", type=int, nargs="*", default=[10, 1000, 10_000], help="sizes for the data plane")
