@@ -84,8 +84,9 @@ def serve(
     """Run the API server, until Ctrl-C or SIGTERM. Each flag is also VAPORTRAIL_<FLAG> in the environment."""
     given = {name: value for name, value in locals().items() if value is not None}
     with lasting():
-        log.configure(given.pop("log_format"), given.pop("log_level"))
+        form, level = given.pop("log_format"), given.pop("log_level")
         settings = load_settings(given)
+        log.configure(form, level)
 
         import structlog
 
