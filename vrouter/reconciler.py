@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Literal, TypeVar
 
 import structlog
@@ -186,6 +186,7 @@ class Reconciler:
         return self._leaves(key) or (other is not None and _vrfs(other) == _vrfs(wanted))
 
     def _shrink(self, vips: Iterable[Key], leaving: set[Key]) -> Iterator[Operation]:
+        available = self._availability(leaving)
         for key in sorted(vips, key=str):
             stands, wanted = self.applied.get(key), self._desired.get(key)
             if not isinstance(stands, Vip):
@@ -193,7 +194,7 @@ class Reconciler:
             if wanted is None:
                 yield Delete(stands)
             elif isinstance(wanted, Vip) and any(leaving & _bases(stands, uuid) for uuid in stands.backends):
-                smaller = self._narrow(wanted, leaving)
+                smaller = _narrow(wanted, available)
                 if smaller != stands:
                     yield Put(smaller)
 
@@ -236,34 +237,31 @@ class Reconciler:
     def _put_vips(self, vips: Iterable[Key], remade: set[Key]) -> Iterator[Operation]:
         """remade: those with an interface that was made anew. They may have lost it with its old self, also where their
         unit is the same as before; a backend that has just started does not know of them."""
+        available = self._availability()
         for key in sorted(vips, key=str):
             wanted = self._desired.get(key)
             if not isinstance(wanted, Vip):
                 if key not in self.applied:
                     self._clear(key)
                 continue
-            standing = self._narrow(wanted)
+            standing = _narrow(wanted, available)
             if self.applied.get(key) != standing or key in self._uncertain or key in remade:
                 yield Put(standing)
             else:
                 self._set(key, "done")
 
-    def _narrow(self, vip: Vip, leaving: Container[Key] = ()) -> Vip:
-        """The VIP with those members whose interface stands as desired and does not leave."""
-        away = {uuid for uuid in vip.backends if not self._available(vip, uuid, leaving)}
-        if not away:
-            return vip
-        listeners = tuple(
-            listener._replace(members=tuple(one for one in listener.members if one.interface not in away))
-            for listener in vip.listeners
-        )
-        return replace(vip, listeners=listeners)
+    def _availability(self, leaving: Container[Key] = ()) -> Callable[[int, str], bool]:
+        """Whether what a VRF reaches an interface (a uuid) by stands as desired, and does not leave. It is looked up
+        once for all VIPs of a round."""
 
-    def _available(self, vip: Vip, uuid: str, leaving: Container[Key]) -> bool:
-        unit = base_of(self._desired, vip.vrf, uuid)
-        if unit is None or unit.key in leaving or unit.key in self._uncertain:
-            return False
-        return self.applied.get(unit.key) == unit
+        @cache
+        def available(vrf: int, uuid: str) -> bool:
+            unit = base_of(self._desired, vrf, uuid)
+            if unit is None or unit.key in leaving or unit.key in self._uncertain:
+                return False
+            return self.applied.get(unit.key) == unit
+
+        return available
 
     # --- doing it
 
@@ -375,6 +373,18 @@ class Reconciler:
         if status is not None:
             self.status[key] = status
             self.states[status.state] += 1
+
+
+def _narrow(vip: Vip, available: Callable[[int, str], bool]) -> Vip:
+    """The VIP with those members whose interface is available."""
+    away = {uuid for uuid in vip.interfaces if not available(vip.vrf, uuid)}
+    if not away:
+        return vip
+    listeners = tuple(
+        listener._replace(members=tuple(one for one in listener.members if one.interface not in away))
+        for listener in vip.listeners
+    )
+    return replace(vip, listeners=listeners)
 
 
 def _bases(vip: Vip, uuid: str) -> set[Key]:
