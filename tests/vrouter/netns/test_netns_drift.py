@@ -96,44 +96,46 @@ def test_what_the_backend_does_itself_is_no_drift(watched: Watched) -> None:
     assert watched.drift(0.3) == []
 
 
-@pytest.mark.parametrize(
-    ("command", "kinds"),
-    [
-        ("ip route del {vip}", ["route"]),
-        ("ip route replace {vip} dev lo", ["route"]),
-        ("ip route prepend {vip} dev lo", ["route"]),
-        ("ip nexthop del id {group}", ["nexthop"]),
-        ("ip nexthop replace id {group} group {hop},9 proto 86", ["nexthop"]),
-        ("ip route replace default dev {device}", ["route"]),
-        ("ip route del default", ["route"]),
-        ("ip addr del 10.47.255.254/32 dev {device}", ["address"]),
-        ("ip neigh del {pod} dev {device}", ["neighbour"]),
-        ("ip neigh replace {pod} dev {device} lladdr 02:00:00:00:00:99", ["neighbour"]),
-        ("ip route del {pod}", ["route"]),
-        ("ip link set {device} alias nobody", ["alias"]),
-        ("nft delete element ip vaportrail vip {{ {vip} }}", ["element"]),
-        ("nft add element ip vaportrail vip {{ 10.99.0.1 }}", ["element"]),
-        ("nft add element ip vaportrail watched {{ 0 }}", ["element"]),
-        ("nft flush set ip vaportrail self", ["element"]),
-        ("nft flush map ip vaportrail endpoint_port", ["element"]),
-        ("nft flush map ip vaportrail service_tcp", ["element"]),
-        ("nft flush set ip vaportrail label", ["element"]),
-        ("nft flush chain ip vaportrail arriving", ["table"]),
-        ("nft insert rule ip vaportrail forwarding drop", ["table"]),
-        ("nft delete table ip vaportrail", ["table"]),
-    ],
+DAMAGE = (
+    ("ip route del {vip}", "route"),
+    ("ip route replace {vip} dev lo", "route"),
+    ("ip route prepend {vip} dev lo", "route"),
+    ("ip nexthop del id {group}", "nexthop"),
+    ("ip nexthop replace id {group} group {hop},9 proto 86", "nexthop"),
+    ("ip route replace default dev {device}", "route"),
+    ("ip route del default", "route"),
+    ("ip addr del 10.47.255.254/32 dev {device}", "address"),
+    ("ip neigh del {pod} dev {device}", "neighbour"),
+    ("ip neigh replace {pod} dev {device} lladdr 02:00:00:00:00:99", "neighbour"),
+    ("ip route del {pod}", "route"),
+    ("ip link set {device} alias nobody", "alias"),
+    ("nft delete element ip vaportrail vip {{ {vip} }}", "element"),
+    ("nft add element ip vaportrail vip {{ 10.99.0.1 }}", "element"),
+    ("nft add element ip vaportrail watched {{ 0 }}", "element"),
+    ("nft flush set ip vaportrail self", "element"),
+    ("nft flush map ip vaportrail endpoint_port", "element"),
+    ("nft flush map ip vaportrail service_tcp", "element"),
+    ("nft flush set ip vaportrail label", "element"),
+    ("nft flush chain ip vaportrail arriving", "table"),
+    ("nft insert rule ip vaportrail forwarding drop", "table"),
+    ("nft delete table ip vaportrail", "table"),
 )
-def test_what_can_be_restated_is(watched: Watched, command: str, kinds: list[str]) -> None:
-    attachment = watched.vrf.standing.attachments[watched.pods[0].uuid]
-    places = {
-        "vip": VIP,
-        "group": watched.vrf.standing.fib.routes[VIP],
-        "hop": attachment.hops[4],
-        "device": attachment.device,
-        "pod": watched.pods[0].address,
-    }
-    watched.do(command.format(**places))
-    assert all(drift.mended for drift in watched.repaired(*kinds))
+"""What somebody does in a VRF's namespace, and as what kind of drift it is seen."""
+
+
+def test_what_can_be_restated_is(watched: Watched) -> None:
+    """One after another: after each of them all is as it was, which `repaired` asserts."""
+    for command, kind in DAMAGE:
+        attachment = watched.vrf.standing.attachments[watched.pods[0].uuid]
+        places = {
+            "vip": VIP,
+            "group": watched.vrf.standing.fib.routes[VIP],
+            "hop": attachment.hops[4],
+            "device": attachment.device,
+            "pod": watched.pods[0].address,
+        }
+        watched.do(command.format(**places))
+        assert all(drift.mended for drift in watched.repaired(kind)), command
 
 
 def test_what_is_not_in_the_way_is_left_alone(watched: Watched) -> None:
