@@ -35,7 +35,7 @@ test: lint             ## the suite
 test-all: lint         ## and what takes longer: faults, fuzz, the fresh install
 	scripts/setup test
 	$(SUITE) $(ARGS)
-	$(MAKE) test-postgres ARGS="$(ARGS) $(POSTGRES_ARGS)"
+	$(MAKE) test-postgres
 
 test-postgres: setup   ## the tests of the API again, on PostgreSQL
 	scripts/setup test
