@@ -32,6 +32,7 @@ def told(output: str, errors: str) -> None:
         assert words in output
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: network namespaces of the host")
 def test_as_root() -> None:
     words = [*COMMAND, "--backend", "netns"]

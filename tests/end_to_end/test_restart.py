@@ -28,6 +28,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.slow
 async def test_after_a_history(server: Server, name: str, seed: int) -> None:
     cluster = Cluster(name)
     async with ApiClient(server.url) as api:
