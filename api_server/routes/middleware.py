@@ -198,12 +198,14 @@ def refusal(error: ApiError, accept: bytes) -> tuple[list[tuple[bytes, bytes]], 
     return headers, body
 
 
-def urgent(current: Exchange) -> bool:
-    """What tells how the server and the nodes are never waits, and is never refused as too much."""
+def turnless(current: Exchange) -> bool:
+    """What tells how the server and the nodes are never waits, and is never refused as too much. Nor does a watch: how
+    many there are, and how many of them read their beginning, has bounds of its own, and hundreds come at once when a
+    server has been away."""
     if current.path == "/status":
         length = current.headers.get(b"content-length", b"")
         return current.method == "POST" and length.isdigit() and int(length) <= HEARTBEAT
-    return current.path in ("/healthz", "/metrics")
+    return current.path in ("/healthz", "/metrics", "/watch")
 
 
 class ExchangeMiddleware:
@@ -256,7 +258,7 @@ class ExchangeMiddleware:
             self.hosts.check(headers.get(b"host", b""), scope.get("server"))
             if b"content-length" in headers or b"transfer-encoding" in headers:
                 receive, kept = await self.bodies.read(receive, headers)
-            if not urgent(current):
+            if not turnless(current):
                 turns = self.reads if scope["method"] == "GET" else self.writes
                 await turns.enter(connection.get("peer"))
                 current.turns = turns

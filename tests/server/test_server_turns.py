@@ -112,6 +112,21 @@ async def test_who_waits_for_nodes_keeps_no_place_of_others(client: httpx.AsyncC
     await asyncio.gather(*waiting, return_exceptions=True)
 
 
+async def test_watches_that_begin_at_once_all_begin(settings: Settings) -> None:
+    """As those do that a server has lost by its restart."""
+
+    async def begin(host: str, port: str) -> bytes:
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET /watch?resource_type=domain HTTP/1.1\r\nHost: %b\r\n\r\n" % host.encode())
+        head = await reader.readline()
+        writer.close()
+        return head
+
+    async with listening(create_app(settings.model_copy(update={"max_wait": 1e-6}))) as url:
+        heads = await asyncio.gather(*[begin(*url.removeprefix("http://").split(":")) for _ in range(60)])
+    assert set(heads) == {b"HTTP/1.1 200 OK\r\n"}
+
+
 async def test_a_body_that_does_not_come_is_not_waited_for(settings: Settings) -> None:
     async with listening(create_app(settings.model_copy(update={"client_timeout": 0.05}))) as url:
         host, port = url.removeprefix("http://").split(":")
