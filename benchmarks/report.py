@@ -67,18 +67,16 @@ class Report:
         return {"about": self.about, "figures": figures}
 
     def write(self, folder: Path) -> None:
-        """bench.json and the plots; the table and what shows the plots, between their marks in performance.md and in
-        the README beside the folder."""
+        """bench.json and the plots; the table and what shows the plots, between their marks in performance.md, and
+        what has a target in the README beside the folder."""
         (folder / "bench.json").write_text(json.dumps(self.document(), indent=2) + "\n")
         (folder / "bench.svg").write_text(self._limits())
         (folder / "scaling.svg").write_text(self._scaling())
-        rows = ["| what | with | figure | beside |", "|---|---|---|---|"]
-        rows += [f"| {' | '.join(figure.cells)} |" for figure in self.figures]
         plot = "![ratios to what the parts can do]({}bench.svg)"
         scaling = "![times beside those with the fewest objects](scaling.svg)"
-        table = "\n".join(rows)
-        renew(folder / "performance.md", f"{self.about}\n\n{plot.format('')}\n\n{scaling}\n\n{table}")
-        renew(folder.parent / "README.md", f"{plot.format('docs/')}")
+        renew(folder / "performance.md", f"{self.about}\n\n{plot.format('')}\n\n{scaling}\n\n{table(self.figures)}")
+        aimed = [figure for figure in self.figures if figure.target]
+        renew(folder.parent / "README.md", f"{self.about}\n\n{plot.format('docs/')}\n\n{table(aimed)}")
 
     def _limits(self) -> str:
         series = ["SQLite", "PostgreSQL"]
@@ -105,6 +103,11 @@ class Report:
             if (first := values[0])
         }
         return bars("Time beside that with the fewest objects = 1", [f"{size:,}" for size in sizes], related)
+
+
+def table(figures: Sequence[Figure]) -> str:
+    rows = ["| what | with | figure | beside |", "|---|---|---|---|"]
+    return "\n".join([*rows, *(f"| {' | '.join(figure.cells)} |" for figure in figures)])
 
 
 def renew(page: Path, text: str) -> None:

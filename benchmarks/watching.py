@@ -31,6 +31,8 @@ class Watcher(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         now, text = time.perf_counter(), self.rest + data
+        if not self.ready.done() and text.startswith(b"HTTP/1.1 ") and not text.startswith(b"HTTP/1.1 200"):
+            self.ready.set_exception(ConnectionRefusedError(text.decode()))
         if not self.ready.done() and b"event: init" in text:
             self.ready.set_result(None)
         for found in IDS.finditer(text):
@@ -54,7 +56,8 @@ async def measure(port: int, pool: list[str], watchers: int, seconds: float, rat
     for _ in range(watchers):
         _, watcher = await loop.create_connection(partial(Watcher, loop.create_future()), "127.0.0.1", port)
         watching.append(watcher)
-    await asyncio.gather(*[watcher.ready for watcher in watching])
+    async with asyncio.timeout(PATIENCE):
+        await asyncio.gather(*[watcher.ready for watcher in watching])
     sent: dict[int, float] = {}  # by revision
     async with ApiClient(f"http://127.0.0.1:{port}") as client:
         begin = loop.time()
