@@ -16,7 +16,7 @@ from cli.demo.programs import Program
 def replicas(request: pytest.FixtureRequest, postgres: PostgresServer) -> Iterator[Replicas]:
     """Two servers, or the two workers of one: of these no request chooses. One set for all tests of a module."""
     with postgres.database() as database:
-        serve = ("serve", "--port", "0", "--database", database)
+        serve = ("serve", "--port", "0", "--database", database, "--max-wait", "30")
         if request.param == "two workers":
             with Program(*serve, "--workers", "2") as program:
                 url = program.wait_ready(60)

@@ -20,7 +20,7 @@ QUERY = "resource_type=virtual-network,loadbalancer"
 @pytest.mark.slow
 async def test_a_watch_goes_on_at_another_replica(postgres_url: str) -> None:
     """The one that is watched is killed again and again under load: no event is missing, none comes twice."""
-    serve = ("serve", "--port", "0", "--database", postgres_url, "--log-level", "error")
+    serve = ("serve", "--port", "0", "--database", postgres_url, "--max-wait", "30", "--log-level", "error")
     choose, seen, last = random.Random(1), list[int](), 0
     with Program(*serve) as writing:
         async with httpx.AsyncClient(base_url=writing.wait_ready(60), timeout=30) as writer:
@@ -60,7 +60,7 @@ async def test_changes_are_heard_of_without_notices(postgres_url: str) -> None:
         connection.execute(
             f"alter database {database_name(postgres_url)} set search_path = mute, pg_catalog, public".encode()
         )
-    serve = ("serve", "--port", "0", "--database", postgres_url, "--log-level", "error")
+    serve = ("serve", "--port", "0", "--database", postgres_url, "--max-wait", "30", "--log-level", "error")
     with Program(*serve) as one, Program(*serve) as other:
         async with (
             httpx.AsyncClient(base_url=one.wait_ready(60), timeout=30) as here,
