@@ -18,23 +18,26 @@ PATIENCE = 30  # seconds
 
 @dataclass
 class Watcher(asyncio.Protocol):
-    """A connection with GET /watch. seen: revision -> when its event came. ready: its first frame has come."""
+    """A connection with GET /watch, which goes on after a revision. seen: revision -> when its event came. ready: its
+    answer has begun."""
 
     ready: "asyncio.Future[None]"
+    after: int
     seen: dict[int, float] = field(default_factory=dict)
     rest: bytes = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        transport.write(get("/watch?resource_type=loadbalancer-member"))
+        transport.write(get(f"/watch?resource_type=loadbalancer-member&since={self.after}"))
 
     def data_received(self, data: bytes) -> None:
         now, text = time.perf_counter(), self.rest + data
-        if not self.ready.done() and text.startswith(b"HTTP/1.1 ") and not text.startswith(b"HTTP/1.1 200"):
-            self.ready.set_exception(ConnectionRefusedError(text.decode()))
-        if not self.ready.done() and b"event: init" in text:
-            self.ready.set_result(None)
+        if not self.ready.done():
+            if text.startswith(b"HTTP/1.1 200"):
+                self.ready.set_result(None)
+            else:
+                self.ready.set_exception(ConnectionRefusedError(text.decode()))
         for found in IDS.finditer(text):
             self.seen.setdefault(int(found[1]), now)
         self.rest = text[-40:]  # an id that was cut in two
@@ -53,13 +56,14 @@ async def measure(port: int, pool: list[str], watchers: int, seconds: float, rat
     """With members created in a pool at a rate per second. AssertionError if a watcher missed an event."""
     loop = asyncio.get_running_loop()
     watching = []
-    for _ in range(watchers):
-        _, watcher = await loop.create_connection(partial(Watcher, loop.create_future()), "127.0.0.1", port)
-        watching.append(watcher)
-    async with asyncio.timeout(PATIENCE):
-        await asyncio.gather(*[watcher.ready for watcher in watching])
     sent: dict[int, float] = {}  # by revision
     async with ApiClient(f"http://127.0.0.1:{port}") as client:
+        await client.count("domain")  # which tells the revision
+        for _ in range(watchers):
+            begin_watch = partial(Watcher, loop.create_future(), client.revision)
+            watching.append((await loop.create_connection(begin_watch, "127.0.0.1", port))[1])
+        async with asyncio.timeout(PATIENCE):
+            await asyncio.gather(*[watcher.ready for watcher in watching])
         begin = loop.time()
         for number in range(int(seconds * rate)):
             await asyncio.sleep(begin + number / rate - loop.time())
