@@ -13,12 +13,12 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
+from api_server.settings import Settings
 from benchmarks.report import Figure, Report
 from benchmarks.serving import creating, new_loadbalancer, new_pool, reading, serving
 
 GREEDY = 200
 CARRIED = 16  # clients that are as many as can be carried: more have no higher rate
-MAX_WAIT = 0.5  # seconds, the server's default
 MOST = 800  # clients
 
 Requests = Callable[[], Iterator[bytes]]
@@ -77,14 +77,14 @@ def crowd(port: int, requests: Requests, number: int, seconds: float) -> Times:
 
 
 async def measure(report: Report, name: str, database: str, seconds: float) -> None:
-    loop = asyncio.get_running_loop()
+    loop, max_wait = asyncio.get_running_loop(), Settings.model_fields["max_wait"].default
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         async with serving(database) as (port, api, _):
             pool = (await new_pool(api, "pool"))["fq_name"]
             path = await new_loadbalancer(api, "lb")
             for what, requests in (("read", partial(reading, path)), ("create", partial(creating, pool))):
                 carried = await loop.run_in_executor(process, crowd, port, requests, CARRIED, seconds)
-                number = min(MOST, round(4 * carried.rate * MAX_WAIT))
+                number = min(MOST, round(4 * carried.rate * max_wait))
                 over = await loop.run_in_executor(process, crowd, port, requests, number, seconds)
                 refused = over.refused / (over.refused + len(over.accepted))
                 report.add(Figure(

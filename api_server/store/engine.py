@@ -23,7 +23,8 @@ LOCK_SECONDS = 10  # for which a PostgreSQL statement waits for another transact
 IDLE_SECONDS = 5  # after which PostgreSQL ends a transaction whose server says nothing
 NAME = "vaportrail"
 PREPARED = 500
-"""Statements that a PostgreSQL connection has prepared: more than there are."""
+"""Statements that a PostgreSQL connection has prepared: more than there are, but for those that watchers' choices of
+fields make."""
 
 SQLITE_SETUP = (
     "pragma journal_mode=wal",

@@ -92,6 +92,7 @@ class Session:
 
     sent: how many statements that change something have been sent in this transaction. discard: set it to end the
     present transaction without a commit. loaded: characters of JSON that objects were made of since it was set to 0.
+    pid: of the process of PostgreSQL that serves it, or last did; for other threads to read, too.
     """
 
     def __init__(self, database: Database, order: Sequence[Statement] = (), name: str = NAME) -> None:
@@ -104,6 +105,7 @@ class Session:
         self.sent = 0
         self.discard = False
         self.loaded = 0
+        self.pid = 0
         self.waiting: dict[Statement, list[dict[str, Any]]] = {statement: [] for statement in order}
         self._connection: Any = None
         self._cursor: Any = None
@@ -238,11 +240,7 @@ class Session:
             self._cursor = self._connection.cursor()
             if not self.sqlite:
                 self._plain = self.database.driver.ClientCursor(self._connection)
-
-    @property
-    def pid(self) -> int:
-        """Of the process of PostgreSQL that serves it; 0 without a connection."""
-        return self._connection.info.backend_pid if self._connection is not None else 0
+                self.pid = self._connection.info.backend_pid
 
     def usable(self) -> bool:
         """Whether the connection stands, outside a transaction; if not, it is closed and the next use makes another."""

@@ -92,7 +92,7 @@ class Store:
         self = cls(database, limits or Limits(), claim, newest, stamp)
         if not self.sqlite:
             channels = {
-                CHANNEL: lambda revision, pid: None if self._writer.wrote(pid) else self.feed.announce(revision),
+                CHANNEL: self._announced,
                 statuses.CHANNEL: lambda stamp, _: self.stamps.announce(stamp),
                 nodes.CHANNEL: lambda *_: self.steps.ring(),
             }  # fmt: skip
@@ -268,6 +268,11 @@ class Store:
         else:
             with contextlib.suppress(RuntimeError):  # the loop has been closed
                 self._loop.call_soon_threadsafe(self.feed.publish, events, scope_changes)
+
+    def _announced(self, revision: int, pid: int) -> None:
+        """Committed by a writer that this process of PostgreSQL serves; what our own has, `_publish` brings."""
+        if not self._writer.wrote(pid):
+            self.feed.announce(revision)
 
     async def _page(self, after: int) -> changes.Page:
         return await self._with_session(lambda session: changes.page(session, after))

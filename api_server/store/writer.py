@@ -81,16 +81,6 @@ class Counts:
     events: int = 0
 
 
-def _sought(writes: Sequence[Write], known: Known) -> dict[str, list[str]]:
-    """What some writes seek and is not known, by type: each type is one statement."""
-    sought: dict[str, dict[str, None]] = {}
-    for write in writes:
-        for kind, fq_name in write.seeks:
-            if (kind, fq_name) not in known.uuids and names.storable(fq_name + kind):
-                sought.setdefault(kind, {})[fq_name] = None
-    return {kind: list(fq_names) for kind, fq_names in sought.items()}
-
-
 class Clock:
     """Naive UTC in microseconds, ISO 8601; every reading is later than the one before."""
 
@@ -122,6 +112,16 @@ class _Group:
             self.scope_changes += tx.scope_changes
         self.known.merge(tx.known)
         self.answers.append((result, self.revision))
+
+
+def _sought(writes: Sequence[Write], known: Known) -> dict[str, list[str]]:
+    """What some writes seek and is not known, by type: each type is one statement."""
+    sought: dict[str, dict[str, None]] = {}
+    for write in writes:
+        for kind, fq_name in write.seeks:
+            if (kind, fq_name) not in known.uuids and names.storable(fq_name + kind):
+                sought.setdefault(kind, {})[fq_name] = None
+    return {kind: list(fq_names) for kind, fq_names in sought.items()}
 
 
 class Writer:

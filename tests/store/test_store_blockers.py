@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from itertools import count
 
@@ -29,10 +29,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def store(postgres_url: str) -> AsyncIterator[Store]:
-    found = await Store.open(postgres_url)
-    yield found
-    await found.close()
+def url(postgres_url: str) -> str:
+    """Of `store`."""
+    return postgres_url
 
 
 @pytest.fixture
