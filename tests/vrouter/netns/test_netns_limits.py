@@ -73,10 +73,10 @@ class Limited:
     def watch(self) -> None:
         self.node.backend.watch(self.disturbed.set)
 
-    def drift(self, patience: float = 5.0) -> set[str]:
-        """Kinds of what is found and put right."""
+    def drift(self, *kinds: str) -> set[str]:
+        """Kinds of what is found and put right; those that are expected are waited for."""
         found: set[str] = set()
-        while self.disturbed.wait(0.3 if found else patience):
+        while self.disturbed.wait(5 if set(kinds) - found else 0.3):
             self.disturbed.clear()
             drift = self.node.backend.drift()
             assert all(one.mended for one in drift), drift
@@ -123,7 +123,7 @@ def test_what_somebody_damages_is_put_right(limited: Limited, damage: str, kind:
     limited.watch()
     assert [limited.connect() for _ in range(3)] == [True, True, False]
     limited.nft(damage.format(name=limited.name, vip=VIP))
-    assert kind in limited.drift()
+    assert kind in limited.drift(kind)
     assert tables.whole(limited.vrf.nft_socket, 4, FLOW_LIMIT)
     taken = 0 if "delete" in damage else 2
     assert len(limited.places()) == taken
@@ -134,7 +134,7 @@ def test_places_that_are_cleared_are_no_drift(limited: Limited) -> None:
     """Like a flow, a place is taken again by the next packet."""
     limited.watch()
     limited.nft(f"flush set ip vaportrail {limited.name}")
-    assert limited.drift(0.3) == set()
+    assert limited.drift() == set()
 
 
 @pytest.mark.parametrize("damage", ["flush chain ip vaportrail {name}", "insert rule ip vaportrail forwarding drop"])
