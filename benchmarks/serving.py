@@ -145,7 +145,7 @@ async def scaling(report: Report, name: str, database: str, seconds: float, size
                 ("read", reading(path)), ("create", creating(pool)), ("list of 100", reading(listing)),
             ):  # fmt: skip
                 timed(report, what, await run("127.0.0.1", port, requests, 1, seconds), where)
-            delays = await watching.measure(port, full["fq_name"], 10, seconds)
+            delays = await watching.measure(port, pool, 10, seconds)
             report.add(Figure("POST -> event", delays.p50, "ms", delays.p99, where=where | {"watchers": 10}))
         await references(report, name, port, client, seconds)
         for clients in CLIENTS:
