@@ -64,6 +64,8 @@ def link(target: Link, base: str | None, *, attr: bool) -> dict[str, Any]:
 
 def add_links(head: dict[str, Any], record: Record, base: str | None) -> None:
     """All that was read of an object's links, by field; a kind without links has no field."""
+    if not (record.references or record.back_references or record.children):
+        return  # nearly all of most lists
     for targets, suffix, attr in (
         (record.references, "_refs", True),
         (record.back_references, "_back_refs", True),

@@ -115,10 +115,15 @@ class Session:
     # --- statements
 
     def array(self, values: Sequence[str]) -> str:
-        """As `any_of` takes it: JSON, or an array literal, which psycopg would need twenty times as long to write."""
+        """As `any_of` takes it: JSON, or an array literal, which psycopg would need twenty times as long to write. The
+        two are the same between their brackets, but for what JSON escapes."""
+        text = orjson.dumps(values).decode()
         if self.sqlite:
-            return orjson.dumps(values).decode()
-        return "{" + ",".join(['"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values]) + "}"
+            return text
+        if "\\" in text:
+            escaped = [value.replace("\\", "\\\\").replace('"', '\\"') for value in values]
+            return "{" + ",".join([f'"{value}"' for value in escaped]) + "}"
+        return "{" + text[1:-1] + "}"
 
     def all(self, statement: Statement, **values: Any) -> list[Row]:
         """Rows of a statement that cannot see what waits; else call `flush` first."""

@@ -67,7 +67,7 @@ async def test_point_read_gives_only_what_is_asked(store: Store) -> None:
     )
     assert nothing is not None
     assert some is not None
-    assert (nothing.references, nothing.back_references, nothing.children) == ([], [], [])
+    assert not any((nothing.references, nothing.back_references, nothing.children))
     assert [[one.type for one in links] for links in (some.references, some.back_references, some.children)] == [
         ["tag"], [], ["floating-ip-pool"],
     ]  # fmt: skip

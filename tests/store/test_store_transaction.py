@@ -140,7 +140,7 @@ async def test_same_type_references_stand_on_both_sides(store: Store) -> None:
     record = await store.read(lambda reader: reader.record("virtual-network", one.uuid))
     assert record is not None
     assert [link.uuid for link in record.references] == [other.uuid]
-    assert record.back_references == []
+    assert not record.back_references
 
     await store.write(updating(other.uuid, lambda one: one.references.clear()))
     assert (await get(store, one.uuid)).references == {}  # type: ignore[union-attr]
