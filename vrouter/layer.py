@@ -1,7 +1,7 @@
 """A mapping over another one that stays as it is: what would be if, beside what is.
 
-Writes go into the layer, and so does a copy of each set that is read, since whoever reads a set may change it. A layer
-costs what is written to it, whatever the size of what it lies over, and is valid until that changes.
+Writes go into the layer, and so does a copy of each set or dictionary that is read, since whoever reads one may change
+it. A layer costs what is written to it, whatever the size of what it lies over, and is valid until that changes.
 """
 
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -28,7 +28,7 @@ class Layer(MutableMapping[K, V]):
         if key in self._gone:
             raise KeyError(key)
         value = self._over[key]
-        return self._own.setdefault(key, copy(value)) if isinstance(value, set) else value
+        return self._own.setdefault(key, copy(value)) if isinstance(value, set | dict) else value
 
     def __setitem__(self, key: K, value: V) -> None:
         self._own[key] = value
@@ -53,7 +53,7 @@ class Layer(MutableMapping[K, V]):
 
     @property
     def written(self) -> set[K]:
-        """Keys that were set or deleted; sets count when they were read."""
+        """Keys that were set or deleted; sets and dictionaries count when they were read."""
         return self._own.keys() | self._gone
 
 

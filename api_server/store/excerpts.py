@@ -39,6 +39,28 @@ def _spell(element: _spelt, compiler: SQLCompiler, **options: Any) -> str:
     return element.spellings[compiler.dialect.name].format(compiler.process(element.text))
 
 
+class _ordered(ColumnElement[Any]):  # noqa: N801 - the same
+    """A condition on `resource`. SQLite reads its rows in the order in which they are stored, not in that in which it
+    finds them: what was made together lies together, in its pages and then in the memory of who gets it."""
+
+    inherit_cache = False
+    type = sa.types.NULLTYPE  # a Boolean would be compared with 1 on SQLite
+
+    def __init__(self, condition: ColumnElement[Any]) -> None:
+        self.condition = condition
+
+
+@compiles(_ordered)
+def _as_found(element: _ordered, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(element.condition)
+
+
+@compiles(_ordered, "sqlite")
+def _as_stored(element: _ordered, compiler: SQLCompiler, **options: Any) -> str:
+    rows = f"SELECT rowid FROM resource WHERE {compiler.process(element.condition)}"  # noqa: S608 - compiled SQL
+    return f"resource.rowid IN ({rows})"
+
+
 def _json(text: Text) -> Text:
     """As a string of JSON."""
     return _spelt(text, sqlite="json_quote({})", postgresql="CAST(to_json({}) AS text)")
@@ -70,7 +92,7 @@ def excerpts(type: str, properties: frozenset[str], references: frozenset[str], 
     if not chosen:
         return Statement(found.where(_r.type == sa.bindparam("type")))
     # Look the uuids up, don't walk the whole type (SQLite would).
-    return Statement(found.where(_r.type + "" == sa.bindparam("type"), any_of(_r.uuid, "uuids")))
+    return Statement(found.where(_r.type + "" == sa.bindparam("type"), _ordered(any_of(_r.uuid, "uuids"))))
 
 
 def _references(kind: str) -> Text:

@@ -131,8 +131,9 @@ class Compiler:
         self._reasoned: set[Node] = set()  # whose result has a reason
         self._reads: MutableMapping[Node, set[Fact]] = {}  # what a result was made from
         self._readers: Multimap[Fact, Node] = Multimap()  # fact or node -> nodes made from it
-        self._dirty: MutableMapping[Rule, set[str]] = {rule: set() for rule in _RULES}
-        self._dirty[SCOPES[0]].add(SCOPES[1])
+        # In order: what was marked together came together, and so lies together in memory.
+        self._dirty: MutableMapping[Rule, dict[str, None]] = {rule: {} for rule in _RULES}
+        self._dirty[SCOPES[0]][SCOPES[1]] = None
         self._markers: Multimap[Mark, Node] = Multimap()  # who makes it true
         self._marks: Multimap[Fact, str] = Multimap()  # fact -> its values
         self._claims: Multimap[Key, Node] = Multimap()  # (vrf, address) or (vrf) -> who wants it
@@ -169,11 +170,11 @@ class Compiler:
         facts = facts if isinstance(facts, AbstractSet) else set(facts)
         for fact in self._readers.among(facts):
             for rule, uuid in self._readers.get(fact):
-                self._dirty[rule].add(uuid)
+                self._dirty[rule][uuid] = None
         for fact in facts:
             if isinstance(fact, str) and (found := self.cache.get(fact)):
                 for rule in _ROOTS.get(found.type, ()):
-                    self._dirty[rule].add(fact)
+                    self._dirty[rule][fact] = None
 
     def look_around(self) -> None:
         """Make only what tells which scopes are needed."""
@@ -190,11 +191,10 @@ class Compiler:
             while dirty:
                 if limit is not None and done >= limit:
                     return
-                node = (rule, dirty.pop())
+                node = (rule, dirty.popitem()[0])
                 self._evaluate(node)
                 self._forget_unread(node)
                 done += 1
-            dirty.clear()  # an empty set keeps the room it once needed, and each `pop` looks through all of it
 
     def take_changed(self) -> set[Key]:
         """Keys whose desired unit differs since the last call."""
@@ -249,7 +249,7 @@ class Compiler:
         found = self._results.get(node)
         if found is not None and uuid not in self._dirty[rule]:
             return found.value
-        self._dirty[rule].discard(uuid)
+        self._dirty[rule].pop(uuid, None)
         self._evaluate(node)
         return self._results.get(node, _EMPTY).value
 
@@ -299,7 +299,7 @@ class Compiler:
             return  # it says nothing now, but must notice when it should
         del self._results[node]
         self._reasoned.discard(node)
-        self._dirty[node[0]].discard(node[1])
+        self._dirty[node[0]].pop(node[1], None)
         for fact in self._reads.pop(node):
             self._unread(fact, node)
 
