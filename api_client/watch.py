@@ -67,6 +67,9 @@ Delta = Snapshot | Events
 Read = Callable[[str, Mapping[str, Any]], Any]
 """What to make of an object of a type while the rest of its delta is still on the way."""
 
+Begin = Callable[[Sequence[Event]], None]
+"""Takes the beginning of a delta, which is then no part of it."""
+
 
 class Watch:
     """An async iterator of `Delta`. Made by `ApiClient.watch`.
@@ -74,6 +77,8 @@ class Watch:
     Raises ApiError if the very first request is refused; what was right once is repeated, whatever the answer.
     connected: whether a stream is open now. error: why not, a sentence, else None. revision: of the last delta, None
     before. scopes: what the deltas so far are of, None for everything.
+    begin: may be set: who wants what comes into sight before the whole of its delta is there. If the connection is lost
+    in the middle, a Snapshot follows: it tells what of that beginning is there no more.
     """
 
     def __init__(
@@ -85,12 +90,14 @@ class Watch:
         after: int | None = None,
         scopes: Collection[str] | None = None,
         read: Read = lambda _, body: body,
+        begin: Begin | None = None,
         silence: float = SILENCE,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.url = url
         self.revision = after
         self.scopes = None if scopes is None else frozenset(scopes)
+        self.begin = begin
         self._wanted = self.scopes
         self._interrupted = asyncio.Event()
         self.connected = False
@@ -183,17 +190,18 @@ class Watch:
         if self.revision is not None:
             headers["Last-Event-ID"] = str(self.revision)
         timeout, parameters = httpx.Timeout(10.0, read=self._silence), self._parameters(wanted)
+        group = _Group(self._types, self._read, resumed=self.revision is not None)
         try:
             request = self._http.stream("GET", "/watch", params=parameters, headers=headers, timeout=timeout)
             async with request as answer:
                 if answer.status_code != 200:
                     raise refusal(answer.status_code, (await answer.aread()).decode("utf-8", "replace"))
                 self._found()
-                parser, group = Parser(), _Group(self._types, self._read, resumed=self.revision is not None)
+                parser = Parser()
                 async with aclosing(_until(self._interrupted, answer.aiter_bytes())) as chunks:
                     async for chunk in chunks:
                         for frame in parser.feed(chunk):
-                            delta = group.take(frame)
+                            delta = group.take(frame, self.begin)
                             if delta is not None:
                                 self.revision = delta.revision
                                 if isinstance(delta, Snapshot) or frame.event == "scope":
@@ -203,6 +211,9 @@ class Watch:
             raise Unreachable(self.url, f"silent for {self._silence:.0f} s") from error
         except httpx.HTTPError as error:
             raise Unreachable(self.url, str(error) or type(error).__name__) from error
+        finally:
+            if group.begun:
+                self.revision = None
 
 
 async def _until(interrupted: asyncio.Event, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
@@ -231,7 +242,7 @@ async def _until(interrupted: asyncio.Event, chunks: AsyncIterator[bytes]) -> As
 
 
 class _Group:
-    """Frames until one carries an id: that one completes a delta."""
+    """Frames until one carries an id: that one completes a delta. begun: somebody has the beginning of one."""
 
     def __init__(self, types: Mapping[str, Sequence[str]], read: Read, *, resumed: bool) -> None:
         self._read = read
@@ -239,8 +250,9 @@ class _Group:
         self._plurals = {f"{kind}s": kind for kind in types}
         self._snapshot: dict[str, list[Any]] | None = None if resumed else {kind: [] for kind in types}
         self._events: list[Event] = []
+        self.begun = False
 
-    def take(self, frame: Frame) -> Delta | None:
+    def take(self, frame: Frame, begin: Begin | None = None) -> Delta | None:
         if frame.event == "stop":
             raise Unreachable("the watch", frame.data.decode("utf-8", "replace") or "the server stops")
         if frame.event == "init":
@@ -250,6 +262,9 @@ class _Group:
         elif frame.event == "enter":
             rows, read = self._rows(_parse(frame.data)), self._read
             self._events += [Event("create", kind, row["uuid"], read(kind, row)) for kind, row in rows]
+            if begin is not None:
+                begin(self._events)
+                self._events, self.begun = [], True
         elif frame.event == "leave":
             for kind, uuids in _parse(frame.data).items():
                 self._events += [Event("delete", kind, uuid, {"uuid": uuid}) for uuid in uuids]
@@ -286,7 +301,7 @@ class _Group:
             self._snapshot = None
         else:
             delta = Events(self._events, revision)
-        self._events = []
+        self._events, self.begun = [], False
         return delta
 
 

@@ -14,11 +14,12 @@ stands goes on forwarding. The agent's own end leaves it standing, too.
 """
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 
 import structlog
 
-from api_client import ApiClient, Snapshot, Watch
+from api_client import ApiClient, Event, Snapshot, Watch
 from vrouter.backends.protocol import Backend
 from vrouter.cache import WATCHED, Cache, Object, health_of
 from vrouter.compiler import Compiler
@@ -92,6 +93,7 @@ class Agent:
             async with ApiClient(self.settings.api) as api:
                 self.port_api.meet(api)
                 watch = api.watch(WATCHED, scopes=[node_scope(self.settings.node)], read=Object.parse)
+                watch.begin = self._begin
                 self.introspect.sources.watch = watch
                 self.progress.look = watch.look
                 self.reporter.scopes = lambda: watch.scopes
@@ -114,6 +116,11 @@ class Agent:
             await self.reconciler.close()
         log.info("stopped; what was made goes on forwarding", node=self.settings.node)
 
+    def _begin(self, events: Sequence[Event]) -> None:
+        """What comes into sight is taken in while the server still reads the rest."""
+        self._whole.clear()
+        self.compiler.touch(self.cache.begin(events))
+
     async def _follow(self, watch: Watch) -> None:
         async for delta in watch:
             if isinstance(delta, Snapshot) or len(delta.events) > MANY:
@@ -121,9 +128,9 @@ class Agent:
                 for facts in self.cache.replace(delta) if isinstance(delta, Snapshot) else self.cache.enter(delta):
                     self.compiler.touch(facts)
                     await asyncio.sleep(0)
-                self._whole.set()
             else:
                 self.compiler.touch(self.cache.apply(delta))
+            self._whole.set()
             self.progress.see(delta.revision)
             self._work.set()
 
@@ -133,6 +140,7 @@ class Agent:
             await self._work.wait()
             self._work.clear()
             await self._whole.wait()
+        watch.begin = None  # from now on what is there must go on, however long a delta takes
         first = True
         while True:
             # what is in the cache now will have been compiled and tried after this round

@@ -193,10 +193,17 @@ class Cache:
 
     def apply(self, delta: Events) -> set[Fact]:
         """Take one revision's events; gives the facts that changed."""
-        changed: set[Fact] = set()
-        for event in delta.events:
-            self._take(event, changed)
+        changed = self.begin(delta.events)
         self.revision = delta.revision
+        self.whole = True
+        return changed
+
+    def begin(self, events: Sequence[Event]) -> set[Fact]:
+        """The same of the beginning of a delta; until the rest is applied, the cache is on its way."""
+        self.whole = False
+        changed: set[Fact] = set()
+        for event in events:
+            self._take(event, changed)
         return changed
 
     def enter(self, delta: Events) -> Iterator[set[Fact]]:

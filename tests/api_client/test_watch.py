@@ -137,6 +137,26 @@ async def test_a_bookmark_moves_the_revision_without_events() -> None:
     assert server.resumed_after == [None, "40"]
 
 
+ENTER = [frame("create", member("m")), frame("enter", {"loadbalancers": [{"loadbalancer": {"uuid": "a"}}]})]
+SCOPED = frame("scope", {}, 9)
+
+
+async def test_what_comes_into_sight_may_be_had_before_the_rest() -> None:
+    server, begun = Server([*ENTER, frame("leave", {"loadbalancers": ["b"]}), SCOPED]), list[str]()
+    (events,) = await server.deltas(1, after=5, begin=lambda events: begun.extend(one.uuid for one in events))
+    assert begun == ["m", "a"]
+    assert [(one.kind, one.uuid) for one in events.events] == [("delete", "b")]
+    assert events.revision == 9
+
+
+@pytest.mark.parametrize("ending", [[CUT], [frame("stop", "shutting down")], [frame("create", {"x": {}})]])
+async def test_a_snapshot_follows_a_beginning_without_an_end(ending: list[Any]) -> None:
+    server = Server([*ENTER, *ending], [INIT])
+    (snapshot,) = await server.deltas(1, after=5, begin=lambda _: None)
+    assert isinstance(snapshot, Snapshot)
+    assert server.resumed_after == ["5", None]
+
+
 async def test_a_wrong_request_is_not_repeated() -> None:
     server = Server((404, "Invalid Contrail resource type:'foo'"))
     with pytest.raises(ApiError, match="foo"):

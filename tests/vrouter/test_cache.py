@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
@@ -89,6 +90,19 @@ def test_a_large_snapshot_comes_in_slices() -> None:
     slices = list(Cache().replace(graph.snapshot()))
     assert len(slices) == 3
     assert sum(map(len, slices)) == 2 * (2 * SLICE + 1)
+
+
+def test_a_delta_may_begin_before_the_rest_is_there() -> None:
+    graph = Graph()
+    graph.lab()
+    events = graph.events()
+    together, apart = Cache(), Cache()
+    middle = len(events.events) // 2
+    changed = apart.begin(events.events[:middle])
+    assert not apart.whole
+    assert changed | apart.apply(replace(events, events=events.events[middle:])) == together.apply(events)
+    assert apart.whole
+    assert [apart.get(one.uuid) for one in events.events] == [together.get(one.uuid) for one in events.events]
 
 
 def test_an_unknown_object_may_be_deleted() -> None:
