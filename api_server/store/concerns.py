@@ -49,18 +49,29 @@ def _fill(kind: str) -> Statement:
     return Statement(concern.insert().from_select(["uuid", "scope", "type"], rows))
 
 
+Outcome = Operation | Literal["keep"]
+
+IMPLIED = 1 << 30
+"""The first sequence of rows that are no event of the request: of other objects, which got other scopes by it."""
+
+
 class ScopeChange(NamedTuple):
     """operation: create and delete also for an object that begins or ceases to concern the scope; keep for one that has
     not changed and goes on concerning this scope, but no longer the same others. object: JSON as `events.encode` makes
-    it; empty for a delete."""
+    it; empty for a delete and a keep."""
 
     scope: str
     revision: int
     sequence: int
-    operation: Operation | Literal["keep"]
+    operation: Outcome
     type: str
     uuid: str
     object: str
+
+    @property
+    def implied(self) -> bool:
+        """The object itself is as it was."""
+        return self.sequence >= IMPLIED
 
 
 def stored(session: Session, uuids: Collection[str]) -> dict[str, set[str]]:

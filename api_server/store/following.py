@@ -12,13 +12,21 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 import sqlalchemy as sa
 
 from api_server.store import events, scopes
-from api_server.store.concerns import DELETE_CONCERN, INSERT_CONCERN, INSERT_SCOPE_CHANGE, ScopeChange, stored
+from api_server.store.concerns import (
+    DELETE_CONCERN,
+    IMPLIED,
+    INSERT_CONCERN,
+    INSERT_SCOPE_CHANGE,
+    Outcome,
+    ScopeChange,
+    stored,
+)
 from api_server.store.objects import Object
 from api_server.store.scopes import (
     ADDRESS,
@@ -143,10 +151,6 @@ def _witness(kind: str) -> Statement:
     )
 
 
-IMPLIED = 1 << 30
-"""The first sequence of rows that are no event of the request: of other objects, which got other scopes by it."""
-
-
 @dataclass(slots=True)
 class Touched:
     """What an event, or all of a request, did to an object. before: None if it was made, after: None if it is gone.
@@ -182,8 +186,8 @@ def follow(session: Session, view: View, touched: Iterable[Touched], revision: i
         work.look(kind)
     found = list(work.rows(view, revision, IMPLIED + followed))
     for row in found:
-        logged = row.sequence < IMPLIED
-        session.later(INSERT_SCOPE_CHANGE, **row._asdict() | ({"object": None} if logged else {}))
+        text = row.object if row.implied and row.object else None
+        session.later(INSERT_SCOPE_CHANGE, **row._asdict() | {"object": text})
     return found
 
 
@@ -354,10 +358,10 @@ class _Work:
 
     def rows(self, view: View, revision: int, sequence: int) -> Iterator[ScopeChange]:
         """What those see who watch a scope."""
-        others = [
-            uuid for uuid, after in self.after.items() if uuid not in self._touched and after != self.before[uuid]
+        begin = [
+            uuid for uuid, after in self.after.items() if uuid not in self._touched and not after <= self.before[uuid]
         ]
-        texts = {one.uuid: events.encode(one, orjson.dumps(one.properties)) for one in view.get_many(others)}
+        texts = {one.uuid: events.encode(one, orjson.dumps(one.properties)) for one in view.get_many(begin)}
         for uuid, after in self.after.items():
             before, own = self.before[uuid], self._touched.get(uuid)
             if own is not None:
@@ -367,13 +371,11 @@ class _Work:
                 continue
             else:
                 number, text, sequence = sequence, texts.get(uuid, ""), sequence + 1
-            stays: Literal["update", "keep"] = "keep" if own is None else "update"
+            stays: Outcome = "keep" if own is None else "update"
             for scope in sorted(before | after):
-                operation = stays if scope in before else "create"
-                if scope in after:
-                    yield ScopeChange(scope, revision, number, operation, self.types[uuid], uuid, text)
-                else:
-                    yield ScopeChange(scope, revision, number, "delete", self.types[uuid], uuid, "")
+                operation: Outcome = "delete" if scope not in after else stays if scope in before else "create"
+                shown = text if operation in ("create", "update") else ""
+                yield ScopeChange(scope, revision, number, operation, self.types[uuid], uuid, shown)
 
     def _gone(self, uuid: str) -> bool:
         return uuid in self._touched and self._touched[uuid].after is None

@@ -57,8 +57,8 @@ class Sights(Generic[Who]):
 
 
 def events_of(changes: Iterable[ScopeChange], types: frozenset[str] | None) -> tuple[Event, ...]:
-    """What changes in several scopes are to one who watches them all: an object that leaves one of them and is in
-    another one has changed. In order."""
+    """What changes in several scopes are to one who watches them all, in order: an object that changes while it leaves
+    one of them and is in another one has changed, and one that does not is not told of."""
     found: dict[tuple[int, str], list[ScopeChange]] = {}
     for change in changes:
         if types is None or change.type in types:
@@ -69,10 +69,9 @@ def events_of(changes: Iterable[ScopeChange], types: frozenset[str] | None) -> t
 
 def _joined(changes: list[ScopeChange]) -> Event | None:
     """None: nothing has changed for who watches these scopes and no others."""
-    operations = {change.operation for change in changes}
-    (first, *more) = operations
-    if not more and first == "keep":
-        return None
-    operation: Operation = "update" if more or first == "keep" else first
+    (first, *more) = {change.operation for change in changes}
+    if first == "keep" or (more and changes[0].implied):
+        return None  # it was in sight and is
+    operation: Operation = "update" if more else first
     shown = next((change for change in changes if change.operation != "delete"), changes[0])
     return Event(shown.revision, shown.sequence, operation, shown.type, shown.uuid, shown.object)

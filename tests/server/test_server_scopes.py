@@ -67,6 +67,34 @@ async def test_a_tree_comes_into_sight_with_its_load_balancer(remote: httpx.Asyn
         assert (event.event, event.object["uuid"], event.id) == ("update", lb["uuid"], seen[2].id)
 
 
+async def test_what_stays_in_sight_unchanged_is_not_told_of(remote: httpx.AsyncClient) -> None:
+    """A listener goes with its load balancer from one network that is watched to another one."""
+    blue, green = [(await create(remote, "virtual-network", name))["uuid"] for name in ("blue", "green")]
+    old, new = [await interface(remote, f"vip-{name}", name) for name in ("blue", "green")]
+    fields = {"virtual_machine_interface_refs": [{"to": old["fq_name"]}]}
+    lb = await create(remote, "loadbalancer", "lb", **fields)
+    listener = await create(remote, "loadbalancer-listener", "ls", loadbalancer_refs=[{"to": lb["fq_name"]}])
+    kinds = {"resource_type": KINDS}
+    async with (
+        watching(remote, **kinds, scope=f"{blue},{green}") as both,
+        watching(remote, **kinds, scope=blue) as one,
+    ):
+        for frames in (both, one):
+            assert [names(await anext(frames)) for _ in range(5)][2:] == [["lb"], ["ls"], []]
+        body = {"loadbalancer": {"virtual_machine_interface_refs": [{"to": new["fq_name"]}]}}
+        await remote.put(f"/loadbalancer/{lb['uuid']}", json=body)
+        await remote.delete(f"/loadbalancer-listener/{listener['uuid']}")
+        seen = [await anext(both) for _ in range(2)]
+        assert [(frame.event, frame.object["uuid"]) for frame in seen] == [
+            ("update", lb["uuid"]), ("delete", listener["uuid"]),
+        ]  # fmt: skip
+        left = [await anext(one) for _ in range(2)]
+        assert [(frame.event, frame.object) for frame in left] == [
+            ("delete", {"uuid": lb["uuid"]}), ("delete", {"uuid": listener["uuid"]}),
+        ]  # fmt: skip
+        assert (left[1].id, seen[1].id) == (seen[0].id, seen[0].id + 1)  # type: ignore[operator]
+
+
 async def test_other_scopes_on_coming_back(remote: httpx.AsyncClient) -> None:
     blue, green = [(await create(remote, "virtual-network", name))["uuid"] for name in ("blue", "green")]
     old = await interface(remote, "b1", "blue")
