@@ -14,7 +14,6 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.sql.expression import ColumnElement
 
 from api_server.store import changes, concerns, loading, names, nodes, statuses
 from api_server.store.concerns import ScopeChange
@@ -22,7 +21,7 @@ from api_server.store.excerpts import excerpts
 from api_server.store.objects import Object
 from api_server.store.pools import taken
 from api_server.store.session import Row, Session, Statement, any_of
-from api_server.store.tables import counter, key_value, reference, resource, search_key
+from api_server.store.tables import counter, key_value, place, reference, resource, search_key
 
 Links = bool | Collection[str]
 """Which links are wanted: all, none, or those to (children and back references: from) objects of some types."""
@@ -138,7 +137,6 @@ def _listing(anchors: frozenset[str], shape: str, *, limited: bool, ordered: boo
         found = found.where(any_of(_r.uuid, "uuids"))
     if shape == "count" or anchors or not ordered:
         return Statement(found)
-    place: ColumnElement[Any] = _r.fq_name + ":" + _r.uuid
     found = found.order_by(place)
     if limited:
         found = found.where(place > _arg("after")).limit(_arg("limit"))

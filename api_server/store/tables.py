@@ -30,6 +30,11 @@ resource = sa.Table(
     sa.Index("resource_children", "parent_uuid", "type"),
 )
 
+place = resource.c.fq_name + sa.literal_column("':'") + resource.c.uuid
+"""Where an object stands in a list of its type."""
+
+sa.Index("resource_place", resource.c.type, place)
+
 # A same-type reference stands on both sides, as two rows (contract 2.6).
 reference = sa.Table(
     "reference",

@@ -125,6 +125,11 @@ async def test_no_request_looks_through_a_table(sqlite_url: str, sqlite_statemen
         found = await client.get("/loadbalancer-members", params={"parent_id": pool["uuid"], "detail": "true"})
         first = found.json()["loadbalancer-members"][0]["loadbalancer-member"]
         path = f"/loadbalancer-member/{first['uuid']}"
+        for page in (
+            {"page_limit": 5},
+            {"page_limit": 5, "page_marker": f"{':'.join(first['fq_name'])}:{first['uuid']}"},
+        ):
+            assert (await client.get("/loadbalancer-members", params=page)).status_code == 200
         await client.put(path, json={"loadbalancer-member": {"display_name": "other"}})
         await client.get(path)
         await client.delete(path)
@@ -137,3 +142,6 @@ async def test_no_request_looks_through_a_table(sqlite_url: str, sqlite_statemen
     scans = {text: line for text, plan in plans.items() for line in plan if line.startswith("SCAN")}
     small = ("SCAN counter", "SCAN json_each", "SCAN CONSTANT ROW", "SCAN (subquery", "SCAN named")
     assert not {text: line for text, line in scans.items() if not line.startswith(small)}
+    pages = [plan for text, plan in plans.items() if "ORDER BY resource.fq_name" in text]
+    assert pages
+    assert all("resource_place" in line for plan in pages for line in plan)

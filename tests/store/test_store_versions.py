@@ -9,15 +9,13 @@ from pathlib import Path
 import psycopg
 import pytest
 import sqlalchemy as sa
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
 from store_objects import create, make
+from store_schema import differences
 
 from api_server import care
 from api_server.store import Store, UnusableDatabase, script, upgrade
 from api_server.store.engine import Database
 from api_server.store.migration import HEAD, NOTHING, READ_FIRST, migrations
-from api_server.store.tables import metadata
 
 DUMPS = Path(__file__).parents[1] / "data/versions"
 KINDS = ("sqlite", "postgresql")
@@ -51,7 +49,7 @@ def filled(url: str, version: str) -> str:
 async def test_an_earlier_database_is_brought_up_to_date(empty_url: str, version: str) -> None:
     assert upgrade(filled(empty_url, version))
     with Database.at(empty_url).engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        assert differences(connection) == []
     assert care.check(empty_url) == care.Report()
     store = await Store.open(empty_url)
     newest = store.feed.revision
@@ -80,7 +78,7 @@ def test_sql_for_an_empty_database(empty_url: str) -> None:
     run(empty_url, script(empty_url, NOTHING))
     assert not upgrade(empty_url)
     with Database.at(empty_url).engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        assert differences(connection) == []
         assert connection.execute(sa.text("select revision, compacted from counter")).all() == [(0, 0)]
 
 
