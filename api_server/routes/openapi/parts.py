@@ -18,16 +18,19 @@ REFUSALS = {
     "403": "What only the server sets, or a page of another site.",
     "404": "No such object.",
     "405": "Not a method of this URL.",
+    "408": "The request was not whole in time.",
     "409": "The name, uuid or address is taken, the object is in use, or no address is free.",
     "410": "The log no longer reaches back to that revision.",
     "412": "A quota is used up, or the object is not of the version that If-Match names.",
     "413": "The body is too large.",
+    "431": "The URL and the headers are too long; a long list of uuids goes to /list-bulk-collection.",
     "501": "Not done here; the text says why.",
     "503": "The database is away, the server is busy, or it starts or stops. With Retry-After nothing has happened: "
     "try again after so many seconds.",
 }
-ALWAYS = ("400", "403", "503")
-"""What every request may meet: a query that makes no sense, another site, a database that is away."""
+ALWAYS = ("400", "403", "408", "431", "503")
+"""What every request may meet: a query that makes no sense, another site, limits of a connection, a database that is
+away."""
 
 WRITES = ("404", "409", "412", "413")
 """What a write may meet beside: a parent or target that is not there, a name in use, a quota, a limit."""
