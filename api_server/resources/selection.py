@@ -1,17 +1,22 @@
-"""Which objects a list shows, in which order, page by page (contract 3.1, 3.2, 3.4). Read in one snapshot.
+"""Which objects a list shows, in which order, page by page (contract 3.1, 3.2, 3.4). Read in one snapshot, a slice at a
+time: some slices find nothing, but none takes longer than a few milliseconds, whatever the list.
 
 A page is full or the last one. What is shared with the caller follows the rest of the list, whatever the filter says
 of it, and in pages it is walked by uuid, with markers of its own.
 """
 
+from collections.abc import Generator, Iterator, Sequence
 from typing import TypedDict
 
 import orjson
 
 from api_server.resources import sharing
-from api_server.resources.lists import PAGE_LIMIT, SHARED, Query
-from api_server.resources.rendering import Item
+from api_server.resources.lists import SHARED, Query
+from api_server.resources.rendering import Item, Needs
 from api_server.store.reader import Reader, Record
+
+SLICE = 1000
+"""Objects that are read in one go: some 5 ms in detail."""
 
 
 class Anchors(TypedDict, total=False):
@@ -44,31 +49,71 @@ def anchors(reader: Reader, query: Query) -> Anchors | None:
     return given
 
 
-def select(reader: Reader, query: Query, item: Item) -> tuple[list[Record], str | None]:
-    """The records and, of a page, where the next one starts; None if there is none."""
+def select(reader: Reader, query: Query, item: Item) -> Generator[list[Record], None, str | None]:
+    """The records; returns, of a page, where the next one starts, and None if there is none."""
     given = anchors(reader, query)
     if given is None:
-        return [], None
+        return None
     if query.marker is not None:
-        return page(reader, query, query.marker, given, item)
-    found = own(reader, query, given, item)
+        return (yield from page(reader, query, query.marker, given, item))
+    known: set[str] = set()
+    for records in own(reader, query, given, item):
+        if query.shared is not None:
+            known.update(record.uuid for record in records)
+        yield records
     if query.shared is not None:
-        found += shared(reader, query, {record.uuid for record in found}, item)
-    return found, None
+        yield from named(reader, query, shared(reader, query, known), item)
+    return None
 
 
-def count(reader: Reader, query: Query) -> int:
-    """How many there are on all pages."""
+def count(reader: Reader, query: Query) -> Generator[int, None, None]:
+    """How many there are on all pages: their sum."""
     if query.filter is not None or query.shared is not None:
-        return len(select(reader, query.unpaged(), Item(query.type))[0])
-    given = anchors(reader, query)
-    return 0 if given is None else reader.count(query.type.name, **given)
+        yield from map(len, select(reader, query.unpaged(), Item(query.type)))
+    elif (given := anchors(reader, query)) is not None:
+        yield reader.count(query.type.name, **given)
 
 
-def own(reader: Reader, query: Query, given: Anchors, item: Item) -> list[Record]:
-    """All that is not there only because it is shared."""
+def own(reader: Reader, query: Query, given: Anchors, item: Item, after: str = "") -> Iterator[list[Record]]:
+    """All that is not there only because it is shared. after: of a list without anchors, the place before the first."""
     properties = item.needs_properties() or query.filter is not None
-    return kept(query, reader.records(query.type.name, **given, properties=properties, **item.links()))
+    if not given:
+        size = min(SLICE, query.limit) if query.marker is not None and query.filter is None else SLICE
+        kind = query.type.name
+        for records in walk(reader, kind, item.links(), properties=properties, after=after, size=size):
+            yield kept(query, records)
+        return
+    records = reader.records(query.type.name, **given, limit=SLICE + 1, properties=properties, **item.links())
+    if len(records) <= SLICE:
+        yield kept(query, records)
+        return
+    uuids = [record.uuid for record in reader.records(query.type.name, **given, properties=False)]
+    yield []
+    for records in named(reader, query, uuids, item, properties=properties):
+        yield kept(query, records)
+
+
+def walk(
+    reader: Reader, type: str, links: Needs, *, properties: bool = True, after: str = "", size: int | None = None
+) -> Iterator[list[Record]]:
+    """All objects of a type in the order of a list without anchors, from the place `after` on."""
+    size = size or SLICE
+    while True:
+        records = reader.records(type, after=after, limit=size, properties=properties, **links)
+        yield records
+        if len(records) < size:
+            return
+        after = place(records[-1])
+
+
+def named(
+    reader: Reader, query: Query, uuids: Sequence[str], item: Item, *, properties: bool = False
+) -> Iterator[list[Record]]:
+    """Those with these uuids, in that order. properties: even if nothing of them is shown."""
+    properties = properties or item.needs_properties()
+    for start in range(0, len(uuids), SLICE):
+        some = uuids[start : start + SLICE]
+        yield reader.records(query.type.name, uuids=some, properties=properties, **item.links())
 
 
 def kept(query: Query, records: list[Record]) -> list[Record]:
@@ -77,42 +122,35 @@ def kept(query: Query, records: list[Record]) -> list[Record]:
     return [record for record in records if query.filter.matches(orjson.loads(record.properties))]
 
 
-def shared(reader: Reader, query: Query, known: set[str], item: Item) -> list[Record]:
-    """What is shared with the caller beside the known objects."""
+def shared(reader: Reader, query: Query, known: set[str]) -> list[str]:
+    """uuids of what is shared with the caller beside the known objects."""
     keys = sharing.keys(query.type.name, query.shared or ())
-    uuids = [uuid for uuid in reader.by_keys(keys) if uuid not in known]
-    return reader.records(query.type.name, uuids=uuids, properties=item.needs_properties(), **item.links())
+    return [uuid for uuid in reader.by_keys(keys) if uuid not in known]
 
 
-def page(reader: Reader, query: Query, marker: str, given: Anchors, item: Item) -> tuple[list[Record], str | None]:
-    found: list[Record] = []
+def page(
+    reader: Reader, query: Query, marker: str, given: Anchors, item: Item
+) -> Generator[list[Record], None, str | None]:
+    left = query.limit
     if not marker.startswith(SHARED):
-        found = anchored_page(reader, query, marker, given, item) if given else open_page(reader, query, marker, item)
-        if len(found) == query.limit:
-            last = found[-1]
-            return found, last.uuid if given else place(last)
+        following = anchored(reader, query, marker, given, item) if given else own(reader, query, given, item, marker)
+        for records in following:
+            yield records[:left]
+            if left <= len(records):
+                last = records[left - 1]
+                return last.uuid if given else place(last)
+            left -= len(records)
         marker = SHARED
     if query.shared is None:
-        return found, None
-    known = {record.uuid for record in own(reader, query, given, Item(query.type))}
+        return None
+    known: set[str] = set()
+    for records in own(reader, query.unpaged(), given, Item(query.type)):
+        known.update(record.uuid for record in records)
+        yield []
     after = marker.removeprefix(SHARED)
-    rest = sorted(shared(reader, query, known, item), key=lambda record: record.uuid)
-    found += [record for record in rest if record.uuid > after][: query.limit - len(found)]
-    return found, f"{SHARED}{found[-1].uuid}" if len(found) == query.limit else None
-
-
-def open_page(reader: Reader, query: Query, marker: str, item: Item) -> list[Record]:
-    """Of a list without anchors: in its own order."""
-    properties = item.needs_properties() or query.filter is not None
-    size = query.limit if query.filter is None else max(query.limit, PAGE_LIMIT)
-    found: list[Record] = []
-    while len(found) < query.limit:
-        records = reader.records(query.type.name, properties=properties, after=marker, limit=size, **item.links())
-        found += kept(query, records)
-        if len(records) < size:
-            break
-        marker = place(records[-1])
-    return found[: query.limit]
+    rest = sorted(uuid for uuid in shared(reader, query, known) if uuid > after)
+    yield from named(reader, query, rest[:left], item)
+    return f"{SHARED}{rest[left - 1]}" if len(rest) >= left else None
 
 
 def place(record: Record) -> str:
@@ -120,15 +158,17 @@ def place(record: Record) -> str:
     return f"{record.fq_name}:{record.uuid}"
 
 
-def anchored_page(reader: Reader, query: Query, marker: str, given: Anchors, item: Item) -> list[Record]:
-    """By uuid, so that the next page is found whatever was deleted; a list of uuids alone in its own order."""
-    uuids = [record.uuid for record in own(reader, query, given, Item(query.type))]
+def anchored(reader: Reader, query: Query, marker: str, given: Anchors, item: Item) -> Iterator[list[Record]]:
+    """What follows a marker: by uuid, so that the next page is found whatever was deleted; a list of uuids alone in its
+    own order."""
+    uuids: list[str] = []
+    for records in own(reader, query, given, Item(query.type)):
+        uuids += [record.uuid for record in records]
+        yield []
     if given.keys() == {"uuids"}:
         asked = given["uuids"]
         passed = set(asked[: asked.index(marker) + 1] if marker in asked else asked if marker else ())
         uuids = [uuid for uuid in uuids if uuid not in passed]
     else:
         uuids = sorted(uuid for uuid in uuids if uuid > marker)
-    return reader.records(
-        query.type.name, uuids=uuids[: query.limit], properties=item.needs_properties(), **item.links()
-    )
+    yield from named(reader, query, uuids[: query.limit], item)

@@ -1,5 +1,6 @@
 """The actions of contract section 4 that are not lists and not the watch: each a few lines around an operation."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fastapi import APIRouter
@@ -9,7 +10,8 @@ from starlette.responses import Response
 
 from api_server.care.check import check
 from api_server.errors import BadRequest, NotFound, NotImplementedHere, Unavailable
-from api_server.resources import elements, permissions, references, rendering, tagging
+from api_server.resources import elements, permissions, references, rendering, selection, tagging
+from api_server.routes.long_answer import long_answer
 from api_server.routes.middleware import Exchange
 from api_server.routes.plans import Plan, perform, planned, write
 from api_server.routes.service import Service, json, mapped, mapping, named, nothing, service
@@ -216,17 +218,22 @@ async def db_check(request: Request) -> Response:
 async def fetch_records(request: Request) -> Response:
     """Every object with all its links, a list for each type, for scripts that dump a configuration (contract 4.15)."""
     current, server = named(request, "fetch-records"), service(request)
+    return await long_answer(server, current, lambda reader: dump(reader, server.model.types))
 
-    def call(reader: Reader) -> list[bytes]:
-        with reader.snapshot():
-            return [
-                b"[%b]" % b",".join(map(rendering.dumped, records))
-                for kind in server.model.types
-                if (records := reader.records(kind, references=True, back_references=True, children=True))
-            ]
 
-    results = await server.read(current, call)
-    return Response(b'{"results":[%b]}' % b",".join(results), media_type="application/json")
+def dump(reader: Reader, types: Iterable[str]) -> Iterator[bytes]:
+    """In parts, some of which are empty."""
+    links: rendering.Needs = {"references": True, "back_references": True, "children": True}
+    first = before = b'{"results":['
+    for kind in types:
+        opening = before + b"["
+        for records in selection.walk(reader, kind, links):
+            yield opening + b",".join(map(rendering.dumped, records)) if records else b""
+            opening = b"," if records else opening
+        if opening == b",":
+            yield b"]"
+            before = b","
+    yield first + b"]}" if before is first else b"]}"
 
 
 @router.post("/start-profile")

@@ -135,12 +135,11 @@ def _listing(anchors: frozenset[str], shape: str, *, limited: bool, ordered: boo
         found = found.where(_r.uuid.in_(referrers))
     if "uuids" in anchors:
         found = found.where(any_of(_r.uuid, "uuids"))
-    if shape == "count" or anchors or not ordered:
-        return Statement(found)
-    found = found.order_by(place)
-    if limited:
-        found = found.where(place > _arg("after")).limit(_arg("limit"))
-    return Statement(found)
+    if ordered and not anchors and shape != "count":
+        found = found.order_by(place)
+        if limited:
+            found = found.where(place > _arg("after"))
+    return Statement(found.limit(_arg("limit")) if limited else found)
 
 
 class Reader:
@@ -269,14 +268,16 @@ class Reader:
         """Objects of a type for which all anchors given hold, in the order of contract 3.2.
 
         parents, back_refs: uuids of possible parents, of objects referred to. properties: else their text is "{}".
-        limit: without anchors, at most so many of those that follow `after` (`fq:name:uuid` of the last of the page
-        before).
+        limit: at most so many; with anchors any of them, without those that follow `after` (`fq:name:uuid` of the last
+        of the page before).
         """
         anchors = {"parents": parents, "back_refs": back_refs, "uuids": uuids}
         given: dict[str, Any] = {name: self._array(values) for name, values in anchors.items() if values is not None}
         if limit is not None:
-            given |= {"after": after, "limit": limit}
+            given["limit"] = limit
         keys = frozenset(anchors.keys() & given.keys())
+        if limit is not None and not keys:
+            given["after"] = after
         statement = _listing(keys, "properties" if properties else "names", limited=limit is not None)
         with self.snapshot():
             rows = self._session.all(statement, type=type, **given)

@@ -17,7 +17,7 @@ from api_server.store.session import Session
 from api_server.store.spool import Spool
 
 Call = Callable[[Reader], Iterator[bytes]]
-"""Reads; gives a part every few milliseconds."""
+"""Reads; gives a part every few milliseconds, if only an empty one."""
 
 
 class Snapshot:
@@ -48,8 +48,9 @@ class Snapshot:
     async def _read(self) -> None:
         try:
             while (part := await self._lane(partial(next, self._source, None))) is not None:
-                self._parts.put(part)
-                self._come.set()
+                if part:
+                    self._parts.put(part)
+                    self._come.set()
         except OSError as error:
             self._error = Unavailable(f"There is no room for what waits: {one_line(error)}")
         except Exception as error:  # noqa: BLE001 - the consumer's

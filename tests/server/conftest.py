@@ -8,6 +8,8 @@ from fastapi import FastAPI
 from serverlab import listening, running
 
 from api_server.app import create_app
+from api_server.resources import selection
+from api_server.routes import collections
 from api_server.settings import Settings
 
 
@@ -32,3 +34,11 @@ async def address(app: FastAPI) -> AsyncIterator[str]:
     """A server on a port: its URL."""
     async with listening(app) as found:
         yield found
+
+
+@pytest.fixture(params=[False, True], ids=["at once", "in slices"])
+def in_slices(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists as short ones are read, and as long ones."""
+    if request.param:
+        monkeypatch.setattr(selection, "SLICE", 2)
+        monkeypatch.setattr(collections, "AT_ONCE", 0)

@@ -21,7 +21,7 @@ async def get(client: httpx.AsyncClient, path: str, **query: Any) -> Any:
 
 
 @pytest.fixture
-async def lab(client: httpx.AsyncClient) -> dict[str, dict[str, Any]]:
+async def lab(client: httpx.AsyncClient, in_slices: None) -> dict[str, dict[str, Any]]:
     """Two load balancers, a listener on the second, two pools (one on the listener), members b, a, c in the first."""
     lab = {}
     for name in ("lb2", "lb1"):

@@ -8,6 +8,8 @@ from serverlab import PROJECT, create
 
 from api_server.settings import Settings
 
+pytestmark = pytest.mark.usefixtures("in_slices")
+
 OTHER = "5f7cb6e7-9c1c-4b0e-9f0e-1f3f0d5b8a11"
 DOMAIN = "6f7cb6e7-9c1c-4b0e-9f0e-1f3f0d5b8a12"
 NOBODY = "7f7cb6e7-9c1c-4b0e-9f0e-1f3f0d5b8a13"
