@@ -13,7 +13,8 @@ import orjson
 
 from api_server.store.names import split
 from api_server.store.objects import Object
-from api_server.store.reader import Link, Links, Reader, Record
+from api_server.store.point import Point
+from api_server.store.records import Link, Links, Record
 from schema.model import ResourceType
 
 
@@ -125,10 +126,11 @@ class View:
             "exclude_hrefs" not in query,
         )
 
-    def read(self, reader: Reader, uuid: str) -> Record | None:
+    def point(self, uuid: str) -> Point:
+        """What is read for it."""
         if self.fields is None:
-            return reader.record(self.kind.name, uuid, back_references=self.back_refs, children=self.children)
-        return reader.record(
+            return Point(self.kind.name, uuid, back_references=self.back_refs, children=self.children)
+        return Point(
             self.kind.name,
             uuid,
             references=types_of(self.fields, self.kind.references),

@@ -13,7 +13,8 @@ import orjson
 from api_server.resources import sharing
 from api_server.resources.lists import SHARED, Query
 from api_server.resources.rendering import Item, Needs
-from api_server.store.reader import Reader, Record
+from api_server.store.reader import Reader
+from api_server.store.records import Record
 
 SLICE = 1000
 """Objects that are read in one go: some 5 ms in detail."""

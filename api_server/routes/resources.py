@@ -69,7 +69,7 @@ def plan_delete(server: Service, current: Exchange, _: Any, kind: ResourceType, 
 async def read(request: Request, kind: ResourceType, uuid: str) -> Response:
     current, server, query = named(request, "read"), service(request), request.query_params
     view = rendering.View.of(kind, query)
-    found = await server.read(current, lambda reader: view.read(reader, uuid))
+    found, current.revision = await server.store.record(view.point(uuid))
     if found is None:
         raise NotFound(f"Unknown id: {uuid}")
     if found.type != kind.name:

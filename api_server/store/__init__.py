@@ -3,6 +3,7 @@
     store = await Store.open(url, limits)       migrates the database first; UnusableDatabase if it cannot serve
     result, revision = await store.write(call, request_id=, user=, base_url=)    call(tx: Transaction) -> result
     result = await store.read(call)                                              call(reader: Reader) -> result
+    record, revision = await store.record(Point(type, uuid, ...))               one object as its rows
     subscription = await store.feed.subscribe(types, after)     async iterator of Chunk; Gone if the log is compacted;
                                                                 with scopes: of what concerns these (`scopes`) only
     unknown, revision = await store.report(report)              what a node says of objects, beside them
@@ -27,7 +28,9 @@ from api_server.store.migration import script, upgrade
 from api_server.store.names import split
 from api_server.store.nodes import Due, Node
 from api_server.store.objects import Change, Create, Delete, Object, Origin, Reference, Update
-from api_server.store.reader import Link, Reader, Record
+from api_server.store.point import Point
+from api_server.store.reader import Reader
+from api_server.store.records import Link, Record
 from api_server.store.statuses import NewStatus, Report
 from api_server.store.store import Limits, Store
 from api_server.store.transaction import Transaction
@@ -51,6 +54,7 @@ __all__ = [
     "Object",
     "Origin",
     "Pace",
+    "Point",
     "Position",
     "Reader",
     "Record",

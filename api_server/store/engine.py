@@ -22,9 +22,6 @@ CONNECT_SECONDS = 5
 LOCK_SECONDS = 10  # for which a PostgreSQL statement waits for another transaction
 IDLE_SECONDS = 5  # after which PostgreSQL ends a transaction whose server says nothing
 NAME = "vaportrail"
-PREPARED = 500
-"""Statements that a PostgreSQL connection has prepared: more than there are, but for those that watchers' choices of
-fields make."""
 
 SQLITE_SETUP = (
     "pragma journal_mode=wal",
@@ -36,6 +33,8 @@ POSTGRESQL_SETUP = (
     # Statements are few and sent often: planning them anew or compiling them costs more than it saves.
     "set plan_cache_mode=force_generic_plan",
     "set jit=off",
+    # They may be planned while a table is almost empty. To look through it is cheap then, and dear when it is full.
+    "set enable_seqscan=off",
     # A server that was stopped or cut off in a transaction must not stop the others for good.
     f"set lock_timeout='{LOCK_SECONDS}s'",
     f"set idle_in_transaction_session_timeout='{IDLE_SECONDS}s'",
@@ -120,6 +119,12 @@ class Database:
         return self.engine.dialect.name == "sqlite"
 
     @property
+    def dialect(self) -> sa.Dialect:
+        """In which statements are written; on PostgreSQL with its own parameters, $1 and so on."""
+        kind: Any = type(self.engine.dialect)
+        return self.engine.dialect if self.sqlite else kind(paramstyle="numeric_dollar")
+
+    @property
     def begin_read(self) -> str:
         """Begins a transaction that sees one state of all, and changes nothing."""
         return "begin" if self.sqlite else "begin isolation level repeatable read, read only"
@@ -155,10 +160,6 @@ class Database:
         pooled.detach()  # nobody else ends it
         if not self.sqlite:
             connection.autocommit = True
-            connection.prepare_threshold = 0
-            connection.prepared_max = PREPARED
-            # Whatever its size, or each size of a number would make a statement of its own.
-            connection.adapters.register_dumper(int, self.driver.types.numeric.Int8Dumper)
             connection.execute("; ".join((*POSTGRESQL_SETUP, f"set application_name='{name}'")), prepare=False)
         else:
             for line in SQLITE_SETUP:

@@ -9,7 +9,7 @@ from sqlalchemy.sql.expression import ColumnElement
 
 from api_server.store import names
 from api_server.store.objects import Object, Origin, Reference
-from api_server.store.session import Session, Statement, any_of
+from api_server.store.session import Session, Statement, any_of, each_of
 from api_server.store.tables import reference, resource
 
 Condition = Callable[[ColumnElement[Any]], ColumnElement[Any]]
@@ -77,7 +77,13 @@ DEFAULT_CHILDREN = Statement(
 )
 
 NAME_OF = Statement(sa.select(_r.type, _r.fq_name).where(_r.uuid == _arg("uuid")))
-UUIDS_OF = Statement(sa.select(_r.fq_name, _r.uuid).where(_r.type == _arg("type"), any_of(_r.fq_name, "fq_names")))
+
+_name = each_of("fq_names").table_valued("value", name="value")
+_uuid = sa.select(_r.uuid).where(_r.type == _arg("type"), _r.fq_name == _name.c.value)
+UUIDS_OF = Statement(sa.select(_name.c.value, _uuid.correlate(_name).scalar_subquery()))
+"""(fq_name, uuid or None) of each of an array of names. One by one: of a type in an almost empty table PostgreSQL would
+look all names up at once by looking through them, and go on to do so."""
+
 UUID_OF = Statement(sa.select(_r.uuid).where(_r.type == _arg("type"), _r.fq_name == _arg("fq_name")))
 
 

@@ -1,17 +1,14 @@
-"""Reads outside a write transaction: rows for rendering, lists, names.
+"""Reads outside a write transaction: lists, names, and whatever else takes more than one statement (see `Point`).
 
-Properties and attributes come as the JSON text they are stored as: who renders them splices text and parses nothing. A
-point read is one statement, whatever of the object is asked for; a list is one statement and one more per kind of link,
-all in one snapshot with the revision.
+A list is one statement and one more per kind of link, all in one snapshot with the revision.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -20,44 +17,11 @@ from api_server.store.concerns import ScopeChange
 from api_server.store.excerpts import excerpts
 from api_server.store.objects import Object
 from api_server.store.pools import taken
+from api_server.store.records import Link, Links, Record, by_creation, by_target, extent, kinds
 from api_server.store.session import Row, Session, Statement, any_of
 from api_server.store.tables import counter, key_value, place, reference, resource, search_key
 
-Links = bool | Collection[str]
-"""Which links are wanted: all, none, or those to (children and back references: from) objects of some types."""
-
-
-class Link(NamedTuple):
-    """A reference, back reference or child. fq_name: joined by colons (`names.split`). attr: JSON text."""
-
-    type: str
-    uuid: str
-    fq_name: str
-    attr: str | None
-
-
-@dataclass(slots=True)
-class Record:
-    """An object as its rows. fq_name: joined by colons (`names.split`). properties: JSON text of an object.
-
-    references and back_references: by (type, uuid), same-type ones as references only. children: by creation.
-    """
-
-    uuid: str
-    type: str
-    fq_name: str
-    parent_type: str | None
-    parent_uuid: str | None
-    properties: str
-    modified: str
-    references: Sequence[Link] = ()
-    back_references: Sequence[Link] = ()
-    children: Sequence[Link] = ()
-
-
 _r, _f, _arg, _null = resource.c, reference.c, sa.bindparam, sa.null()
-_other = resource.alias("other")
-_o = _other.c
 
 _REVISION = Statement(sa.select(counter.c.revision))
 _BY_KEYS = Statement(sa.select(search_key.c.key, search_key.c.uuid).where(any_of(search_key.c.key, "keys")))
@@ -65,49 +29,10 @@ _VALUES = Statement(sa.select(key_value.c.key, key_value.c.value).where(any_of(k
 _ALL_VALUES = Statement(sa.select(key_value.c.key, key_value.c.value))
 
 
-def _mode(links: Links, possible: bool = True) -> str:
-    if not possible or links is False or (links is not True and not links):
-        return "none"
-    return "all" if links is True else "some"
-
-
-def _kinds(references: str, back_references: str, children: str) -> Iterator[tuple[str, sa.Select[Any], Any]]:
-    """(name of the types' parameter, its rows: other type, uuid, fq_name, attr, created, owner's column)."""
-    columns = (_o.type, _o.uuid, _o.fq_name)
-    if references != "none":
-        rows = sa.select(*columns, _f.attr, _null).join_from(reference, _other, _o.uuid == _f.to_uuid)
-        yield "references", rows if references == "all" else rows.where(any_of(_f.to_type, "references")), _f.from_uuid
-    if back_references != "none":
-        rows = sa.select(*columns, _f.attr, _null).join_from(reference, _other, _o.uuid == _f.from_uuid)
-        rows = rows.where(_f.from_type != _f.to_type)
-        some = rows if back_references == "all" else rows.where(any_of(_f.from_type, "back_references"))
-        yield "back_references", some, _f.to_uuid
-    if children != "none":
-        rows = sa.select(*columns, _null, _o.created).select_from(_other)
-        yield "children", rows if children == "all" else rows.where(any_of(_o.type, "children")), _o.parent_uuid
-
-
-@cache
-def _point(references: str, back_references: str, children: str) -> Statement:
-    """(kind, type, uuid, fq_name, properties or attr, created or modified, parent type, parent uuid, revision)"""
-    kind = sa.literal_column
-    parts = [
-        sa.select(kind("'self'"), _r.type, _r.uuid, _r.fq_name, _r.properties, _r.modified, _r.parent_type,
-                  _r.parent_uuid, _r.revision).where(_r.uuid == _arg("uuid"))
-    ]  # fmt: skip
-    for name, rows, owner in _kinds(references, back_references, children):
-        cells = list(rows.selected_columns)
-        parts.append(
-            rows.with_only_columns(kind(f"'{name}'"), *cells, _null, _null, _null).where(owner == _arg("uuid"))
-        )
-    now = sa.select(kind("'now'"), _null, _null, _null, _null, _null, _null, _null, counter.c.revision)
-    return Statement(sa.union_all(*parts, now))
-
-
 @cache
 def _links_of_many(kind: str, mode: str) -> Statement:
     """(owner, type, uuid, fq_name, attr, created)"""
-    ((_, rows, owner),) = _kinds(
+    ((_, rows, owner),) = kinds(
         *(mode if kind == one else "none" for one in ("references", "back_references", "children"))
     )
     return Statement(rows.with_only_columns(owner, *rows.selected_columns).where(any_of(owner, "owners")))
@@ -115,7 +40,7 @@ def _links_of_many(kind: str, mode: str) -> Statement:
 
 @cache
 def _listing(anchors: frozenset[str], shape: str, *, limited: bool, ordered: bool = True) -> Statement:
-    """Objects of a type. anchors: those given (parents, back_refs, uuids), all must hold; the order is then left to who
+    """Objects of a type. anchors: those given (see `_anchors`), all must hold; the order is then left to who
     reads the rows, since PostgreSQL takes three times as long to sort text. shape: names, properties, or count."""
     head, tail = (_r.uuid, _r.type, _r.fq_name, _r.parent_type, _r.parent_uuid), (_r.modified, _r.created)
     match shape:
@@ -128,6 +53,8 @@ def _listing(anchors: frozenset[str], shape: str, *, limited: bool, ordered: boo
     # Few are expected of these anchors: look the uuids up, don't walk the whole type (SQLite would).
     kind = _r.type + "" if anchors & {"uuids", "back_refs"} else _r.type
     found = found.where(kind == _arg("type"))
+    if "parent" in anchors:
+        found = found.where(_r.parent_uuid == _arg("parent"))
     if "parents" in anchors:
         found = found.where(any_of(_r.parent_uuid, "parents"))
     if "back_refs" in anchors:
@@ -176,46 +103,6 @@ class Reader:
 
     # --- one object
 
-    def record(
-        self,
-        type: str,
-        uuid: str,
-        *,
-        references: Links = True,
-        back_references: Links = True,
-        children: Links = True,
-    ) -> Record | None:
-        """One object of any type; `type` is the one expected, whose impossible links are not looked for."""
-        if not names.storable(uuid):
-            return None
-        modes = (
-            _mode(references),
-            _mode(back_references, names.has_back_references(type)),
-            _mode(children, names.has_children(type)),
-        )
-        values: dict[str, Any] = {"uuid": uuid}
-        wanted = (references, back_references, children)
-        for name, mode, types in zip(("references", "back_references", "children"), modes, wanted, strict=True):
-            if mode == "some" and not isinstance(types, bool):
-                values[name] = self._session.array(list(types))
-        found: Record | None = None
-        links: dict[str, list[Row]] = {}
-        for row in self._session.all(_point(*modes), **values):
-            match row[0]:
-                case "self":
-                    _, own_type, _, fq_name, text, modified, parent_type, parent_uuid, _ = row
-                    found = Record(uuid, own_type, fq_name, parent_type, parent_uuid, text, modified)
-                case "now":
-                    if self._revision is None:
-                        self._revision = row[8]
-                case kind:
-                    links.setdefault(kind, []).append(row)
-        if found is not None:
-            for kind, rows in links.items():
-                rows.sort(key=_by_creation if kind == "children" else _by_target)
-                setattr(found, kind, [Link(row[1], row[2], row[3], row[4]) for row in rows])
-        return found
-
     def get(self, uuid: str) -> Object | None:
         """One object as a value, with positions and its own references."""
         return loading.one(self._session, uuid)
@@ -242,7 +129,7 @@ class Reader:
     def by_name(self, type: str, fq_names: Sequence[str]) -> list[str]:
         """uuids of those that exist, in the order asked. fq_names: joined by colons."""
         rows = self._session.all(loading.UUIDS_OF, type=type, fq_names=self._array(fq_names))
-        found = {name: str(uuid) for name, uuid in rows}
+        found = {name: str(uuid) for name, uuid in rows if uuid is not None}
         return [found[name] for name in fq_names if name in found]
 
     def by_keys(self, keys: Sequence[str]) -> list[str]:
@@ -271,19 +158,18 @@ class Reader:
         limit: at most so many; with anchors any of them, without those that follow `after` (`fq:name:uuid` of the last
         of the page before).
         """
-        anchors = {"parents": parents, "back_refs": back_refs, "uuids": uuids}
-        given: dict[str, Any] = {name: self._array(values) for name, values in anchors.items() if values is not None}
+        given: dict[str, Any] = self._anchors(parents, back_refs, uuids)
+        keys = frozenset(given)
         if limit is not None:
             given["limit"] = limit
-        keys = frozenset(anchors.keys() & given.keys())
-        if limit is not None and not keys:
-            given["after"] = after
+            if not keys:
+                given["after"] = after
         statement = _listing(keys, "properties" if properties else "names", limited=limit is not None)
         with self.snapshot():
             rows = self._session.all(statement, type=type, **given)
-            if keys & {"parents", "back_refs"}:
+            if keys - {"uuids"}:
                 rows.sort(key=_UUID)
-            if "parents" in keys:
+            if parents is not None:
                 rows.sort(key=_CREATED)
             found = {row[0]: _record(row) for row in rows}
             if found:
@@ -338,8 +224,7 @@ class Reader:
         uuids: Sequence[str] | None = None,
     ) -> int:
         """How many `records` would give."""
-        anchors = {"parents": parents, "back_refs": back_refs, "uuids": uuids}
-        given = {name: self._array(values) for name, values in anchors.items() if values is not None}
+        given = self._anchors(parents, back_refs, uuids)
         statement = _listing(frozenset(given), "count", limited=False)
         with self.snapshot():
             return int(self._session.all(statement, type=type, **given)[0][0])
@@ -400,18 +285,30 @@ class Reader:
         """Of objects, by uuid."""
         return statuses.revisions(self._session, uuids)
 
+    def _anchors(
+        self, parents: Sequence[str] | None, back_refs: Sequence[str] | None, uuids: Sequence[str] | None
+    ) -> dict[str, str]:
+        """Those given, as parameters. One parent is asked for as one: for an array PostgreSQL, while there are few
+        objects, plans to look through those of the type."""
+        anchors = {"parents": parents, "back_refs": back_refs, "uuids": uuids}
+        given = {name: self._array(values) for name, values in anchors.items() if values is not None}
+        if parents is not None and len(parents) == 1 and names.storable(parents[0]):
+            del given["parents"]
+            given["parent"] = parents[0]
+        return given
+
     def _array(self, values: Sequence[str]) -> str:
         return self._session.array([value for value in values if names.storable(value)])
 
     def _link(self, found: dict[str, Record], kind: str, links: Links, *, possible: bool) -> None:
-        mode = _mode(links, possible)
+        mode = extent(links, possible)
         if mode == "none":
             return
         values = {"owners": self._session.array(list(found))}
         if mode == "some" and not isinstance(links, bool):
             values[kind] = self._session.array(list(links))
         rows = self._session.all(_links_of_many(kind, mode), **values)
-        rows.sort(key=_by_creation if kind == "children" else _by_target)
+        rows.sort(key=by_creation if kind == "children" else by_target)
         linked: dict[str, list[Link]] = {}
         for owner, *link, _ in rows:
             linked.setdefault(owner, []).append(Link(*link))
@@ -426,11 +323,3 @@ _UUID, _CREATED = itemgetter(0), itemgetter(7)
 def _record(row: Row) -> Record:
     """Of a listing."""
     return Record(row[0], row[1], row[2], row[3], row[4], row[5] or "{}", row[6])
-
-
-def _by_target(row: Row) -> tuple[str, str]:
-    return row[1], row[2]
-
-
-def _by_creation(row: Row) -> tuple[str, str]:
-    return row[5], row[2]

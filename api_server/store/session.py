@@ -5,18 +5,25 @@ driver sends them. What waits is sent before any statement that could see it, an
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
-from itertools import count
-from typing import Any, NamedTuple
+from contextlib import closing, contextmanager
+from itertools import count, groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ColumnElement, Executable
+from sqlalchemy.sql.functions import FunctionElement
 
 from api_server.errors import Unavailable, one_line
 from api_server.store.engine import NAME, Database
+
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGresult
+
+    from api_server.store.wire import Query, Wire
 
 Row = Sequence[Any]
 
@@ -65,6 +72,10 @@ class Statement:
         return found
 
 
+Bound = tuple[Statement, Mapping[str, Any]]
+"""A statement and its values, by name."""
+
+
 class any_of(ColumnElement[Any]):  # noqa: N801 - reads as the SQL it makes
     """`column` is one of an array (`Session.array`) of any length, in one parameter."""
 
@@ -87,6 +98,25 @@ def _any_of_postgresql(element: any_of, compiler: SQLCompiler, **options: Any) -
     return f"{compiler.process(element.column)} = ANY(CAST({compiler.process(element.array)} AS text[]))"
 
 
+class each_of(FunctionElement[str]):  # noqa: N801
+    """The values of an array, to select from: `each_of("array").table_valued("value", name="value")`."""
+
+    inherit_cache = False
+
+    def __init__(self, array: str) -> None:
+        super().__init__(sa.bindparam(array))
+
+
+@compiles(each_of, "sqlite")
+def _each_of_sqlite(element: each_of, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_each({compiler.process(element.clauses)})"
+
+
+@compiles(each_of, "postgresql")
+def _each_of_postgresql(element: each_of, compiler: SQLCompiler, **options: Any) -> str:
+    return f"unnest(CAST({compiler.process(element.clauses)} AS text[]))"
+
+
 class Session:
     """A connection and its transaction. Used by one thread at a time; opens its connection when it needs one.
 
@@ -100,7 +130,7 @@ class Session:
         name: PostgreSQL shows it."""
         self.database = database
         self.name = name
-        self.dialect = database.engine.dialect
+        self.dialect = database.dialect
         self.sqlite = database.sqlite
         self.sent = 0
         self.discard = False
@@ -108,8 +138,8 @@ class Session:
         self.pid = 0
         self.waiting: dict[Statement, list[dict[str, Any]]] = {statement: [] for statement in order}
         self._connection: Any = None
-        self._cursor: Any = None
-        self._plain: Any = None  # on PostgreSQL: for what is sent as a simple query, its values in it
+        self._cursor: Any = None  # of SQLite
+        self._wire: Wire | None = None  # to PostgreSQL
         self._streams = count(1)
 
     # --- statements
@@ -127,54 +157,92 @@ class Session:
 
     def all(self, statement: Statement, **values: Any) -> list[Row]:
         """Rows of a statement that cannot see what waits; else call `flush` first."""
-        return self._run(statement, values).fetchall()  # type: ignore[no-any-return]
+        return self.together([(statement, values)])[0]
+
+    def together(self, statements: Sequence[Bound]) -> list[list[Row]]:
+        """The rows of each, as `all` gives them. On PostgreSQL it is one round trip, which the first error ends."""
+        if self._wire is not None:
+            return [self._wire.rows(result) for result in self._exchange(*statements)]
+        found = []
+        for statement, values in statements:
+            text, order, fixed = statement.on(self.dialect)
+            found.append(self._cursor.execute(text, _bind(order, fixed, values)).fetchall())
+        return found
 
     def stream(self, statement: Statement, **values: Any) -> Iterator[Row]:
         """The rows of any number, `BATCH` of them at a time; in a transaction, which changes none of them meanwhile."""
         self.flush()
-        text, order, fixed = statement.on(self.dialect)
-        name = {} if self.sqlite else {"name": f"stream_{next(self._streams)}"}  # one of the server's
-        with closing(self._connection.cursor(**name)) as cursor:
+        if self._wire is None:
+            cursor = self._connection.cursor()
+        else:
+            cursor = self.database.driver.RawServerCursor(self._connection, f"stream_{next(self._streams)}")
+        with closing(cursor):
+            text, order, fixed = statement.on(self.dialect)
             cursor.execute(text, _bind(order, fixed, values))
             while rows := cursor.fetchmany(BATCH):
                 yield from rows
 
     def execute(self, statement: Statement, **values: Any) -> int:
         """Change rows at once, after what waits; returns how many."""
-        self.flush()
-        self.sent += 1
-        return self._run(statement, values).rowcount  # type: ignore[no-any-return]
+        if self.sqlite:
+            self.flush()
+        return self._change([*self._taken(), (statement, values)])
 
     def execute_many(self, statement: Statement, rows: Sequence[dict[str, Any]]) -> None:
         """`execute` once for each of `rows`; none: nothing is sent."""
-        self.flush()
-        self._send(statement, rows)
+        self._change([*self._taken(), *((statement, values) for values in rows)])
 
     def later(self, statement: Statement, **values: Any) -> None:
         self.waiting[statement].append(values)
 
     def flush(self) -> None:
-        for statement, rows in self.waiting.items():
-            if rows:
-                self.waiting[statement] = []
-                self._send(statement, rows)
+        self._change(self._taken())
 
-    def _send(self, statement: Statement, rows: Sequence[dict[str, Any]]) -> None:
-        self.sent += len(rows)
-        if len(rows) == 1:
-            self._run(statement, rows[0])
-        elif rows:
+    def _taken(self) -> list[Bound]:
+        """What waits, in order, and waits no more."""
+        taken: list[Bound] = [(statement, values) for statement, rows in self.waiting.items() for values in rows]
+        for rows in self.waiting.values():
+            rows.clear()
+        return taken
+
+    def _change(self, changes: Sequence[Bound]) -> int:
+        """In one round trip; returns how many rows the last one changed (on SQLite: all of the last statement)."""
+        if not changes:
+            return 0
+        self.sent += len(changes)
+        if self._wire is not None:
+            return self._exchange(*changes)[-1].command_tuples or 0
+        for statement, group in groupby(changes, itemgetter(0)):
             text, order, fixed = statement.on(self.dialect)
-            self._cursor.executemany(text, [_bind(order, fixed, row) for row in rows])
+            rows = [_bind(order, fixed, values) for _, values in group]
+            if len(rows) == 1:
+                self._cursor.execute(text, rows[0])
+            else:
+                self._cursor.executemany(text, rows)
+        return self._cursor.rowcount  # type: ignore[no-any-return]
 
-    def _run(self, statement: Statement, values: Mapping[str, Any]) -> Any:
-        text, order, fixed = statement.on(self.dialect)
-        return self._cursor.execute(text, _bind(order, fixed, values))
+    def _exchange(self, *statements: Bound | str) -> "list[PGresult]":
+        """With PostgreSQL; see `Wire.exchange`."""
+        assert self._wire is not None
+        queries: list[Query] = []
+        for one in statements:
+            if isinstance(one, str):
+                queries.append((one, ()))
+            else:
+                text, order, fixed = one[0].on(self.dialect)
+                queries.append((text, _bind(order, fixed, one[1])))
+        return self._wire.exchange(queries)
+
+    def _tell(self, command: str) -> None:
+        if self._wire is None:
+            self._cursor.execute(command)
+        else:
+            self._wire.exchange([(command, ())])
 
     # --- transactions
 
     @contextmanager
-    def transaction(self, begin: str, *first: tuple[Statement, Mapping[str, Any]]) -> Iterator[list[list[Row]]]:
+    def transaction(self, begin: str, *first: Bound) -> Iterator[list[list[Row]]]:
         """One transaction; the rows of its first statements, which travel with its beginning.
 
         Raises Lost if the connection went before the commit was sent, Uncertain if it went during the commit, else what
@@ -188,14 +256,10 @@ class Session:
             begun = True
             yield found
             if self.discard:
-                self._undo("rollback")
+                self._tell("rollback")
                 return
             committing = self._alive()
-            with self._pipeline():
-                self.flush()
-                ended = self._connection.execute("commit")
-            if not self.sqlite and ended.statusmessage != "COMMIT":
-                raise self.database.driver.DatabaseError("the transaction had failed before its commit")
+            self._commit()
         except BaseException as error:
             failed = isinstance(error, self.database.driver.Error)
             if self._rollback():
@@ -217,7 +281,7 @@ class Session:
         """A part of a transaction that can fail alone; Ended if its failure took the transaction along."""
         self.flush()
         sent = self.sent
-        self._cursor.execute("savepoint part")
+        self._tell("savepoint part")
         try:
             yield
             self.flush()
@@ -225,13 +289,13 @@ class Session:
             for rows in self.waiting.values():
                 rows.clear()
             try:
-                self._undo("rollback to savepoint part")
-                self._cursor.execute("release savepoint part")
+                self._tell("rollback to savepoint part")
+                self._tell("release savepoint part")
             except self.database.driver.Error:
                 raise Ended(f"The database could not do it: {one_line(error)}") from error
             self.sent = sent
             raise
-        self._cursor.execute("release savepoint part")
+        self._tell("release savepoint part")
 
     # --- the connection
 
@@ -242,9 +306,12 @@ class Session:
                 self._connection = self.database.connect(self.name)
             except (sa.exc.DBAPIError, self.database.driver.Error) as error:
                 raise Lost("The database is away", str(self.database.explain(error))) from error
-            self._cursor = self._connection.cursor()
-            if not self.sqlite:
-                self._plain = self.database.driver.ClientCursor(self._connection)
+            if self.sqlite:
+                self._cursor = self._connection.cursor()
+            else:
+                from api_server.store.wire import Wire  # noqa: PLC0415 - SQLite needs nothing of psycopg
+
+                self._wire = Wire(self._connection)
                 self.pid = self._connection.info.backend_pid
 
     def usable(self) -> bool:
@@ -253,41 +320,28 @@ class Session:
 
     def close(self) -> None:
         if self._connection is not None:
-            connection, self._connection, self._cursor, self._plain = self._connection, None, None, None
+            connection, self._connection, self._cursor, self._wire = self._connection, None, None, None
             connection.close()
 
-    def _start(self, begin: str, first: Sequence[tuple[Statement, Mapping[str, Any]]]) -> list[list[Row]]:
-        """All in one round trip: on PostgreSQL a query of several statements, not a pipeline. psycopg ends that with a
-        Flush behind its Sync, and PostgreSQL, which has begun to count the time that the transaction is idle, stops at
-        the next message, whatever it is: a client that vanished then would keep the transaction and its locks."""
-        if self.sqlite:
-            self._connection.execute(begin)
-            return [self._run(statement, values).fetchall() for statement, values in first]
-        texts = [begin]
-        for statement, values in first:
-            text, order, fixed = statement.on(self.dialect)
-            texts.append(self._plain.mogrify(text, _bind(order, fixed, values)))
-        self._plain.execute("; ".join(texts))
-        return [self._plain.fetchall() for _ in first if self._plain.nextset()]
+    def _start(self, begin: str, first: Sequence[Bound]) -> list[list[Row]]:
+        if self._wire is not None:
+            return [self._wire.rows(result) for result in self._exchange(begin, *first)[1:]]
+        self._connection.execute(begin)
+        return self.together(first)
 
-    def _pipeline(self) -> Any:
-        """What is executed inside is one round trip."""
-        return nullcontext() if self.sqlite else self._connection.pipeline()
+    def _commit(self) -> None:
+        """With what waits."""
+        if self._wire is None:
+            self.flush()
+            self._connection.execute("commit")
+        elif self._exchange(*self._taken(), "commit")[-1].command_status != b"COMMIT":
+            raise self.database.driver.DatabaseError("the transaction had failed before its commit")
 
     def _forget(self) -> None:
         self.sent = 0
         self.discard = False
         for rows in self.waiting.values():
             rows.clear()
-
-    def _undo(self, rollback: str) -> None:
-        """psycopg forgets all that it has prepared when it sees a ROLLBACK, in case a table went with it: ours stay."""
-        if self.sqlite:
-            self._cursor.execute(rollback)
-            return
-        result = self._connection.pgconn.exec_(rollback.encode())
-        if result.status != self.database.driver.pq.ExecStatus.COMMAND_OK:
-            raise self.database.driver.OperationalError(result.get_error_message())
 
     def _alive(self) -> bool:
         return self._connection is not None and (self.sqlite or not self._connection.closed)
@@ -298,7 +352,7 @@ class Session:
             try:
                 if self.sqlite and not self._connection.in_transaction:
                     return True  # ended already: it never began, or the error ended it
-                self._undo("rollback")
+                self._tell("rollback")
             except self.database.driver.Error:
                 pass
             else:

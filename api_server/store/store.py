@@ -19,7 +19,9 @@ from api_server.store.feed import Feed, Pace
 from api_server.store.lane import Lane, each
 from api_server.store.migration import migrate
 from api_server.store.notices import listen
+from api_server.store.point import Point
 from api_server.store.reader import Reader
+from api_server.store.records import Record
 from api_server.store.session import Lost, Session
 from api_server.store.snapshot import Call, Snapshot
 from api_server.store.stamps import Stamps
@@ -29,6 +31,7 @@ from api_server.store.writer import CHANNEL, Counts, Write, Writer
 Result = TypeVar("Result")
 
 READERS = 2  # threads on PostgreSQL: more wait for the interpreter, not for the database
+TOGETHER = 16  # reads that one of them takes at a time
 SNAPSHOTS = 4  # read at a time: those who come later wait, and then see what is new by then
 SLICE = 1000  # revisions forgotten per transaction: about 10 ms of the writer's time
 COMPACT_SECONDS = 60.0
@@ -69,7 +72,7 @@ class Store:
         self._inline = self._session() if database.sqlite else None
         self._read: Lane[Callable[[Session], Any]] | None = None
         if not database.sqlite:
-            self._read = Lane("reader", self._start_reader, threads=threads[1], most=8)
+            self._read = Lane("reader", self._start_reader, threads=threads[1], most=TOGETHER)
         self._long: Lane[Callable[[], Any]] = Lane(
             "snapshot", lambda: each, threads=0 if database.sqlite else 1, most=1
         )
@@ -150,6 +153,11 @@ class Store:
         """Run a request that only reads. Raises what `call` raises; Unavailable if the database is away."""
         return await self._with_session(lambda session: call(Reader(session)))
 
+    async def record(self, point: Point) -> tuple[Record | None, int]:
+        """One object, and the revision; those that are asked for at once are one round trip on PostgreSQL. Unavailable
+        if the database is away."""
+        return await self._with_session(point)
+
     async def snapshot(self, call: Call) -> Snapshot:
         """Begin to read much, of one state, while others go on with their work. Unavailable if the database is away."""
         await self._room.acquire()
@@ -228,7 +236,7 @@ class Store:
 
     def _start_reader(self) -> Callable[[Sequence[Callable[[Session], Any]]], list[Any]]:
         session = self._session()
-        return lambda calls: [self._answer(session, call) for call in calls]
+        return lambda calls: self._answers(session, calls)
 
     async def _with_session(self, call: Callable[[Session], Result]) -> Result:
         answer: Any
@@ -241,6 +249,18 @@ class Store:
             answer = await self._read(call)
         found: Result = answer
         return found
+
+    def _answers(self, session: Session, calls: Sequence[Callable[[Session], Any]]) -> list[Any]:
+        """Points together; if they fail, each on its own."""
+        points = [call for call in calls if isinstance(call, Point)]
+        found: dict[Callable[[Session], Any], Any] = {}
+        if len(points) > 1:
+            with contextlib.suppress(Lost, self._database.driver.Error):
+                session.connect()
+                all_rows = session.together([point.statement(session) for point in points])
+                found = {point: point.answer(rows) for point, rows in zip(points, all_rows, strict=True)}
+                self.counts.reads += len(points)
+        return [found[call] if call in found else self._answer(session, call) for call in calls]
 
     def _answer(self, session: Session, call: Callable[[Session], Any]) -> Any:
         """A read changes nothing, so one that met a stale connection is done again."""

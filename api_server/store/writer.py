@@ -256,8 +256,7 @@ class Writer:
                 last = int(taken[0][0])
                 if last - number != self._revision:
                     known.forget()  # another process has written
-                for (kind, fq_names), rows in zip(sought.items(), found, strict=True):
-                    known.uuids.update({(kind, fq_name): None for fq_name in fq_names})
+                for kind, rows in zip(sought, found, strict=True):
                     known.uuids.update({(kind, fq_name): uuid for fq_name, uuid in rows})
                 group = _Group(last - number, known)
                 yield group

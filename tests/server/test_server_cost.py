@@ -1,20 +1,21 @@
 """What a request costs the database, in statements (SQLite) and in exchanges with the server (PostgreSQL)."""
 
 import asyncio
+import re
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 from serverlab import create, running
 
 from api_server.app import create_app
 from api_server.settings import Settings
 from api_server.store.engine import Database
+from api_server.store.wire import Query, Wire
 
 Counted = list[str]
 
@@ -36,23 +37,31 @@ def sqlite_statements(monkeypatch: pytest.MonkeyPatch) -> Counted:
 
 @pytest.fixture
 def exchanges(monkeypatch: pytest.MonkeyPatch) -> Counted:
-    """Each time that the writer waits for PostgreSQL: for an answer, or for all that went out in one pipeline."""
-    waited: Counted = []
-    wait, pipeline = psycopg.Connection.wait, psycopg.Connection.pipeline
+    """Each time that the writer waits for PostgreSQL: what it has told it."""
+    told: Counted = []
+    exchange = Wire.exchange
 
-    def waiting(connection: Any, *arguments: Any, **named: Any) -> Any:
-        if connection._pipeline is None and threading.current_thread().name.startswith("writer"):
-            waited.append("")
-        return wait(connection, *arguments, **named)
-
-    def piping(connection: Any) -> Any:
+    def traced(wire: Wire, queries: Sequence[Query]) -> Any:
         if threading.current_thread().name.startswith("writer"):
-            waited.append("pipeline")
-        return pipeline(connection)
+            told.append("; ".join(text for text, _ in queries))
+        return exchange(wire, queries)
 
-    monkeypatch.setattr(psycopg.Connection, "wait", waiting)
-    monkeypatch.setattr(psycopg.Connection, "pipeline", piping)
-    return waited
+    monkeypatch.setattr(Wire, "exchange", traced)
+    return told
+
+
+@pytest.fixture
+def postgresql_statements(monkeypatch: pytest.MonkeyPatch) -> Counted:
+    """All that PostgreSQL is told."""
+    told: Counted = []
+    exchange = Wire.exchange
+
+    def traced(wire: Wire, queries: Sequence[Query]) -> Any:
+        told.extend(text for text, _ in queries)
+        return exchange(wire, queries)
+
+    monkeypatch.setattr(Wire, "exchange", traced)
+    return told
 
 
 async def one_member(client: httpx.AsyncClient, pool: dict[str, Any], name: str) -> None:
@@ -100,7 +109,10 @@ async def test_a_create_after_that_of_another_process_reads_more(postgres_url: s
         async def elsewhere(_: httpx.AsyncClient, pool: dict[str, Any]) -> None:
             await one_member(other, pool, "elsewhere")
 
-        found = await cost(postgres_url, exchanges, elsewhere, lambda client, pool: one_member(client, pool, "m"))
+        async def here(client: httpx.AsyncClient, pool: dict[str, Any]) -> None:
+            await one_member(client, pool, "here")
+
+        found = await cost(postgres_url, exchanges, elsewhere, here)
     assert found == 4
 
 
@@ -116,10 +128,10 @@ async def test_a_read_is_one_statement(sqlite_url: str, sqlite_statements: Count
     assert await cost(sqlite_url, sqlite_statements, read) == 1
 
 
-async def test_no_request_looks_through_a_table(sqlite_url: str, sqlite_statements: Counted) -> None:
-    """So it costs beside a hundred thousand objects what it costs beside a thousand."""
-    async with running(create_app(Settings(database=sqlite_url))) as client:
-        sqlite_statements.clear()
+async def tour(database: str, told: Counted) -> set[str]:
+    """The statements of each kind of request, but those that only add or begin and end."""
+    async with running(create_app(Settings(database=database))) as client:
+        told.clear()
         pool = await create(client, "loadbalancer-pool", "pool")
         await sixteen(client, pool)
         found = await client.get("/loadbalancer-members", params={"parent_id": pool["uuid"], "detail": "true"})
@@ -135,13 +147,42 @@ async def test_no_request_looks_through_a_table(sqlite_url: str, sqlite_statemen
         await client.delete(path)
         name = {"type": "loadbalancer-pool", "fq_name": pool["fq_name"]}
         assert (await client.post("/fqname-to-id", json=name)).status_code == 200
-        told = {text for text in sqlite_statements if text.split()[0].upper() in {"SELECT", "UPDATE", "DELETE"}}
+        return {text for text in told if text.split()[0].upper() in {"SELECT", "UPDATE", "DELETE"}}
+
+
+async def test_no_request_looks_through_a_table(sqlite_url: str, sqlite_statements: Counted) -> None:
+    """So it costs beside a hundred thousand objects what it costs beside a thousand."""
+    told = await tour(sqlite_url, sqlite_statements)
     with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as database:
         plans = {text: [row[3] for row in database.execute(f"explain query plan {text}")] for text in told}
     assert len(plans) >= 10
     scans = {text: line for text, plan in plans.items() for line in plan if line.startswith("SCAN")}
-    small = ("SCAN counter", "SCAN json_each", "SCAN CONSTANT ROW", "SCAN (subquery", "SCAN named")
+    small = (
+        "SCAN counter",
+        "SCAN json_each",
+        "SCAN CONSTANT ROW",
+        "SCAN (subquery",
+        "SCAN named",
+        "SCAN value VIRTUAL TABLE",
+    )
     assert not {text: line for text, line in scans.items() if not line.startswith(small)}
     pages = [plan for text, plan in plans.items() if "ORDER BY resource.fq_name" in text]
     assert pages
     assert all("resource_place" in line for plan in pages for line in plan)
+
+
+async def test_postgresql_plans_to_look_through_no_table(postgres_url: str, postgresql_statements: Counted) -> None:
+    """Though it plans while all of them are almost empty; nor through what a part of an index leads to."""
+    told = await tour(postgres_url, postgresql_statements)
+    plans: dict[str, list[str]] = {}
+    with closing(Database.at(postgres_url).connect()) as database:
+        for number, text in enumerate(told):
+            database.execute(f"prepare s{number} as {text}")
+            count = len(set(re.findall(r"\$\d+", text)))
+            nulls = f"({', '.join(['null'] * count)})" if count else ""
+            plans[text] = [line.strip(" ->") for (line,) in database.execute(f"explain execute s{number}{nulls}")]
+    assert len(plans) >= 10
+    scans = {text: line for text, plan in plans.items() for line in plan if line.startswith("Seq Scan")}
+    assert {line.split("  ")[0] for line in scans.values()} <= {"Seq Scan on counter"}, scans
+    filters = {text: line for text, plan in plans.items() for line in plan if re.match(r"Filter: .*ANY", line)}
+    assert not filters

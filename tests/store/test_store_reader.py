@@ -6,7 +6,7 @@ import orjson
 import pytest
 from store_objects import create, link, make, updating
 
-from api_server.store import Create, Link, Object, Store
+from api_server.store import Create, Link, Object, Point, Store
 
 
 async def graph(store: Store) -> dict[str, Object]:
@@ -32,7 +32,7 @@ async def graph(store: Store) -> dict[str, Object]:
 async def test_point_read_has_properties_as_text_and_all_links_in_order(store: Store) -> None:
     objects = await graph(store)
     network = objects["network"]
-    found, revision = await store.read(lambda reader: (reader.record("virtual-network", network.uuid), reader.revision))
+    found, revision = await store.record(Point("virtual-network", network.uuid))
     assert revision == 1
     assert found is not None
     assert (found.type, found.fq_name, found.parent_type) == ("virtual-network", "d:p:n", "project")
@@ -53,11 +53,11 @@ async def test_point_read_has_properties_as_text_and_all_links_in_order(store: S
 async def test_point_read_gives_only_what_is_asked(store: Store) -> None:
     objects = await graph(store)
     uuid = objects["network"].uuid
-    nothing = await store.read(
-        lambda reader: reader.record("virtual-network", uuid, references=False, back_references=False, children=())
+    nothing, _ = await store.record(
+        Point("virtual-network", uuid, references=False, back_references=False, children=())
     )
-    some = await store.read(
-        lambda reader: reader.record(
+    some, _ = await store.record(
+        Point(
             "virtual-network",
             uuid,
             references={"tag"},
@@ -75,7 +75,7 @@ async def test_point_read_gives_only_what_is_asked(store: Store) -> None:
 
 async def test_point_read_of_nothing_still_knows_the_revision(store: Store) -> None:
     await graph(store)
-    found = await store.read(lambda reader: (reader.record("tag", str(UUID(int=0))), reader.revision))
+    found = await store.record(Point("tag", str(UUID(int=0))))
     assert found == (None, 1)
 
 
