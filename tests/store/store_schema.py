@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
+from api_server.store.migration import HEAD
 from api_server.store.tables import metadata
 
 OF_EXPRESSIONS = {
@@ -33,3 +34,27 @@ def differences(connection: sa.Connection) -> list[Any]:
         warnings.filterwarnings("ignore", ".*expression-based index")
         context = MigrationContext.configure(connection, opts={"include_object": comparable})
         return [*compare_metadata(context, metadata), *sorted(OF_EXPRESSIONS - there)]
+
+
+UNDONE = {
+    "0011": ("drop index resource_place",),
+    "0010": ("drop index change_of_object",),
+    "0009": ("drop table writer",),
+    "0008": ("alter table node drop column scopes",),
+    "0007": ("drop table concern", "drop table scope_change"),
+    "0006": ("alter table node drop column reached", "alter table node drop column agent"),
+    "0005": ("drop table status", "drop table node", "alter table counter drop column statuses"),
+    "0004": ("drop table relaxation",),
+    "0003": (),
+}
+"""What each migration has made, the newest first."""
+
+
+def take_back(connection: sa.Connection, version: str) -> None:
+    """Make of a database of this program one of an earlier version, but for what that had and is no more."""
+    assert next(iter(UNDONE)) == HEAD
+    for newer, statements in UNDONE.items():
+        if newer > version:
+            for statement in statements:
+                connection.execute(sa.text(statement))
+    connection.execute(sa.text("update alembic_version set version_num = :version"), {"version": version})

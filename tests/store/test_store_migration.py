@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from store_objects import create, get, make
-from store_schema import differences
+from store_schema import differences, take_back
 
 from api_server.resources import sharing
 from api_server.store import Store, UnusableDatabase
@@ -72,12 +72,7 @@ async def test_what_was_shared_before_is_found_after(url: str) -> None:
     await create(store, make("domain", "without"), *old.values())
     await store.close()
     with Database.at(url).engine.begin() as connection:
-        connection.execute(sa.text("update alembic_version set version_num = '0002'"))
-        for later in ("relaxation", "status", "node", "concern", "scope_change", "writer"):
-            connection.execute(sa.text(f"drop table {later}"))
-        connection.execute(sa.text("alter table counter drop column statuses"))
-        for later in ("change_of_object", "resource_place"):
-            connection.execute(sa.text(f"drop index {later}"))
+        take_back(connection, "0002")
     store = await Store.open(url)
     for scope, names in {"global": ["all", "two"], f"tenant:{one}": ["one", "two"], f"domain:{two}": ["two"]}.items():
         found = await store.read(lambda reader, key=f"shared:project:{scope}": reader.by_keys([key]))

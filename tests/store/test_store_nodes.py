@@ -4,6 +4,7 @@ import orjson
 import pytest
 import sqlalchemy as sa
 from store_objects import Clock, create, make, updating
+from store_schema import take_back
 
 from api_server.errors import BadRequest
 from api_server.store import NewStatus, Node, Report, Store, nodes, statuses
@@ -139,13 +140,8 @@ async def test_nodes_of_an_older_database(url: str) -> None:
     store = await Store.open(url)
     await store.close()
     with Database.at(url).engine.begin() as connection:
-        for column in ("reached", "agent", "scopes"):
-            connection.execute(sa.text(f"alter table node drop column {column}"))
-        for later in ("concern", "scope_change", "writer"):
-            connection.execute(sa.text(f"drop table {later}"))
+        take_back(connection, "0005")
         connection.execute(sa.text("insert into node (name, revision, reported, stale) values ('n1', 7, 1000, 1)"))
-        connection.execute(sa.text("drop index change_of_object"))
-        connection.execute(sa.text("update alembic_version set version_num = '0005'"))
     store = await Store.open(url)
     assert await known(store) == {"n1": Node("n1", None, 7, 0, 1000, nodes.SILENT)}
     await store.report(Report("n1", 8, agent='{"version":"1"}'))

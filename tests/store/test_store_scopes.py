@@ -10,6 +10,7 @@ import orjson
 import pytest
 import sqlalchemy as sa
 from store_objects import create, link, make, updating
+from store_schema import take_back
 
 from api_server.store import (
     Create,
@@ -234,11 +235,7 @@ async def test_a_watcher_of_scopes_holds_its_part_of_everything(url: str, seed: 
     standing = stored(url)
     assert standing == rebuilt(url)
     with Database.at(url).engine.begin() as connection:
-        for later in ("concern", "scope_change", "writer"):
-            connection.execute(sa.text(f"drop table {later}"))
-        connection.execute(sa.text("alter table node drop column scopes"))
-        connection.execute(sa.text("drop index change_of_object"))
-        connection.execute(sa.text("update alembic_version set version_num = '0006'"))
+        take_back(connection, "0006")
     assert upgrade(url)
     assert stored(url) == standing
 
