@@ -5,7 +5,8 @@ to these, and have the same hash.
 """
 
 from functools import lru_cache
-from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from socket import AF_INET, inet_pton
 from typing import Any
 
 from vrouter.state import Address
@@ -51,8 +52,8 @@ def parse(text: Any) -> Address:
 @lru_cache(maxsize=4096)
 def _parse(text: str) -> Address:
     try:
-        return _V4(text)
-    except AddressValueError:
+        return _V4(int.from_bytes(inet_pton(AF_INET, text), "big"))  # as strict as `ipaddress`, and the system's
+    except (OSError, ValueError):
         return _kept(ip_address(text))
 
 

@@ -266,14 +266,16 @@ class Compiler:
         result = _RULES[rule](view, uuid)
         before = self._results.get(node, _EMPTY)
         self._results[node] = result
-        (self._reasoned.add if result.reasons else self._reasoned.discard)(node)
         self._remember(node, view.reads)
         self._check(node, view.checks)
+        if result == before:
+            return
+        (self._reasoned.add if result.reasons else self._reasoned.discard)(node)
         if result.value != before.value:
             self.touch([node])
         if result.marks != before.marks:
             self._mark(node, before.marks, result.marks)
-        if (result.units, result.age) != (before.units, before.age):
+        if result.units != before.units or result.age != before.age:
             self._claim(node, before, result)
 
     def _remember(self, node: Node, reads: set[Fact]) -> None:
@@ -345,8 +347,7 @@ class Compiler:
         new = {place for unit in after.units for place in _places(unit)}
         for place in old - new:
             self._claims.discard(place, node)
-        for place in new - old:
-            self._claims.add(place, node)
+        self._claims.add_each(new - old, node)
         for place in old | new:
             self._settle(place)
 

@@ -6,7 +6,6 @@ then it is on the first of them by name, as every node sees it, and says so.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
 from vrouter.addresses import parse
@@ -36,7 +35,7 @@ def compile_interface(view: View, uuid: str) -> Result:
     for mark, reason in clashes(view, found):
         marks.add(mark)
         reasons[reason] = None
-    return replace(result, marks=frozenset(marks), reasons=tuple(reasons)) if marks else result
+    return result._replace(marks=frozenset(marks), reasons=tuple(reasons)) if marks else result
 
 
 def _compile(view: View, found: Object) -> Result:

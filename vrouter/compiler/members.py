@@ -16,17 +16,27 @@ from vrouter.state import Check, Family, Monitor, Reason, addresses_of
 
 Linked = Mapping[Family, frozenset[str]]  # family of a VIP -> uuids of the interfaces that may answer for it
 
+_NOTHING: Mapping[str, Any] = {}
+
 GREATEST_WEIGHT = 256  # of a member of a nexthop group, on every kernel since 5.3
 
 
 class Backend(NamedTuple):
-    """A usable member. label: how its reasons begin."""
+    """A usable member, or one that a floating-ip's port mapping makes. owner: of which it is."""
 
-    subject: tuple[str, str]
-    label: str
+    owner: Object
     located: Located
     port: int
     weight: int
+
+    @property
+    def subject(self) -> tuple[str, str]:
+        return self.owner.type, self.owner.uuid
+
+    @property
+    def label(self) -> str:
+        """How its reasons begin."""
+        return f"{self.owner.type.removeprefix('loadbalancer-')} {self.owner.name}"
 
 
 def canonical(address: Any) -> str | None:
@@ -51,8 +61,8 @@ def backends(
 ) -> Iterator[Backend]:
     """The usable members of `pools`. blocked: why none may answer for the VIP, a clause. asked: whether this node has
     clients for it: then members of other nodes are probed from here, too."""
-    answering = frozenset[str]().union(*linked.values())
-    taken: dict[str, str] = {}  # interface -> the member that uses it
+    answering = frozenset(uuid for uuids in linked.values() for uuid in uuids)
+    taken: dict[str, Object] = {}  # interface -> the member that uses it
     for pool in pools:
         down = blocked
         if down is None and not is_up(pool, "loadbalancer_pool_properties"):
@@ -62,10 +72,10 @@ def backends(
             try:
                 backend = _backend(view, pool, member, answering, down, reasons)
                 interface = backend.located.interface
-                if interface.uuid in taken:
-                    raise Unusable("duplicate", f"is the same back-end as member {taken[interface.uuid]}: "
+                other = taken.setdefault(interface.uuid, member)
+                if other is not member:
+                    raise Unusable("duplicate", f"is the same back-end as member {other.name}: "
                                    f"interface {interface.name}")  # fmt: skip
-                taken[interface.uuid] = member.name
                 if probes and (asked or backend.located.here):
                     _require_health(view, member, backend, linked, probes)
                 yield backend
@@ -82,7 +92,7 @@ def is_up(found: Object, properties: str) -> bool:
 def _backend(
     view: View, pool: Object, member: Object, linked: Container[str], down: str | None, reasons: list[Reason]
 ) -> Backend:
-    properties = member.properties.get("loadbalancer_member_properties") or {}
+    properties = member.properties.get("loadbalancer_member_properties") or _NOTHING
     # read first, whatever is said in the end: who asks about the pod finds this member, used or not (`vrouter/why`)
     uuid = target(view, pool, member)
     found = Absent(uuid.code, uuid.text) if isinstance(uuid, Unusable) else view.interface(uuid)
@@ -102,7 +112,7 @@ def _backend(
         text = f"member {member.name}: weight {weight} counts as {GREATEST_WEIGHT}, the most that a nexthop can have"
         reasons.append(Reason((member.type, member.uuid), "weight-limited", text))
         weight = GREATEST_WEIGHT
-    return Backend((member.type, member.uuid), f"member {member.name}", found, port, weight)
+    return Backend(member, found, port, weight)
 
 
 def _require_health(view: View, member: Object, backend: Backend, linked: Linked, probes: tuple[Monitor, ...]) -> None:
@@ -132,17 +142,18 @@ def _weight(value: Any) -> int:
 
 def target(view: View, pool: Object, member: Object) -> str | Unusable:
     """uuid of the interface that a member means, or why it means none."""
+    for pair in (member.properties.get("annotations") or _NOTHING).get("key_value_pair") or ():
+        if pair.get("key") == "vmi" and pair.get("value"):
+            return str(pair["value"])
     try:
-        return _interface(view, pool, member)
+        return _interface_at(view, pool, member)
     except Unusable as unusable:
         return unusable
 
 
-def _interface(view: View, pool: Object, member: Object) -> str:
-    address = (member.properties.get("loadbalancer_member_properties") or {}).get("address")
-    for pair in (member.properties.get("annotations") or {}).get("key_value_pair") or ():
-        if pair.get("key") == "vmi" and pair.get("value"):
-            return str(pair["value"])
+def _interface_at(view: View, pool: Object, member: Object) -> str:
+    """That with its address."""
+    address = (member.properties.get("loadbalancer_member_properties") or _NOTHING).get("address")
     if not address:
         raise Unusable("no-interface", "names neither an interface (annotation vmi) nor an address")
     candidates = sorted({

@@ -10,9 +10,9 @@ to time out.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from vrouter.addresses import parse
 from vrouter.cache import Object
@@ -28,8 +28,7 @@ _PROTOCOLS: Mapping[str, Protocol] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a VIP is. linked: uuids of the interfaces that may answer for it."""
 
     address: Address
@@ -37,8 +36,7 @@ class Place:
     linked: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(NamedTuple):
     """A listener's (protocol, port) with back-ends from any VRF. listener: its uuid, None for a port mapping. affinity,
     limit: as in `Listener`."""
 
@@ -107,7 +105,7 @@ def _insides(places: Sequence[Place], outer: Sequence[outside.Floating]) -> Iter
     """Who reaches the VIP reaches its addresses outside as well, without going out."""
     for one in outer:
         yield from (
-            replace(place, address=one.address) for place in places if place.address.version == one.address.version
+            place._replace(address=one.address) for place in places if place.address.version == one.address.version
         )
 
 
@@ -127,7 +125,7 @@ def _serve_outside(
     if not any(located.here for located in usable):
         return [], ()  # other nodes serve it
     here = [
-        replace(service, backends=tuple(each for each in service.backends if each.located.here))
+        service._replace(backends=tuple(each for each in service.backends if each.located.here))
         for service in examined.services
     ]
     vrf, device = way
@@ -320,7 +318,7 @@ def _answering(view: View, found: Object, uuids: Sequence[str], target: int) -> 
     for uuid in uuids:
         interface = view.interface(uuid)
         if not isinstance(interface, Absent):
-            yield Backend((found.type, found.uuid), f"floating-ip {found.name}", interface, target, 1)
+            yield Backend(found, interface, target, 1)
 
 
 def _vips(
@@ -404,17 +402,16 @@ def _listeners_of(place: Place, services: Sequence[Service], reach: Sequence[str
 def _members(place: Place, backends: Iterable[Backend], reach: Sequence[str]) -> Iterator[Member]:
     """Those of the VIP's family, in the networks from which it may be reached."""
     family, linked = place.address.version, place.linked
-    for backend in backends:
-        located = backend.located
+    for _, located, port, weight in backends:
         interface = located.interface
-        address = interface.address_of(family)
-        if address is not None and located.network in reach and interface.uuid in linked:
-            yield Member(interface.uuid, address, backend.port, backend.weight)
+        uuid, address = interface.uuid, interface.address_of(family)
+        if address is not None and located.network in reach and uuid in linked:
+            yield Member(uuid, address, port, weight)
 
 
 def _showings(view: View, places: Sequence[Place], services: Sequence[Service]) -> Iterator[Mark]:
     """What clients and members in networks that nothing joins must know of each other, for the service's sake."""
-    networks = {backend.located.network for backend in _each_backend(services)}
+    networks = {backend.located.network for service in services for backend in service.backends}
     for place in places:
         reach = view.reach(place.network)
         apart: dict[str, list[str]] = {}  # network of members -> those of clients

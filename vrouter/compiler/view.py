@@ -8,7 +8,7 @@ to be maintained by hand, or can be forgotten.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from vrouter.cache import Cache, Fact, Object, children_of, health_of, holders_of, name_of, referrers_of, router_of
 from vrouter.state import Address, Check, Health, Interface, Plug, Reason, Remote, Unit, Vrf
@@ -110,8 +110,7 @@ class Unusable(Exception):
 Value = Router | Network | tuple[Peer, ...] | tuple[Sight, ...] | tuple[str, ...] | Located | Absent | None
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """value: for other functions to read. units: for the data plane. age: who was first, where two want one address.
     marks: facts for functions that come later."""
 
@@ -159,10 +158,11 @@ class Evaluator(Protocol):
 class View:
     """One compile function's eyes. reads: the facts and nodes seen so far. checks: whose health was asked for."""
 
-    __slots__ = ("_evaluator", "checks", "reads")
+    __slots__ = ("_evaluator", "_reaches", "checks", "reads")
 
     def __init__(self, evaluator: Evaluator) -> None:
         self._evaluator = evaluator
+        self._reaches: dict[str, tuple[str, ...]] = {}
         self.reads: set[Fact] = set()
         self.checks: list[Check] = []
 
@@ -229,12 +229,17 @@ class View:
 
     def reach(self, network: str) -> tuple[str, ...]:
         """uuids of the networks from which this one may be reached, itself first."""
-        if self.network(network) is None:
-            return ()
-        return (network, *(peer.network for peer in self.peers(network) if peer.inward))
+        found = self._reaches.get(network)
+        if found is None:
+            there = self.network(network) is not None
+            found = (network, *[peer.network for peer in self.peers(network) if peer.inward]) if there else ()
+            self._reaches[network] = found
+        return found
 
     def interface(self, uuid: str) -> Located | Absent:
-        value = self._value(("interface", uuid))
+        node: Node = ("interface", uuid)
+        self.reads.add(node)
+        value = self._evaluator.value(node)
         if isinstance(value, Located):
             return value
         return value if isinstance(value, Absent) else Absent("gone", "does not exist")
