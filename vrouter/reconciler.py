@@ -14,7 +14,7 @@ Backend calls block, so they run one at a time in a thread of their own; the eve
 import asyncio
 import random
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -156,15 +156,18 @@ class Reconciler:
                 self._set(key, "pending")
         leaving = {key for key in keys if key[0] in BASES and self._leaves(key)}
         keys |= {_other_self(self.applied[key]) for key in leaving}  # which waits for that
-        vips = {key for key in keys if key[0] == "vip"} | self._users_of(leaving)
+        kinds: dict[str | int, list[Key]] = defaultdict(list)
+        for key in sorted(keys, key=str):
+            kinds[key[0]].append(key)
+        vips = {*kinds["vip"], *self._users_of(leaving)}
         await self._apply(list(self._shrink(vips, leaving)))
         for kind in ADDRESSES:
-            await self._apply(list(self._deletes(keys, kind)))
+            await self._apply(list(self._deletes(kinds[kind])))
         await self._apply(list(self._delete_bases(leaving)))
         for kind in reversed(WAYS):
-            await self._apply(list(self._deletes(keys, kind)))
-        await self._apply(list(self._delete_vrfs(keys)))
-        bases = [put for kind in ("vrf", *WAYS, *BASES, *ADDRESSES) for put in self._puts(keys, kind)]
+            await self._apply(list(self._deletes(kinds[kind])))
+        await self._apply(list(self._delete_vrfs(kinds["vrf"])))
+        bases = [put for kind in ("vrf", *WAYS, *BASES, *ADDRESSES) for put in self._puts(kinds[kind])]
         remade = self._users_of(operation.unit.key for operation in bases if operation.unit.key in self.applied)
         await self._apply(bases)
         vips |= self._users_of(operation.unit.key for operation in bases)
@@ -185,10 +188,10 @@ class Reconciler:
         other = self.applied.get(_other_self(wanted))
         return self._leaves(key) or (other is not None and _vrfs(other) == _vrfs(wanted))
 
-    def _shrink(self, vips: Iterable[Key], leaving: set[Key]) -> Iterator[Operation]:
+    def _shrink(self, vips: set[Key], leaving: set[Key]) -> Iterator[Operation]:
         available = self._availability(leaving)
-        for key in sorted(vips, key=str):
-            stands, wanted = self.applied.get(key), self._desired.get(key)
+        for key in sorted(vips & self.applied.keys(), key=str):
+            stands, wanted = self.applied[key], self._desired.get(key)
             if not isinstance(stands, Vip):
                 continue
             if wanted is None:
@@ -205,14 +208,14 @@ class Reconciler:
             else:
                 yield Delete(self.applied[key])
 
-    def _deletes(self, keys: Iterable[Key], kind: str) -> Iterator[Operation]:
-        for key in sorted((key for key in keys if key[0] == kind), key=str):
+    def _deletes(self, keys: Iterable[Key]) -> Iterator[Operation]:
+        for key in keys:
             stands = self.applied.get(key)
             if stands is not None and key not in self._desired:
                 yield Delete(stands)
 
     def _delete_vrfs(self, keys: Iterable[Key]) -> Iterator[Operation]:
-        for key in sorted((key for key in keys if key[0] == "vrf"), key=str):
+        for key in keys:
             stands = self.applied.get(key)
             if stands is None or key in self._desired:
                 continue
@@ -221,8 +224,8 @@ class Reconciler:
                 continue
             yield Delete(stands)
 
-    def _puts(self, keys: Iterable[Key], kind: str) -> Iterator[Put]:
-        for key in sorted((key for key in keys if key[0] == kind), key=str):
+    def _puts(self, keys: Iterable[Key]) -> Iterator[Put]:
+        for key in keys:
             wanted = self._desired.get(key)
             if wanted is None:
                 if key not in self.applied:
@@ -308,7 +311,8 @@ class Reconciler:
         if key[0] != "vip":
             return
         now = set(self._mentions.get(key, ())) if key in self._uncertain else set()
-        for unit in (self._desired.get(key), self.applied.get(key)):
+        wanted, stands = self._desired.get(key), self.applied.get(key)
+        for unit in (wanted, stands) if stands is not wanted else (wanted,):  # mostly it is the same one
             if isinstance(unit, Vip):
                 now |= unit.interfaces
         before = self._mentions.pop(key, set())

@@ -122,6 +122,9 @@ def choose_ports(ports: Mapping[Address, int], standing: int | None) -> tuple[in
     """
     if not ports:
         return standing, {}
+    different = set(ports.values())
+    if len(different) == 1:
+        return different.pop(), {}
     frequent = Counter(ports.values())
     target = standing if standing in frequent else min(frequent, key=lambda port: (-frequent[port], port))
     assert target is not None

@@ -10,10 +10,18 @@ import errno
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import NamedTuple
 
-from vrouter.backends.netns.netlink import NLM_F_CREATE, Message, NetlinkError, Socket, attribute, attributes, nested
+from vrouter.backends.netns.netlink import (
+    NLA_F_NESTED,
+    NLM_F_CREATE,
+    Message,
+    NetlinkError,
+    Socket,
+    attribute,
+    attributes,
+    nested,
+)
 from vrouter.backends.netns.rules import TABLE
 from vrouter.state import Family
 
@@ -36,6 +44,7 @@ _ELEMENTS = 256  # in one message: an attribute's length has 16 bits
 
 _NFGENMSG = struct.Struct("=BB2s")  # family, version, resource id in network order
 _NFPROTO = {4: 2, 6: 10}  # NFPROTO_IPV4, NFPROTO_IPV6
+_VALUE = struct.Struct("=HHHH")  # of an attribute and of the value nested in it, each its length and kind
 _SUBSYSTEM = _NFGENMSG.pack(0, 0, _NFNL_SUBSYS_NFTABLES.to_bytes(2, "big"))
 
 
@@ -194,8 +203,10 @@ def message_type(kind: int) -> int:
 
 
 def _parts(places: Iterable[Place]) -> Iterator[tuple[tuple[Family, str], list[Place]]]:
-    for where, group in groupby(sorted(places), lambda place: (place.family, place.set)):
-        members = list(group)
+    found: dict[tuple[Family, str], list[Place]] = {}
+    for place in places:
+        found.setdefault(place[:2], []).append(place)
+    for where, members in sorted(found.items()):
         for start in range(0, len(members), _ELEMENTS):
             yield where, members[start : start + _ELEMENTS]
 
@@ -205,9 +216,9 @@ def _change(kind: int, flags: int, where: tuple[Family, str], elements: list[byt
 
 
 def _element(place: Place, value: Value) -> bytes:
-    parts = [nested(NFTA_SET_ELEM_KEY, attribute(NFTA_DATA_VALUE, place.key))]
+    parts = [_bytes(NFTA_SET_ELEM_KEY, place.key)]
     if value.data:
-        parts.append(nested(NFTA_SET_ELEM_DATA, attribute(NFTA_DATA_VALUE, value.data)))
+        parts.append(_bytes(NFTA_SET_ELEM_DATA, value.data))
     if value.chain:
         code = attribute(NFTA_VERDICT_CODE, struct.pack(">i", NFT_JUMP))
         chain = attribute(NFTA_VERDICT_CHAIN, value.chain.encode() + b"\0")
@@ -216,6 +227,13 @@ def _element(place: Place, value: Value) -> bytes:
         text = value.comment + b"\0"
         parts.append(attribute(NFTA_SET_ELEM_USERDATA, bytes((_COMMENT, len(text))) + text))
     return nested(NFTA_LIST_ELEM, *parts)
+
+
+def _bytes(kind: int, data: bytes) -> bytes:
+    """Nested, as a value; spelt out, for there are many."""
+    length, padding = len(data), -len(data) % 4
+    header = _VALUE.pack(8 + length + padding, kind | NLA_F_NESTED, 4 + length, NFTA_DATA_VALUE)
+    return header + data + bytes(padding) if padding else header + data
 
 
 def _counted(place: Place, packets: int, size: int) -> bytes:

@@ -121,8 +121,10 @@ class Vips:
                 table.sticky[service] = set(ports)
             weights = {hop.id: member.weight for hop, member in chosen}
             groups[table.surrogates[service]] = weights
+            together = groups[unit.address]
             for hop, weight in weights.items():
-                groups[unit.address][hop] = max(weight, groups[unit.address].get(hop, 0))
+                if together.get(hop, 0) < weight:
+                    together[hop] = weight
         if not table.split:
             groups = {unit.address: groups[unit.address]}
         self._change_vip(batch, unit.address, before, table, {a: tuple(sorted(w.items())) for a, w in groups.items()})
