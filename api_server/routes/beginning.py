@@ -21,11 +21,7 @@ Sight = Callable[[Reader], Callable[[str], Collection[str]]]
 
 
 def concerning(scopes: Collection[str]) -> Sight:
-    def seen(reader: Reader) -> Callable[[str], Collection[str]]:
-        found = reader.concerned(scopes)
-        return lambda kind: found.get(kind, ())
-
-    return seen
+    return lambda reader: lambda kind: reader.concerned(kind, scopes)
 
 
 def below(parents: Sequence[str]) -> Sight:

@@ -7,7 +7,7 @@ those that it had besides. It is answered as of one revision: first what the log
 that go out of it; and `event: scope`, which has the id and says that the watch is of the new scopes from here on.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import orjson
@@ -83,16 +83,11 @@ def step(reader: Reader, types: Sequence[ResourceType], fields: Fields, scopes: 
         return
     if missed := events_of(changes, frozenset(kind.name for kind in types)):
         yield frames(chunk(missed), fields)
-    entered = reader.concerned(scopes.enter, without=scopes.before)
     for kind in types:
-        if uuids := entered.get(kind.name):
+        if uuids := reader.concerned(kind.name, scopes.enter, without=scopes.before):
             yield from entering(reader, kind, fields, uuids)
-    left = _of(types, reader.concerned(scopes.leave, without=scopes.now))
-    if left:
+    gone = ((kind.name, reader.concerned(kind.name, scopes.leave, without=scopes.now)) for kind in types)
+    if left := {kind: uuids for kind, uuids in gone if uuids}:
         yield b"event: leave\ndata: %b\n\n" % orjson.dumps(left)
     now = {"revision": reader.revision, "scopes": sorted(scopes.now)}
     yield b"event: scope\nid: %d\ndata: %b\n\n" % (reader.revision, orjson.dumps(now))
-
-
-def _of(types: Sequence[ResourceType], found: Mapping[str, Sequence[str]]) -> dict[str, Collection[str]]:
-    return {kind.name: found[kind.name] for kind in types if kind.name in found}

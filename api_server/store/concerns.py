@@ -15,15 +15,13 @@ from api_server.store.tables import concern, scope_change
 _c, _s, _arg = concern.c, scope_change.c, sa.bindparam
 
 _STORED = Statement(sa.select(_c.uuid, _c.scope).where(any_of(_c.uuid, "uuids")))
-_other = concern.alias("other")
 _OF_SCOPES = Statement(
-    sa.select(_c.type, _c.uuid)
-    .where(
-        any_of(_c.scope, "scopes"),
-        ~sa.exists().where(_other.c.uuid == _c.uuid, any_of(_other.c.scope, "others")).correlate(concern),
-    )
-    .distinct()
-    .order_by(_c.type, _c.uuid)
+    sa.except_(
+        *(
+            sa.select(_c.uuid).where(_c.type == _arg("type"), any_of(_c.scope, scopes))
+            for scopes in ("scopes", "others")
+        )
+    ).order_by(_c.uuid)
 )
 INSERT_CONCERN = Statement(concern.insert(), concern.columns.keys())
 DELETE_CONCERN = Statement(concern.delete().where(_c.uuid == _arg("of"), _c.scope == _arg("was")))
@@ -82,13 +80,10 @@ def stored(session: Session, uuids: Collection[str]) -> dict[str, set[str]]:
     return found
 
 
-def of_scopes(session: Session, scopes: Collection[str], without: Collection[str] = ()) -> dict[str, list[str]]:
-    """uuids of the objects that concern one of these scopes and none of the others, by type, in order."""
-    found: dict[str, list[str]] = {}
+def of_scopes(session: Session, type: str, scopes: Collection[str], without: Collection[str] = ()) -> list[str]:
+    """uuids of the objects of a type that concern one of these scopes and none of the others, in order."""
     values = {"scopes": session.array(sorted(scopes)), "others": session.array(sorted(without))}
-    for kind, uuid in session.all(_OF_SCOPES, **values):
-        found.setdefault(kind, []).append(uuid)
-    return found
+    return [row[0] for row in session.all(_OF_SCOPES, type=type, **values)] if scopes else []
 
 
 def rebuild(session: Session) -> None:

@@ -231,9 +231,9 @@ class Reader:
 
     # --- by scope
 
-    def concerned(self, scopes: Collection[str], without: Collection[str] = ()) -> Mapping[str, Sequence[str]]:
-        """uuids of the objects that concern one of these scopes and none of the others, by type, in order."""
-        return concerns.of_scopes(self._session, scopes, without)
+    def concerned(self, type: str, scopes: Collection[str], without: Collection[str] = ()) -> Sequence[str]:
+        """uuids of the objects of a type that concern one of these scopes and none of the others, in order."""
+        return concerns.of_scopes(self._session, type, scopes, without)
 
     def bounds(self) -> changes.Bounds:
         """Of the log."""

@@ -130,7 +130,7 @@ class World:
 
 def present(reader: Reader, scopes: Collection[str]) -> dict[str, dict[str, Any]]:
     """What everybody sees of these scopes, by uuid."""
-    uuids = [uuid for found in reader.concerned(scopes).values() for uuid in found]
+    uuids = [uuid for kind in WATCHED for uuid in reader.concerned(kind, scopes)]
     return {one.uuid: told(orjson.loads(encode(one, orjson.dumps(one.properties)))) for one in reader.get_many(uuids)}
 
 
@@ -154,12 +154,12 @@ class Watcher:
         def step(reader: Reader) -> int:
             with reader.snapshot() as revision:
                 self.take(events_of(reader.scoped_changes(self.scopes, self.revision), WATCHED))
-                entered = reader.concerned(scopes - self.scopes, without=self.scopes)
-                for one in reader.get_many([uuid for some in entered.values() for uuid in some]):
+                entered = [reader.concerned(kind, scopes - self.scopes, without=self.scopes) for kind in WATCHED]
+                for one in reader.get_many([uuid for some in entered for uuid in some]):
                     assert one.uuid not in self.held
                     self.held[one.uuid] = told(orjson.loads(encode(one, orjson.dumps(one.properties))))
-                for some in reader.concerned(self.scopes - scopes, without=scopes).values():
-                    for uuid in some:
+                for kind in WATCHED:
+                    for uuid in reader.concerned(kind, self.scopes - scopes, without=scopes):
                         del self.held[uuid]
                 return revision
 
