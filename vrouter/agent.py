@@ -117,9 +117,10 @@ class Agent:
         log.info("stopped; what was made goes on forwarding", node=self.settings.node)
 
     def _begin(self, events: Sequence[Event]) -> None:
-        """What comes into sight is taken in while the server still reads the rest."""
+        """What comes into sight is taken in while the server still reads the rest, and what can be is compiled."""
         self._whole.clear()
         self.compiler.touch(self.cache.begin(events))
+        self.compiler.prepare(SLICE)
 
     async def _follow(self, watch: Watch) -> None:
         async for delta in watch:

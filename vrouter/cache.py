@@ -22,13 +22,11 @@ from api_client import Event, Events, Snapshot
 from vrouter.layer import layered
 from vrouter.multimap import Multimap
 
-# type -> the fields of it that are read here; references by their wire names
+# type -> the fields of it that are read here; references by their wire names. In the order in which the compiler can do
+# something with them: an interface without its addresses, or a pool without its listener, would be looked at twice.
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "virtual-router": ("virtual_machine_refs", "virtual_router_ip_address"),
     "virtual-machine": (),
-    "virtual-machine-interface": (
-        "virtual_network_refs", "virtual_machine_refs", "virtual_machine_interface_mac_addresses", "id_perms",
-    ),
     "virtual-network": (
         "virtual_network_network_id", "virtual_network_properties", "network_ipam_refs", "network_policy_refs",
         "router_external",
@@ -38,6 +36,9 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "instance-ip": (
         "instance_ip_address", "instance_ip_secondary", "subnet_uuid", "virtual_network_refs",
         "virtual_machine_interface_refs",
+    ),
+    "virtual-machine-interface": (
+        "virtual_network_refs", "virtual_machine_refs", "virtual_machine_interface_mac_addresses", "id_perms",
     ),
     "floating-ip-pool": (),
     "floating-ip": (

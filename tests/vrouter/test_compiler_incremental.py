@@ -16,8 +16,10 @@ VERDICTS = st.sampled_from([Health("up"), Health("waiting", "m"), Health("down",
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.tuples(an_object(), WHAT | VERDICTS | PLUGS), max_size=60), st.booleans())
-def test_following_changes_comes_to_the_same_as_starting_afresh(steps: list[Any], start_wired: bool) -> None:
+@given(st.lists(st.tuples(an_object(), WHAT | VERDICTS | PLUGS), max_size=60), st.booleans(), st.booleans())
+def test_following_changes_comes_to_the_same_as_starting_afresh(
+    steps: list[Any], start_wired: bool, in_parts: bool
+) -> None:
     verdicts: defaultdict[str, Health] = defaultdict(lambda: Health("up"))  # of members
     world = World(wired() if start_wired else None, lambda check: verdicts[check.member], external="eth9")
     before = dict(world.compiler.desired)
@@ -35,7 +37,7 @@ def test_following_changes_comes_to_the_same_as_starting_afresh(steps: list[Any]
         else:
             world.graph.put(of_type, uuid, **fields)
         if what.endswith("end of revision"):
-            changed = world.follow()
+            changed = world.follow_in_parts() if in_parts else world.follow()
             now = dict(world.compiler.desired)
             assert {key for key in before.keys() | now.keys() if before.get(key) != now.get(key)} <= changed
             before = now

@@ -1,6 +1,7 @@
 """A graph of objects, and the compiler that follows it."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from object_graph import Graph
@@ -35,6 +36,16 @@ class World:
     def follow(self) -> set[Any]:
         """Take over what happened in the graph; gives the keys of changed units."""
         self.compiler.touch(self.cache.apply(self.graph.events()))
+        self.compiler.compile()
+        return self.compiler.take_changed()
+
+    def follow_in_parts(self) -> set[Any]:
+        """The same while the events are on their way: each alone, and something is made after it."""
+        delta = self.graph.events()
+        for event in delta.events:
+            self.compiler.touch(self.cache.begin([event]))
+            self.compiler.prepare(1)
+        self.compiler.touch(self.cache.apply(replace(delta, events=[])))
         self.compiler.compile()
         return self.compiler.take_changed()
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, M
 from collections.abc import Set as AbstractSet
 from copy import copy
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, takewhile
 from typing import Self
 
 from vrouter.cache import Cache, Fact
@@ -64,6 +64,9 @@ _RULES: Mapping[Rule, Callable[[View, str], Result]] = {
     "needs": compile_needs,
     "scopes": compile_scopes,
 }
+# Those before that of services, which need all their members.
+_EARLY: Sequence[Rule] = tuple(takewhile(lambda rule: rule != "loadbalancer", _RULES))
+
 SCOPES: Node = ("scopes", "")
 """The one result of its rule, which is there whatever objects there are."""
 
@@ -179,6 +182,10 @@ class Compiler:
     def look_around(self) -> None:
         """Make only what tells which scopes are needed."""
         self._make(_TELLING)
+
+    def prepare(self, limit: int) -> None:
+        """Make some of what can be made while members are still on their way."""
+        self._make(_EARLY, limit)
 
     def compile(self, limit: int | None = None) -> None:
         """Make what is marked again, at most about `limit` results of it; `pending` says whether more is to do."""
