@@ -23,6 +23,10 @@ Query = tuple[str, Sequence[Any]]
 INTEGER, UNKNOWN = types["int8"].oid, 0
 """Types of values. Numbers are told for what they are, or `$1 + $2` would have none."""
 
+SILENCE = 60.0
+"""Seconds after which a server that says nothing is taken for gone. None of our statements takes as long: what waits
+longest, for a lock, gives up by itself."""
+
 
 class Wire:
     """A connection in autocommit mode. Used by one thread at a time."""
@@ -81,7 +85,8 @@ class Wire:
         connection, answers = self._connection, list[PGresult]()
         while True:
             while connection.is_busy():
-                (self._either if connection.flush() else self._readable).poll()
+                if not (self._either if connection.flush() else self._readable).poll(SILENCE * 1000):
+                    raise OperationalError(f"PostgreSQL has said nothing for {SILENCE:g} s")
                 connection.consume_input()
             answer = connection.get_result()
             if answer is None:

@@ -1,11 +1,15 @@
 """Statements that go to PostgreSQL together."""
 
+import os
+import signal
 from collections.abc import Iterator
 
 import psycopg
 import pytest
 from psycopg import Connection
+from store_objects import create, get, make
 
+from api_server.store import Store
 from api_server.store.engine import Database
 from api_server.store.wire import Wire
 
@@ -83,3 +87,40 @@ def test_a_transaction_whose_client_is_silent_ends(wire: Wire, connection: Conne
             pass
     with pytest.raises(psycopg.OperationalError):
         wire.exchange([("commit", ())])
+
+
+def test_a_server_that_says_nothing_is_not_waited_for(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    (process,) = wire.rows(wire.exchange([("select pg_backend_pid()", ())])[0])[0]
+    monkeypatch.setattr("api_server.store.wire.SILENCE", 0.2)
+    os.kill(process, signal.SIGSTOP)
+    try:
+        with pytest.raises(psycopg.OperationalError, match=r"PostgreSQL has said nothing for 0\.2 s"):
+            wire.exchange([("select 1", ())])
+        with pytest.raises(psycopg.OperationalError):
+            wire.exchange([("select 1", ())])
+    finally:
+        os.kill(process, signal.SIGCONT)
+
+
+async def test_reads_and_writes_go_on_beside_a_connection_that_is_silent(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was asked there is asked again on another one."""
+    monkeypatch.setattr("api_server.store.wire.SILENCE", 2)
+    store = await Store.open(postgres_url)
+    domain = make("domain", "d")
+    await create(store, domain)
+    with psycopg.connect(postgres_url) as looking:
+        rows = looking.execute(
+            "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() "
+            "and query not like '%listen%'"
+        ).fetchall()
+    for (process,) in rows:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        assert await get(store, domain.uuid) is not None
+        assert await create(store, make("domain", "e")) == 2
+    finally:
+        for (process,) in rows:
+            os.kill(process, signal.SIGCONT)
+        await store.close()
