@@ -11,7 +11,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.create_index("resource_place", "resource", ["type", sa.text("(fq_name || ':' || uuid)")])
+    op.create_index("resource_place", "resource", [sa.text("(type || '')"), sa.text("(fq_name || ':' || uuid)")])
 
 
 def downgrade() -> None:

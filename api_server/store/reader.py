@@ -19,7 +19,7 @@ from api_server.store.objects import Object
 from api_server.store.pools import taken
 from api_server.store.records import Link, Links, Record, by_creation, by_target, extent, kinds
 from api_server.store.session import Row, Session, Statement, any_of
-from api_server.store.tables import counter, key_value, place, reference, resource, search_key
+from api_server.store.tables import counter, key_value, listed, place, reference, resource, search_key
 
 _r, _f, _arg, _null = resource.c, reference.c, sa.bindparam, sa.null()
 
@@ -50,8 +50,9 @@ def _listing(anchors: frozenset[str], shape: str, *, limited: bool, ordered: boo
             found = sa.select(*head, _null, *tail)
         case _:
             found = sa.select(*head, _r.properties, *tail)
+    placed = ordered and not anchors and shape != "count"
     # Few are expected of these anchors: look the uuids up, don't walk the whole type (SQLite would).
-    kind = _r.type + "" if anchors & {"uuids", "back_refs"} else _r.type
+    kind = listed if placed else _r.type + "" if anchors & {"uuids", "back_refs"} else _r.type
     found = found.where(kind == _arg("type"))
     if "parent" in anchors:
         found = found.where(_r.parent_uuid == _arg("parent"))
@@ -62,7 +63,7 @@ def _listing(anchors: frozenset[str], shape: str, *, limited: bool, ordered: boo
         found = found.where(_r.uuid.in_(referrers))
     if "uuids" in anchors:
         found = found.where(any_of(_r.uuid, "uuids"))
-    if ordered and not anchors and shape != "count":
+    if placed:
         found = found.order_by(place)
         if limited:
             found = found.where(place > _arg("after"))
