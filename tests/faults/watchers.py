@@ -3,8 +3,10 @@ they have seen."""
 
 import asyncio
 import random
+from bisect import bisect_right
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 import httpx
 import orjson
@@ -71,7 +73,7 @@ def told(log: Sequence[Revision], types: str) -> list[tuple[int, bytes]]:
 
 @dataclass(slots=True)
 class Watcher:
-    """revision: up to which it has seen everything. seen: revision -> frames, since the last `forget`. odd: what no
+    """revision: up to which it has seen everything. seen: (revision, frames) since the last check. odd: what no
     watcher should hear."""
 
     name: str
@@ -111,6 +113,11 @@ class Watcher:
                     self.seen.append((number, b"\n".join(group)))
                     group = []
                 self.revision = number
+
+    def until(self, revision: int) -> tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]]:
+        """What it has seen up to a revision, and what behind it."""
+        split = bisect_right(self.seen, revision, key=itemgetter(0))
+        return self.seen[:split], self.seen[split:]
 
     async def reaches(self, revision: int) -> None:
         while self.revision < revision:
