@@ -56,7 +56,19 @@ _DUE = Statement(
         any_of(_s.scope, "scopes"), _s.revision > _arg("after"), _s.revision <= _arg("upto"), _s.operation != "keep"
     )
 )
-_AT = Statement(sa.select(sa.func.max(_c.at)).where(_c.revision > _arg("after"), _c.revision <= _arg("upto")))
+_AT = Statement(
+    sa.select(_c.at)
+    .where(_c.revision > _arg("after"), _c.revision <= _arg("upto"))
+    .order_by(_c.revision.desc(), _c.sequence.desc())
+    .limit(1)
+)
+_BEHIND = Statement(
+    sa.select(_c.revision)
+    .where(_c.revision > _arg("after"))
+    .order_by(_c.revision, _c.sequence)
+    .limit(1)
+    .offset(_arg("number"))
+)
 _FORGET = Statement(change.delete().where(_c.revision <= _arg("upto")))
 _COMPACTED = Statement(counter.update().where(counter.c.id == 1), ("compacted",))
 
@@ -173,16 +185,18 @@ def entries(session: Session, position: Position) -> Entries:
 
 
 def compact(session: Session, newest: int, keep: int, before: str, slice: int) -> int:
-    """Forget a slice of the oldest changes if they are beyond the last `keep` revisions or older than `before`.
+    """Forget a slice of the oldest changes (so many, or one revision) if they are beyond the last `keep` revisions or
+    older than `before`.
 
     Runs in a write transaction, where the counter is ahead of `newest`, the last revision there is. Returns how many
     revisions went; 0: nothing is left to forget.
     """
     compacted = bounds(session).compacted
-    upto = min(compacted + slice, newest)
+    behind = session.all(_BEHIND, after=compacted, number=slice)
+    upto = max(behind[0][0] - 1, compacted + 1) if behind else newest
     if upto > newest - keep:
-        oldest = session.all(_AT, after=compacted, upto=upto)[0][0]
-        if oldest is None or oldest >= before:
+        last = session.all(_AT, after=compacted, upto=upto)
+        if not last or last[0][0] >= before:
             upto = newest - keep
     if upto <= compacted:
         return 0

@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 READERS = 2  # threads on PostgreSQL: more wait for the interpreter, not for the database
 TOGETHER = 16  # reads that one of them takes at a time
 SNAPSHOTS = 4  # read at a time: those who come later wait, and then see what is new by then
-SLICE = 1000  # revisions forgotten per transaction: about 10 ms of the writer's time
+SLICE = 1000  # changes forgotten per transaction: about 10 ms of the writer's time
 COMPACT_SECONDS = 60.0
 SWEEP_SECONDS = 15.0
 

@@ -207,6 +207,13 @@ async def test_old_changes_are_forgotten_by_age(url: str) -> None:
         await store.close()
 
 
+async def test_a_slice_of_the_log_is_so_many_changes_or_one_revision(store: Store) -> None:
+    for number, changes in enumerate((1, 2, 30, 1, 1, 1)):
+        await create(store, *[make("domain", f"d{number}-{change}") for change in range(changes)])
+    gone = [(await store.write(lambda tx: tx.compact(1, "", 3)))[0] for _ in range(5)]
+    assert gone == [2, 1, 2, 0, 0]  # 3 changes, 30, 2; the last revision is kept
+
+
 async def test_two_servers_on_one_postgresql_see_each_others_writes_in_order(postgres_url: str) -> None:
     stores = [await Store.open(postgres_url, QUICK) for _ in range(2)]
     try:
