@@ -22,11 +22,12 @@ Client = tuple[str, int]
 
 UNKNOWN: Client = ("", 0)
 
-READS_SQLITE, READS_POSTGRESQL = 4, 16
-"""At work at a time. SQLite answers within the loop, so each more is one that others wait for; PostgreSQL is waited for
-by two threads, which take eight at a time."""
+READS_SQLITE, READS_POSTGRESQL = 4, 8
+"""At work at a time. SQLite answers within the loop, so each more is one that others wait for; PostgreSQL answers those
+that come together at once. Sixteen would cost it a tenth less for each, and others half as much again."""
 WRITES = 16
-"""As many share a commit. Eight would halve what others wait for them, and cost a seventh of what can be written."""
+"""As many share a commit. With eight others would wait two thirds as long, and a seventh or more of what can be written
+would be lost; twelve save little."""
 
 REMEMBERED = 10_000
 """Connections and addresses of which it is known when they were served: more than there are at a time."""
