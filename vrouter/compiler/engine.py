@@ -314,11 +314,12 @@ class Compiler:
 
     def _mark(self, node: Node, before: frozenset[Mark], after: frozenset[Mark]) -> None:
         """Note which facts it makes true."""
-        for mark in after - before:
+        come = after - before
+        for mark in come:
             if mark not in self._markers:
                 self._marks.add(*mark)
                 self.touch([mark[0]])
-            self._markers.add(mark, node)
+        self._markers.add_each(come, node)
         for mark in before - after:
             self._markers.discard(mark, node)
             if mark not in self._markers:
@@ -435,12 +436,12 @@ class Compiler:
 def _places(unit: Unit) -> tuple[Key, ...]:
     """What only one unit can have."""
     match unit:
-        case Vrf() | Join() | Uplink() | Exit() | Outside() | Egress():
-            return (unit.key,)
+        case Vip():  # of which there are most
+            return (_address_place(unit.vrf, unit.address),)
         case Interface() | Remote():
             return tuple(_address_place(unit.vrf, one) for one in addresses_of(unit))
-        case Vip():
-            return (_address_place(unit.vrf, unit.address),)
+        case Vrf() | Join() | Uplink() | Exit() | Outside() | Egress():
+            return (unit.key,)
 
 
 def _address_place(vrf: int, address: Address) -> Key:
