@@ -60,6 +60,7 @@ class Agent:
         self.compiler.plug, self.compiler.ports = self.ports.plug, self.ports.networks
         self.progress = Progress()
         self._whole = asyncio.Event()  # the cache is as of some revision, not on its way between two
+        self._open = asyncio.Event()  # what stands is known, and the ports are this agent's
         self._work = asyncio.Event()
         self._disturbed = asyncio.Event()  # others may have changed what stands
         self._fallen: set[Key] = set()  # what does not stand any more, or should be tried again
@@ -85,36 +86,50 @@ class Agent:
         """BackendError if the backend cannot start on this machine; OSError if a port to listen on is taken."""
         if self.settings.port_api_port is not None:
             self.ports.load()
-        await self.reconciler.start()
-        await self._listen()
-        try:
-            self.port_api.start()
-            await self.introspect.start()
-            async with ApiClient(self.settings.api) as api:
-                self.port_api.meet(api)
-                watch = api.watch(WATCHED, scopes=[node_scope(self.settings.node)], read=Object.parse)
-                watch.begin = self._begin
-                self.introspect.sources.watch = watch
-                self.progress.look = watch.look
-                self.reporter.scopes = lambda: watch.scopes
-                tasks = [
-                    asyncio.create_task(self._follow(watch), name="follow"),
-                    asyncio.create_task(self._reconcile(watch), name="reconcile"),
-                    asyncio.create_task(self.reporter.run(api), name="report"),
-                    asyncio.create_task(self._repair(), name="repair"),
-                ]
-                stopped = asyncio.create_task(stop.wait(), name="stop")
-                done, _ = await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
-                for task in (*tasks, stopped):
+        async with ApiClient(self.settings.api) as api:
+            watch = api.watch(WATCHED, scopes=[node_scope(self.settings.node)], read=Object.parse)
+            watch.begin = self._begin
+            tasks = [  # the server reads what should be here while we read what is
+                asyncio.create_task(self._follow(watch), name="follow"),
+                asyncio.create_task(self._reconcile(watch), name="reconcile"),
+            ]
+            try:
+                await self.reconciler.start()
+                await self._listen()
+                try:
+                    await self._serve(api, watch, tasks, stop)
+                finally:
+                    await asyncio.gather(self.port_api.close(), self.introspect.close())
+                    await self.health.close()
+                    await self.reconciler.close()
+            finally:
+                for task in tasks:
                     task.cancel()
-                await asyncio.gather(*tasks, stopped, return_exceptions=True)
-                for task in done:
-                    task.result()  # a loop ends only by an error: it is the caller's
-        finally:
-            await asyncio.gather(self.port_api.close(), self.introspect.close())
-            await self.health.close()
-            await self.reconciler.close()
+                await asyncio.gather(*tasks, return_exceptions=True)
         log.info("stopped; what was made goes on forwarding", node=self.settings.node)
+
+    async def _serve(
+        self, api: ApiClient, watch: Watch, tasks: list["asyncio.Task[None]"], stop: asyncio.Event
+    ) -> None:
+        """Until it is stopped, or one of the tasks ends, to which its own come; they are cancelled then."""
+        self.port_api.start()
+        self.port_api.meet(api)
+        await self.introspect.start()
+        self._open.set()
+        self.introspect.sources.watch = watch
+        self.progress.look = watch.look
+        self.reporter.scopes = lambda: watch.scopes
+        tasks += [
+            asyncio.create_task(self.reporter.run(api), name="report"),
+            asyncio.create_task(self._repair(), name="repair"),
+        ]
+        stopped = asyncio.create_task(stop.wait(), name="stop")
+        done, _ = await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
+        for task in (*tasks, stopped):
+            task.cancel()
+        await asyncio.gather(*tasks, stopped, return_exceptions=True)
+        for task in done:
+            task.result()  # a loop ends only by an error: it is the caller's
 
     def _begin(self, events: Sequence[Event]) -> None:
         """What comes into sight is taken in while the server still reads the rest, and what can be is compiled."""
@@ -141,6 +156,8 @@ class Agent:
             await self._work.wait()
             self._work.clear()
             await self._whole.wait()
+        await self._open.wait()
+        await self._whole.wait()
         watch.begin = None  # from now on what is there must go on, however long a delta takes
         first = True
         while True:

@@ -66,4 +66,8 @@ class Counted:
                     writer.write(data)
             writer.close()
 
-        await asyncio.gather(ask(), answer())
+        try:
+            await asyncio.gather(ask(), answer())
+        finally:
+            back.close()
+            writer.close()

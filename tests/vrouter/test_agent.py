@@ -1,5 +1,6 @@
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ from vrouter.agent import Agent
 from vrouter.backends.protocol import BackendError, BackendSettings, Operation
 from vrouter.backends.simulator import SimulatorBackend
 from vrouter.settings import AgentSettings
-from vrouter.state import Key, Vip
+from vrouter.state import Key, Unit, Vip
 
 SETTINGS = BackendSettings("n1", create_workloads=True)
 
@@ -202,6 +203,23 @@ async def test_it_stops_within_two_seconds_with_questions_open() -> None:
         await reader.read()
 
 
+async def test_the_server_is_read_while_what_stands_is() -> None:
+    backend, read = RecordingBackend(), threading.Event()
+    observe = backend.observe
+
+    def slowly() -> list[Unit]:
+        assert read.wait(10.0)
+        return observe()
+
+    backend.observe = slowly  # type: ignore[method-assign]
+    async with FakeApi(lab()) as api, running(api.url, backend) as agent:
+        await until(lambda: agent.cache.revision == 1)
+        assert backend.calls == []
+        read.set()
+        await reached(agent, 1)
+        assert backend.services == {"10.0.0.100": ["if-a", "if-b"]}
+
+
 async def test_a_backend_that_cannot_serve_ends_the_agent() -> None:
     class Impossible(SimulatorBackend):
         def open(self) -> None:
@@ -212,12 +230,15 @@ async def test_a_backend_that_cannot_serve_ends_the_agent() -> None:
         await agent.run(asyncio.Event())
 
 
-async def test_a_taken_introspect_port_is_named() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        settings = AgentSettings("http://127.0.0.1:1", "n1", introspect_port=port)
-        with pytest.raises(OSError, match=f"127.0.0.1:{port}"):
-            await Agent(settings, SimulatorBackend(SETTINGS)).run(asyncio.Event())
+async def test_a_taken_introspect_port_is_named_and_nothing_made() -> None:
+    backend = RecordingBackend()
+    async with FakeApi(lab()) as api:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            settings = AgentSettings(api.url, "n1", introspect_port=port)
+            with pytest.raises(OSError, match=f"127.0.0.1:{port}"):
+                await Agent(settings, backend).run(asyncio.Event())
+    assert backend.calls == []  # perhaps another agent of this node has it
 
 
 async def test_many_changes_while_the_backend_works_are_one_round() -> None:
