@@ -103,10 +103,11 @@ class World:
                 listens = time.time()
                 await applied(questions, revision)
                 marks = (await questions.request("GET", "/status"))["revision"]
+                seen = max(listens, marks["seen"]["at"])  # a small world is read before
                 return Start(
                     listens=listens - start,
-                    read=marks["seen"]["at"] - listens,
-                    made=marks["applied"]["at"] - marks["seen"]["at"],
+                    read=seen - listens,
+                    made=max(seen, marks["applied"]["at"]) - seen,
                     agent=cpu_seconds(agent),
                     server=cpu_seconds(server) - used,
                 )
@@ -114,8 +115,9 @@ class World:
 
 @dataclass(frozen=True)
 class Start:
-    """Seconds. listens: until the agent does. read: from then on, until it has all objects, which the server writes
-    meanwhile. made: from then on, until all is compiled and programmed. agent, server: of their processors."""
+    """Seconds. listens: until the agent does, which begins to read before. read: from then on, until it has all
+    objects, which the server writes meanwhile. made: from then on, until all is compiled and programmed. agent, server:
+    of their processors."""
 
     listens: float
     read: float
