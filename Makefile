@@ -52,7 +52,7 @@ torture: setup         ## clients, faults and checks on both databases; TORTURE_
 model: setup           ## schema/model.json from schema/contrail/*.yaml
 	$(BIN)/python -m schema.build
 
-bench: setup           ## figures beside their limits, in one run of some ten minutes; ARGS="--docs docs" renews the pages
+bench: setup           ## figures beside their limits, in one run of some twelve minutes; ARGS="--docs docs" renews the pages
 	scripts/setup test
 	$(BIN)/python -m benchmarks $(ARGS)
 

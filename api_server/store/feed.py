@@ -32,15 +32,15 @@ from api_server.store.sight import Sight, Sights, events_of
 class Pace:
     """Seconds, and sizes.
 
-    pause: between two chunks, at most. share: of it for each watcher; sending to one takes about 0.1 ms of the loop, so
-    that sends take less than half of it (contract, store.md (g): 200 watchers without a pause cost 60 % of the writes).
+    pause: between two chunks, at most. share: of it for each watcher; sending to one takes 0.05 to 0.1 ms of the loop,
+    so that sends take half of it at most (contract, store.md (g): without a pause 200 watchers cost 60 % of writes).
     bookmark: at most this long until a watcher knows of a revision that has nothing for it.
     keep_alive: without anything else to send. behind: bytes that may wait for a slow watcher, beside one chunk.
     recent: characters of objects in the newest events, which are kept in memory for those who come back.
     """
 
-    pause: float = 0.05
-    share: float = 0.000_25
+    pause: float = 0.04
+    share: float = 0.000_2
     bookmark: float = 0.5
     keep_alive: float = 60.0
     behind: int = 16_000_000
