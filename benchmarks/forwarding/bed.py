@@ -4,6 +4,7 @@
 is the same network made by the netns back-end. Both have the load's servers in every pod.
 """
 
+import os
 import re
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -47,7 +48,8 @@ class Bed:
 
     def ask(self, kind: str, *words: str) -> list[float]:
         """What the load prints when the client runs it."""
-        return [float(word) for word in run("ip", "netns", "exec", self.client, str(self._load), kind, *words).split()]
+        command = (*pinned(0), "ip", "netns", "exec", self.client, str(self._load), kind, *words)
+        return [float(word) for word in run(*command).split()]
 
     def datagrams_arrived(self) -> int:
         """At the pods so far, also those for which a socket had no place."""
@@ -60,7 +62,14 @@ class Bed:
 
     def _start(self, pod: str, *words: str) -> subprocess.Popen[bytes]:
         # `ip netns exec` becomes the program, so the process is the server's
-        return subprocess.Popen(["ip", "netns", "exec", pod, str(self._load), *words])
+        return subprocess.Popen([*pinned(1), "ip", "netns", "exec", pod, str(self._load), *words])
+
+
+def pinned(which: int) -> tuple[str, ...]:
+    """Client (0) and servers (1) have a processor each, where there are two: whether they happen to share one decides
+    by a factor of four how long a request takes."""
+    processors = sorted(os.sched_getaffinity(0))
+    return ("taskset", "-c", str(processors[which])) if len(processors) > 1 else ()
 
 
 def _udp(folder: Path) -> int:
