@@ -13,6 +13,7 @@ import pytest
 from serverlab import create, running
 
 from api_server.app import create_app
+from api_server.routes.turns import WRITES
 from api_server.settings import Settings
 from api_server.store.engine import Database
 from api_server.store.wire import Query, Wire
@@ -70,8 +71,9 @@ async def one_member(client: httpx.AsyncClient, pool: dict[str, Any], name: str)
     await create(client, "loadbalancer-member", fq_name, loadbalancer_member_properties=settings)
 
 
-async def sixteen(client: httpx.AsyncClient, pool: dict[str, Any]) -> None:
-    await asyncio.gather(*[one_member(client, pool, f"m{number}") for number in range(16)])
+async def at_once(client: httpx.AsyncClient, pool: dict[str, Any]) -> None:
+    """As many as may be at work."""
+    await asyncio.gather(*[one_member(client, pool, f"m{number}") for number in range(WRITES)])
 
 
 async def cost(database: str, counted: Counted, *requests: Callable[[httpx.AsyncClient, dict[str, Any]], Any]) -> int:
@@ -94,7 +96,7 @@ async def test_a_create_is_few_statements(sqlite_url: str, sqlite_statements: Co
 
 async def test_creates_at_once_share_what_is_not_their_own(sqlite_url: str, sqlite_statements: Counted) -> None:
     """Four for each, and once begin, the counter, which of the names are taken, and commit."""
-    assert await cost(sqlite_url, sqlite_statements, sixteen) == 16 * 4 + 4
+    assert await cost(sqlite_url, sqlite_statements, at_once) == WRITES * 4 + 4
 
 
 async def test_a_create_is_few_exchanges(postgres_url: str, exchanges: Counted) -> None:
@@ -118,7 +120,7 @@ async def test_a_create_after_that_of_another_process_reads_more(postgres_url: s
 
 async def test_creates_at_once_are_few_exchanges(postgres_url: str, exchanges: Counted) -> None:
     """A group is as many as one of them; those that come while one is committed are the next ones."""
-    assert await cost(postgres_url, exchanges, sixteen) < 16 * 4
+    assert await cost(postgres_url, exchanges, at_once) < WRITES * 4
 
 
 async def test_a_read_is_one_statement(sqlite_url: str, sqlite_statements: Counted) -> None:
@@ -133,7 +135,7 @@ async def tour(database: str, told: Counted) -> set[str]:
     async with running(create_app(Settings(database=database))) as client:
         told.clear()
         pool = await create(client, "loadbalancer-pool", "pool")
-        await sixteen(client, pool)
+        await at_once(client, pool)
         found = await client.get("/loadbalancer-members", params={"parent_id": pool["uuid"], "detail": "true"})
         first = found.json()["loadbalancer-members"][0]["loadbalancer-member"]
         path = f"/loadbalancer-member/{first['uuid']}"
