@@ -77,8 +77,8 @@ class Watch:
     Raises ApiError if the very first request is refused; what was right once is repeated, whatever the answer.
     connected: whether a stream is open now. error: why not, a sentence, else None. revision: of the last delta, None
     before. scopes: what the deltas so far are of, None for everything.
-    begin: may be set: who wants what comes into sight before the whole of its delta is there. If the connection is lost
-    in the middle, a Snapshot follows: it tells what of that beginning is there no more.
+    begin: wants what comes into sight before the whole of its delta is there; may be set to None. If the connection is
+    lost in the middle, a Snapshot follows: it tells what of that beginning is there no more.
     """
 
     def __init__(

@@ -87,8 +87,8 @@ class Agent:
         if self.settings.port_api_port is not None:
             self.ports.load()
         async with ApiClient(self.settings.api) as api:
-            watch = api.watch(WATCHED, scopes=[node_scope(self.settings.node)], read=Object.parse)
-            watch.begin = self._begin
+            scopes = [node_scope(self.settings.node)]
+            watch = api.watch(WATCHED, scopes=scopes, read=Object.parse, begin=self._begin)
             tasks = [  # the server reads what should be here while we read what is
                 asyncio.create_task(self._follow(watch), name="follow"),
                 asyncio.create_task(self._reconcile(watch), name="reconcile"),

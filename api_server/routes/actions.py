@@ -222,18 +222,22 @@ async def fetch_records(request: Request) -> Response:
 
 
 def dump(reader: Reader, types: Iterable[str]) -> Iterator[bytes]:
-    """In parts, some of which are empty."""
+    """In parts; an empty one is a pause."""
     links: rendering.Needs = {"references": True, "back_references": True, "children": True}
-    first = before = b'{"results":['
+    yield b'{"results":['
+    comma = b""
     for kind in types:
-        opening = before + b"["
+        before = comma + b"["
         for records in selection.walk(reader, kind, links):
-            yield opening + b",".join(map(rendering.dumped, records)) if records else b""
-            opening = b"," if records else opening
-        if opening == b",":
+            if records is None:
+                yield b""
+            elif records:
+                yield before + b",".join(map(rendering.dumped, records))
+                before = b","
+        if before == b",":
             yield b"]"
-            before = b","
-    yield first + b"]}" if before is first else b"]}"
+            comma = b","
+    yield b"]}"
 
 
 @router.post("/start-profile")

@@ -1,7 +1,6 @@
 """Lists of one type: `GET /<type>s` and `POST /list-bulk-collection`, read in one snapshot (contract section 3)."""
 
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any
 
 import orjson
@@ -21,18 +20,18 @@ from api_server.store.reader import Reader
 
 router = APIRouter()
 
-AT_ONCE = 3
-"""Parts of an answer that are read in one go: a slice, what is shared beside it, and the end."""
-
 
 async def listed(server: Service, current: Exchange, query: Query) -> Response:
     """Read in one go if it is short. If not, it is read and sent a slice at a time while others are served."""
 
     def read(reader: Reader) -> bytes | None:
+        parts = []
         with reader.snapshot():
-            parts = body(reader, query, current.base_url)
-            found = b"".join(islice(parts, AT_ONCE))
-            return found if next(parts, None) is None else None
+            for part in body(reader, query, current.base_url):
+                if not part:
+                    return None  # a pause
+                parts.append(part)
+        return b"".join(parts)
 
     found = await server.read(current, read)
     if found is not None:
@@ -41,31 +40,32 @@ async def listed(server: Service, current: Exchange, query: Query) -> Response:
 
 
 def body(reader: Reader, query: Query, base: str) -> Iterator[bytes]:
-    """In parts, some of which are empty."""
+    """In parts; an empty one is a pause."""
     plural = query.type.plural.encode()
     if query.count:
         total = 0
         for found in selection.count(reader, query):
-            total += found
-            yield b""
+            if found is None:
+                yield b""
+            else:
+                total += found
         yield b'{"%b":{"count":%d}}' % (plural, total)
         return
     item = Item(query.type, query.detail, query.fields, query.hrefs)
-    slices, opening, marker = selection.select(reader, query, item), b'{"%b":[' % plural, None
-    separator = opening
+    slices, separator = selection.select(reader, query, item), b""
+    yield b'{"%b":[' % plural
     while True:
         try:
             records = next(slices)
         except StopIteration as end:
-            marker = end.value
+            marker = b"" if query.marker is None else b',"marker":%b' % orjson.dumps(end.value)
             break
-        if records:
+        if records is None:
+            yield b""
+        elif records:
             yield separator + b",".join(item.render(records, base))
             separator = b","
-        else:
-            yield b""
-    ending = b"]}" if query.marker is None else b'],"marker":%b}' % orjson.dumps(marker)
-    yield opening + ending if separator is opening else ending
+    yield b"]%b}" % marker
 
 
 @router.post("/list-bulk-collection")

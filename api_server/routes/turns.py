@@ -27,7 +27,7 @@ READS_SQLITE, READS_POSTGRESQL = 4, 8
 that come together at once. Sixteen would cost it a tenth less for each, and others half as much again."""
 WRITES = 12
 """As many share a commit. Who asks seldom waits for one commit and shares the next: 2.3 times what it waits alone, with
-sixteen three times. They would be some hundredths of what can be written, eight cost a sixth of it."""
+sixteen three times. Sixteen could write some hundredths more, eight a sixth less."""
 
 REMEMBERED = 10_000
 """Connections and addresses of which it is known when they were served: more than there are at a time."""

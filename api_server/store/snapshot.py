@@ -17,7 +17,7 @@ from api_server.store.session import Session
 from api_server.store.spool import Spool
 
 Call = Callable[[Reader], Iterator[bytes]]
-"""Reads; gives a part every few milliseconds, if only an empty one."""
+"""Reads; gives a part every few milliseconds, an empty one if there is nothing to send yet."""
 
 
 class Snapshot:

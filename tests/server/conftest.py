@@ -9,7 +9,6 @@ from serverlab import listening, running
 
 from api_server.app import create_app
 from api_server.resources import selection
-from api_server.routes import collections
 from api_server.settings import Settings
 
 
@@ -41,4 +40,3 @@ def in_slices(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     """Lists as short ones are read, and as long ones."""
     if request.param:
         monkeypatch.setattr(selection, "SLICE", 2)
-        monkeypatch.setattr(collections, "AT_ONCE", 0)

@@ -1,6 +1,7 @@
 """Lists that are too long for one go: read and sent a slice at a time, of one state, while others are served."""
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -65,7 +66,6 @@ async def test_others_are_served_meanwhile_and_what_they_change_does_not_show(
         pool = await filled(client, 200)
         members = (await client.get(LIST, params={"parent_id": pool["uuid"]})).json()["loadbalancer-members"]
         monkeypatch.setattr(selection, "SLICE", 1)
-        monkeypatch.setattr(collections, "AT_ONCE", 0)
         listing = asyncio.create_task(client.get(LIST, params={"parent_id": pool["uuid"]}))
         for _ in range(20):  # the list takes some hundred
             await asyncio.sleep(0)
@@ -78,12 +78,26 @@ async def test_others_are_served_meanwhile_and_what_they_change_does_not_show(
         assert int(answer.headers["x-revision"]) == int(gone.headers["x-revision"]) - 1
 
 
-async def test_clients_that_go_away_leave_room_for_others(address: str) -> None:
-    """Only some long lists are read at a time."""
+async def test_a_client_that_goes_away_ends_the_reading(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, body = list[bytes](), collections.body
+
+    def counted(*arguments: Any) -> Iterator[bytes]:
+        for part in body(*arguments):
+            read.append(part)
+            yield part
+
+    monkeypatch.setattr(selection, "SLICE", 1)
+    monkeypatch.setattr(collections, "body", counted)
     async with httpx.AsyncClient(base_url=address, timeout=20) as client:
         await filled(client, 3500)
-        for _ in range(10):
+        for _ in range(10):  # only some long lists are read at a time
             async with client.stream("GET", LIST, params={"detail": "true"}) as answer:
                 assert answer.headers["transfer-encoding"] == "chunked"
                 await anext(answer.aiter_raw())
+        before = -1
+        while len(read) > before:
+            before = len(read)
+            await asyncio.sleep(0.1)
+        assert len(read) < 10 * 3500
+        monkeypatch.setattr(selection, "SLICE", 1000)
         assert ports(await client.get(LIST, params={"detail": "true"})) == list(range(3500))

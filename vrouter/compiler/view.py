@@ -237,9 +237,7 @@ class View:
         return found
 
     def interface(self, uuid: str) -> Located | Absent:
-        node: Node = ("interface", uuid)
-        self.reads.add(node)
-        value = self._evaluator.value(node)
+        value = self._value(("interface", uuid))
         if isinstance(value, Located):
             return value
         return value if isinstance(value, Absent) else Absent("gone", "does not exist")
