@@ -42,6 +42,11 @@ class Multimap(Generic[K, V]):
     def has(self, key: K, value: V) -> bool:
         return self._one.get(key) == value or value in self._many.get(key, ())
 
+    def __iter__(self) -> Iterator[K]:
+        """Its keys; the map may change meanwhile."""
+        yield from tuple(self._one)
+        yield from tuple(self._many)
+
     def __len__(self) -> int:
         return len(self._one) + len(self._many)
 

@@ -52,8 +52,14 @@ def rehearse(compiler: Compiler, events: Sequence[Event]) -> Rehearsal:
     made = ahead.made
     places = now.places(made) | ahead.places(made)
     before, after = set(now.reasons_of(made, places)), set(ahead.reasons_of(made, places))
-    lost = sorted(reason for reason in before - after if ahead.cache.get(reason.subject[1]) is not None)
-    return Rehearsal([each for each in differences if each.before != each.after], sorted(after - before), lost, ahead)
+    # what is said of one object by several results may be said by one that was not made again
+    found = sorted(reason for reason in after - before if not now.says(reason))
+    lost = [reason for reason in sorted(before - after) if not ahead.says(reason) and _is_there(ahead, reason)]
+    return Rehearsal([each for each in differences if each.before != each.after], found, lost, ahead)
+
+
+def _is_there(ahead: Compiler, reason: Reason) -> bool:
+    return ahead.cache.get(reason.subject[1]) is not None
 
 
 def events_of(changes: Any) -> list[Event]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from object_graph import Graph
+from object_graph import Graph, refs
 from random_objects import STEPS, wired
 from world import World
 
@@ -57,6 +57,18 @@ def test_what_is_rehearsed_is_what_happens_and_nothing_is_touched(pending: Any, 
     after = set(compiler.reasons())
     assert set(rehearsal.found) == after - reasons
     assert set(rehearsal.lost) == {one for one in reasons - after if world.cache.get(one.subject[1])}
+
+
+def test_what_somebody_else_says_already_is_not_found(world: World) -> None:
+    graph = world.graph
+    graph.put("loadbalancer-healthmonitor", "hm", loadbalancer_healthmonitor_properties={"monitor_type": "MAGIC"})
+    for pool in ("one", "two"):
+        graph.put("loadbalancer-pool", pool, loadbalancer_healthmonitor_refs=refs("hm"))
+        rehearsal = rehearse(world.compiler, changes := graph.events().events)
+        assert {one.subject[1] for one in rehearsal.found} == ({"hm", pool} if pool == "one" else {pool})
+        world.compiler.touch(world.cache.apply(Events(changes, 2)))
+    graph.delete("one")
+    assert not rehearse(world.compiler, graph.events().events).lost
 
 
 @pytest.fixture

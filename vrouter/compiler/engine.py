@@ -131,7 +131,7 @@ class Compiler:
         self._checks: MutableMapping[Node, Mapping[str, Check]] = {}  # whose result asks for which
         self._askers: Multimap[str, Node] = Multimap()  # member -> who asks for it
         self._results: MutableMapping[Node, Result] = {}
-        self._reasoned: set[Node] = set()  # whose result has a reason
+        self._said: Multimap[Reason, Node] = Multimap()  # reason -> whose results have it
         self._reads: MutableMapping[Node, set[Fact]] = {}  # what a result was made from
         self._readers: Multimap[Fact, Node] = Multimap()  # fact or node -> nodes made from it
         # In order: what was marked together came together, and so lies together in memory.
@@ -228,13 +228,18 @@ class Compiler:
 
     def reasons(self) -> Iterator[Reason]:
         """Why something that was asked for is not done, without what a backend has to say."""
-        yield from self.reasons_of(self._reasoned, self._claims.contested())
+        yield from self._said
+        yield from self.reasons_of((), self._claims.contested())
 
     def reasons_of(self, nodes: Iterable[Node], places: Iterable[Key]) -> Iterator[Reason]:
         """Those of a few results, and of who did not get one of these places."""
         yield from chain.from_iterable(self._results.get(node, _EMPTY).reasons for node in nodes)
         for place in places:
             yield from self._lost(place)
+
+    def says(self, reason: Reason) -> bool:
+        """Whether any result has that reason."""
+        return reason in self._said
 
     @property
     def made(self) -> set[Node]:
@@ -277,7 +282,8 @@ class Compiler:
         self._check(node, view.checks)
         if result == before:
             return
-        (self._reasoned.add if result.reasons else self._reasoned.discard)(node)
+        if result.reasons != before.reasons:
+            self._say(node, before.reasons, result.reasons)
         if result.value != before.value:
             self.touch([node])
         if result.marks != before.marks:
@@ -306,11 +312,15 @@ class Compiler:
             return
         if rooted and self.cache.get(node[1]) is not None:
             return  # it says nothing now, but must notice when it should
-        del self._results[node]
-        self._reasoned.discard(node)
+        self._say(node, self._results.pop(node).reasons, ())
         self._dirty[node[0]].pop(node[1], None)
         for fact in self._reads.pop(node):
             self._unread(fact, node)
+
+    def _say(self, node: Node, before: Iterable[Reason], after: Iterable[Reason]) -> None:
+        for reason in before:
+            self._said.discard(reason, node)
+        self._said.add_each(after, node)
 
     def _mark(self, node: Node, before: frozenset[Mark], after: frozenset[Mark]) -> None:
         """Note which facts it makes true."""
