@@ -20,7 +20,7 @@ import orjson
 from api_client import statuses
 from api_client.errors import UnexpectedAnswer, Unreachable, refusal
 from api_client.operations import DryRun, Operation
-from api_client.watch import SILENCE, Begin, Read, Watch
+from api_client.watch import NO_SHAPES, SILENCE, Begin, Shapes, Watch
 
 DEFAULT_URL = "http://127.0.0.1:8082"
 TIMEOUT = 30.0  # seconds for a whole answer; the server's slowest, a list of everything, takes about one
@@ -236,7 +236,7 @@ class ApiClient:
         *,
         after: int | None = None,
         scopes: Collection[str] | None = None,
-        read: Read = lambda _, body: body,
+        shapes: Shapes = NO_SHAPES,
         begin: Begin | None = None,
         silence: float = SILENCE,
     ) -> Watch:
@@ -244,12 +244,14 @@ class ApiClient:
 
         after: resume behind this revision instead of starting with a Snapshot.
         scopes: only of objects that concern one of these (docs/api.md), until the watch is given others.
-        read: makes of an object of a type what the deltas have of it, while the rest of its delta is still on the way.
+        shapes: what to read objects into, by type (`Shapes`).
         begin: takes what comes into sight before the whole of its delta is there (see `Watch`).
         silence: seconds without a byte after which the connection counts as dead.
         """
         fields = types if isinstance(types, Mapping) else dict.fromkeys(types, ())
-        return Watch(self._http, self.url, fields, after=after, scopes=scopes, read=read, begin=begin, silence=silence)
+        return Watch(
+            self._http, self.url, fields, after=after, scopes=scopes, shapes=shapes, begin=begin, silence=silence
+        )
 
     async def request(
         self,

@@ -17,13 +17,25 @@ repeat only where scopes change at one.
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import httpx
-import orjson
+import msgspec
 import structlog
 
 from api_client.errors import ApiError, ClientError, Gone, UnexpectedAnswer, Unreachable, refusal
@@ -40,7 +52,8 @@ Kind = Literal["create", "update", "delete"]
 
 
 class Event(NamedTuple):
-    """type is hyphenated. object: after the change, as it came or as `read` has made it; a delete has only its uuid."""
+    """type is hyphenated. object: after the change, a JSON object or of its type's shape; of a delete, a JSON object
+    with its uuid alone."""
 
     kind: Kind
     type: str
@@ -50,7 +63,7 @@ class Event(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """objects: by hyphenated type, all types asked for; each as it came, or as `read` has made it."""
+    """objects: by hyphenated type, all types asked for; each a JSON object or of its type's shape."""
 
     objects: Mapping[str, Sequence[Any]]
     revision: int
@@ -64,11 +77,15 @@ class Events:
 
 Delta = Snapshot | Events
 
-Read = Callable[[str, Mapping[str, Any]], Any]
-"""What to make of an object of a type while the rest of its delta is still on the way."""
+Shapes = Mapping[str, type[msgspec.Struct]]
+"""hyphenated type -> what its objects are read into, by their wire names; what is not in it is passed over. It has the
+uuid. Objects of other types are JSON objects."""
 
-Begin = Callable[[Sequence[Event]], None]
-"""Takes the beginning of a delta, which is then no part of it."""
+NO_SHAPES: Shapes = MappingProxyType({})
+
+Begin = Callable[[str, Sequence[Any]], None]
+"""Takes objects of a type that come into sight before the whole of their delta is there; they are then no part of it.
+"""
 
 
 class Watch:
@@ -89,7 +106,7 @@ class Watch:
         *,
         after: int | None = None,
         scopes: Collection[str] | None = None,
-        read: Read = lambda _, body: body,
+        shapes: Shapes = NO_SHAPES,
         begin: Begin | None = None,
         silence: float = SILENCE,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -104,7 +121,7 @@ class Watch:
         self.error: str | None = None
         self._http = http
         self._types = types
-        self._read = read
+        self._reader = _Reader(types, shapes)
         self._silence = silence
         self._sleep = sleep
         self._first = True  # no stream was ever open
@@ -190,7 +207,7 @@ class Watch:
         if self.revision is not None:
             headers["Last-Event-ID"] = str(self.revision)
         timeout, parameters = httpx.Timeout(10.0, read=self._silence), self._parameters(wanted)
-        group = _Group(self._types, self._read, resumed=self.revision is not None)
+        group = _Group(self._reader, resumed=self.revision is not None)
         try:
             request = self._http.stream("GET", "/watch", params=parameters, headers=headers, timeout=timeout)
             async with request as answer:
@@ -241,14 +258,70 @@ async def _until(interrupted: asyncio.Event, chunks: AsyncIterator[bytes]) -> As
                 one.exception()
 
 
+class _Reader:
+    """Reads frames, of the types that were asked for and no others."""
+
+    def __init__(self, types: Iterable[str], shapes: Shapes) -> None:
+        self._shapes: dict[str, Any] = {kind: shapes.get(kind, dict[str, Any]) for kind in types}
+        self._fields = {kind: kind.replace("-", "_") for kind in self._shapes}  # of what a list of objects is read into
+        row = {
+            kind: msgspec.defstruct("Row", [("object", shape)], rename={"object": kind})
+            for kind, shape in self._shapes.items()
+        }
+        fields = [(field, tuple[row[kind], ...], ()) for kind, field in self._fields.items()]  # type: ignore[valid-type]
+        names = {field: f"{kind}s" for kind, field in self._fields.items()}
+        self._objects = msgspec.json.Decoder(msgspec.defstruct("Objects", fields, rename=names))
+
+    @property
+    def types(self) -> Collection[str]:
+        return self._shapes.keys()
+
+    def objects(self, data: bytes) -> Iterator[tuple[str, list[Any]]]:
+        """All of each type in a list, which mostly is of one."""
+        found = _read(self._objects.decode, data)
+        for kind, field in self._fields.items():
+            if rows := getattr(found, field):
+                yield kind, [row.object for row in rows]
+
+    def uuids(self, data: bytes) -> Iterator[tuple[str, list[str]]]:
+        """The uuids of each type."""
+        for kind, uuids in _read(_UUIDS.decode, data).items():
+            if kind in self._shapes:
+                yield kind, uuids
+
+    def event(self, kind: Kind, data: bytes) -> Event:
+        body = _read(_BODY.decode, data)
+        name, found = next(iter(body.items())) if len(body) == 1 else ("", None)
+        if name not in self._shapes or not isinstance(found, dict):
+            raise UnexpectedAnswer("a watch event does not hold one object of a type that was asked for")
+        shape = dict if kind == "delete" else self._shapes[name]
+        return _event(kind, name, _read(partial(msgspec.convert, type=shape), found))
+
+
+_BODY = msgspec.json.Decoder(dict[str, Any])
+_UUIDS = msgspec.json.Decoder(dict[str, list[str]])
+
+
+def _read(read: Callable[[Any], Any], data: Any) -> Any:
+    try:
+        return read(data)
+    except msgspec.DecodeError as error:  # it is not JSON, or not what was expected
+        raise UnexpectedAnswer(f"a watch frame cannot be read: {error}") from error
+
+
+def _event(kind: Kind, of: str, found: Any) -> Event:
+    uuid = found.get("uuid") if isinstance(found, dict) else found.uuid
+    if uuid is None:
+        raise UnexpectedAnswer(f"a watch event of a {of} without uuid")
+    return Event(kind, of, uuid, found)
+
+
 class _Group:
     """Frames until one carries an id: that one completes a delta. begun: somebody has the beginning of one."""
 
-    def __init__(self, types: Mapping[str, Sequence[str]], read: Read, *, resumed: bool) -> None:
-        self._read = read
-        self._names = {kind.replace("-", "_"): kind for kind in types} | {kind: kind for kind in types}
-        self._plurals = {f"{kind}s": kind for kind in types}
-        self._snapshot: dict[str, list[Any]] | None = None if resumed else {kind: [] for kind in types}
+    def __init__(self, reader: _Reader, *, resumed: bool) -> None:
+        self._reader = reader
+        self._snapshot: dict[str, list[Any]] | None = None if resumed else self._nothing()
         self._events: list[Event] = []
         self.begun = False
 
@@ -256,44 +329,26 @@ class _Group:
         if frame.event == "stop":
             raise Unreachable("the watch", frame.data.decode("utf-8", "replace") or "the server stops")
         if frame.event == "init":
-            self._init(_parse(frame.data))
+            if self._snapshot is None:
+                self._snapshot = self._nothing()
+            for kind, objects in self._reader.objects(frame.data):
+                self._snapshot[kind] += objects
         elif frame.event in ("create", "update", "delete"):
-            self._events.append(self._event(frame))
+            self._events.append(self._reader.event(frame.event, frame.data))  # type: ignore[arg-type]  # it is one
         elif frame.event == "enter":
-            rows, read = self._rows(_parse(frame.data)), self._read
-            self._events += [Event("create", kind, row["uuid"], read(kind, row)) for kind, row in rows]
-            if begin is not None:
-                begin(self._events)
-                self._events, self.begun = [], True
+            for kind, objects in self._reader.objects(frame.data):
+                if begin is not None:
+                    begin(kind, objects)
+                    self.begun = True
+                else:
+                    self._events += [_event("create", kind, found) for found in objects]
         elif frame.event == "leave":
-            for kind, uuids in _parse(frame.data).items():
+            for kind, uuids in self._reader.uuids(frame.data):
                 self._events += [Event("delete", kind, uuid, {"uuid": uuid}) for uuid in uuids]
         return None if frame.id is None else self._complete(_revision(frame.id))
 
-    def _init(self, body: Any) -> None:
-        if self._snapshot is None:
-            self._snapshot = {kind: [] for kind in self._plurals.values()}
-        for kind, row in self._rows(body):
-            self._snapshot[kind].append(self._read(kind, row))
-
-    def _rows(self, body: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Type and object of each in a list of a type."""
-        for plural, rows in body.items():
-            kind = self._plurals.get(plural.replace("_", "-"))
-            if kind is not None:
-                for row in rows:
-                    yield kind, row[kind] if kind in row else row[kind.replace("-", "_")]
-
-    def _event(self, frame: Frame) -> Event:
-        body = _parse(frame.data)
-        if not isinstance(body, dict) or len(body) != 1:
-            raise UnexpectedAnswer("a watch event does not hold one object")
-        name, found = next(iter(body.items()))
-        if name not in self._names or not isinstance(found, dict) or "uuid" not in found:
-            raise UnexpectedAnswer(f"a watch event for {name!r}, which was not asked for, or without uuid")
-        kind: Kind = frame.event  # type: ignore[assignment]  # one of the three, seen by the caller
-        read = found if kind == "delete" else self._read(self._names[name], found)
-        return Event(kind, self._names[name], found["uuid"], read)
+    def _nothing(self) -> dict[str, list[Any]]:
+        return {kind: [] for kind in self._reader.types}
 
     def _complete(self, revision: int) -> Delta:
         if self._snapshot is not None:
@@ -303,13 +358,6 @@ class _Group:
             delta = Events(self._events, revision)
         self._events, self.begun = [], False
         return delta
-
-
-def _parse(data: bytes) -> Any:
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise UnexpectedAnswer(f"a watch frame is not JSON: {error}") from error
 
 
 def _revision(id: str) -> int:

@@ -16,17 +16,19 @@ stands goes on forwarding. The agent's own end leaves it standing, too.
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 import structlog
 
-from api_client import ApiClient, Event, Snapshot, Watch
+from api_client import ApiClient, Snapshot, Watch
 from vrouter.backends.protocol import Backend
-from vrouter.cache import WATCHED, Cache, Object, health_of
+from vrouter.cache import Cache, health_of
 from vrouter.compiler import Compiler
 from vrouter.compiler.scopes import node_scope
 from vrouter.compiler.view import PORTS
 from vrouter.health import HealthChecks
 from vrouter.introspect import Introspect
+from vrouter.objects import SHAPES, WATCHED
 from vrouter.ports import PortApi, Ports
 from vrouter.ports.files import PortFiles
 from vrouter.progress import Progress, Rounds
@@ -88,7 +90,7 @@ class Agent:
             self.ports.load()
         async with ApiClient(self.settings.api) as api:
             scopes = [node_scope(self.settings.node)]
-            watch = api.watch(WATCHED, scopes=scopes, read=Object.parse, begin=self._begin)
+            watch = api.watch(WATCHED, scopes=scopes, shapes=SHAPES, begin=self._begin)
             tasks = [  # the server reads what should be here while we read what is
                 asyncio.create_task(self._follow(watch), name="follow"),
                 asyncio.create_task(self._reconcile(watch), name="reconcile"),
@@ -131,10 +133,10 @@ class Agent:
         for task in done:
             task.result()  # a loop ends only by an error: it is the caller's
 
-    def _begin(self, events: Sequence[Event]) -> None:
+    def _begin(self, kind: str, objects: Sequence[Any]) -> None:
         """What comes into sight is taken in while the server still reads the rest, and what can be is compiled."""
         self._whole.clear()
-        self.compiler.touch(self.cache.begin(events))
+        self.compiler.touch(self.cache.begin(kind, objects))
         self.compiler.prepare(SLICE)
 
     async def _follow(self, watch: Watch) -> None:

@@ -10,65 +10,16 @@ What it promises, in the words of an informer's contract:
 - a later `Snapshot` (the change log was compacted) is compared with what is held: what is equal counts as unchanged;
 - `apply` names what changed, as `Fact`s. Whoever remembers which facts a result was made from can tell, without a look
   at any object, which results a change touches.
-
-It keeps only the fields the compiler reads: permissions, times and annotations of others would be most of the memory.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from copy import copy
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from api_client import Event, Events, Snapshot
 from vrouter.layer import layered
 from vrouter.multimap import Multimap
-
-# type -> the fields of it that are read here; references by their wire names. In the order in which the compiler can do
-# something with them: an interface without its addresses, or a pool without its listener, would be looked at twice.
-FIELDS: Mapping[str, tuple[str, ...]] = {
-    "virtual-router": ("virtual_machine_refs", "virtual_router_ip_address"),
-    "virtual-machine": (),
-    "virtual-network": (
-        "virtual_network_network_id", "virtual_network_properties", "network_ipam_refs", "network_policy_refs",
-        "router_external",
-    ),
-    "network-ipam": ("ipam_subnets",),
-    "network-policy": ("network_policy_entries",),
-    "instance-ip": (
-        "instance_ip_address", "instance_ip_secondary", "subnet_uuid", "virtual_network_refs",
-        "virtual_machine_interface_refs",
-    ),
-    "virtual-machine-interface": (
-        "virtual_network_refs", "virtual_machine_refs", "virtual_machine_interface_mac_addresses", "id_perms",
-    ),
-    "floating-ip-pool": (),
-    "floating-ip": (
-        "floating_ip_address", "floating_ip_port_mappings", "floating_ip_port_mappings_enable",
-        "virtual_machine_interface_refs", "id_perms",
-    ),
-    "loadbalancer": (
-        "loadbalancer_properties", "loadbalancer_provider", "virtual_machine_interface_refs", "id_perms",
-    ),
-    "loadbalancer-listener": ("loadbalancer_listener_properties", "loadbalancer_refs"),
-    "loadbalancer-pool": (
-        "loadbalancer_pool_properties", "loadbalancer_listener_refs", "loadbalancer_healthmonitor_refs",
-    ),
-    "loadbalancer-healthmonitor": ("loadbalancer_healthmonitor_properties",),
-    "loadbalancer-member": ("loadbalancer_member_properties", "annotations"),
-}  # fmt: skip
-
-# What to ask of the server: identity comes with every object, so a type without fields must still name one.
-WATCHED: Mapping[str, tuple[str, ...]] = {kind: fields or ("display_name",) for kind, fields in FIELDS.items()}
-
-# The same apart: fields of properties, fields of references with the type of their targets, whether it has a time.
-_PARTS = {
-    kind: (
-        tuple(field for field in fields if not field.endswith("_refs") and field != "id_perms"),
-        tuple((field, field.removesuffix("_refs").replace("_", "-")) for field in fields if field.endswith("_refs")),
-        "id_perms" in fields,
-    )
-    for kind, fields in FIELDS.items()
-}
-_NOTHING: Mapping[str, Any] = {}
+from vrouter.objects import FIELDS, Object, read
 
 # One thing that can change: an object (its uuid), its name, who refers to it, its children, who holds an address, which
 # virtual-router has a node's name.
@@ -101,57 +52,6 @@ def router_of(node: str) -> Fact:
 def health_of(member: str) -> Fact:
     """The one fact that no object tells: probes do (`vrouter/health`)."""
     return ("health", member)
-
-
-class Reference(NamedTuple):
-    uuid: str
-    attr: Any = None
-
-
-class Object(NamedTuple):
-    """type is hyphenated. properties: by wire name, those of `FIELDS`. references: by hyphenated type of the target.
-    created: ISO 8601, empty where `FIELDS` does not ask for id_perms.
-
-    A tuple, because a hundred thousand of them are made at once.
-    """
-
-    type: str
-    uuid: str
-    fq_name: tuple[str, ...]
-    parent_type: str | None
-    parent: str | None
-    properties: Mapping[str, Any]
-    references: Mapping[str, tuple[Reference, ...]]
-    created: str = ""
-
-    @property
-    def name(self) -> str:
-        """As people know it: the last part of the fq_name."""
-        return self.fq_name[-1]
-
-    def targets(self, kind: str) -> list[str]:
-        return [reference.uuid for reference in self.references.get(kind, ())]
-
-    @classmethod
-    def read(cls, kind: str, body: Any) -> "Object":
-        """The same from what may be one already: the watch has made it when it came."""
-        return body if isinstance(body, cls) else cls.parse(kind, body)
-
-    @classmethod
-    def parse(cls, kind: str, body: Mapping[str, Any]) -> "Object":
-        """From the JSON object of a list or an event."""
-        fields, links, timed = _PARTS[kind]
-        properties = {field: value for field in fields if (value := body.get(field)) is not None}
-        references = {
-            target: tuple([Reference(row["uuid"], row.get("attr")) for row in rows])
-            for field, target in links
-            if (rows := body.get(field)) is not None
-        } if links else _NOTHING  # fmt: skip
-        created = ((body.get("id_perms") or {}).get("created") or "") if timed else ""
-        return cls(
-            kind, body["uuid"], tuple(body["fq_name"]), body.get("parent_type"), body.get("parent_uuid"),
-            properties, references, created,
-        )  # fmt: skip
 
 
 class Cache:
@@ -194,17 +94,20 @@ class Cache:
 
     def apply(self, delta: Events) -> set[Fact]:
         """Take one revision's events; gives the facts that changed."""
-        changed = self.begin(delta.events)
+        changed: set[Fact] = set()
+        for event in delta.events:
+            self._take(event, changed)
         self.revision = delta.revision
         self.whole = True
         return changed
 
-    def begin(self, events: Sequence[Event]) -> set[Fact]:
-        """The same of the beginning of a delta; until the rest is applied, the cache is on its way."""
+    def begin(self, kind: str, objects: Sequence[Any]) -> set[Fact]:
+        """The same of objects of a type that come into sight by a delta; until that is applied, the cache is on its
+        way."""
         self.whole = False
         changed: set[Fact] = set()
-        for event in events:
-            self._take(event, changed)
+        for body in objects:
+            self._put(read(kind, body), changed)
         return changed
 
     def enter(self, delta: Events) -> Iterator[set[Fact]]:
@@ -230,7 +133,7 @@ class Cache:
         present: set[str] = set()
         for kind in FIELDS:
             for count, body in enumerate(snapshot.objects.get(kind, ()), 1):
-                found = Object.read(kind, body)
+                found = read(kind, body)
                 present.add(found.uuid)
                 self._put(found, changed)
                 if count % SLICE == 0:
@@ -246,7 +149,7 @@ class Cache:
         if event.kind == "delete":
             self._remove(event.uuid, changed)
         else:
-            self._put(Object.read(event.type, event.object), changed)
+            self._put(read(event.type, event.object), changed)
 
     def _put(self, found: Object, changed: set[Fact]) -> None:
         uuid = found.uuid
@@ -287,14 +190,14 @@ class Cache:
 def _links(found: Object) -> Iterable[Fact]:
     """Where others find this object."""
     kind = found.type
-    links: list[Fact] = [
-        ("referrers", reference.uuid, kind) for references in found.references.values() for reference in references
-    ]  # spelt out, for there are many
+    links: list[Fact] = []
+    for field in found.links:
+        if references := found.get(field):
+            links += [("referrers", reference.uuid, kind) for reference in references]  # spelt out, for there are many
     if found.parent is not None:
-        links.append(children_of(found.parent, kind))
-    address = found.properties.get("instance_ip_address")
-    if address:
+        links.append(("children", found.parent, kind))
+    if kind == "instance-ip" and (address := found.get("instance_ip_address")):
         links.append(holders_of(address))
-    if kind == "virtual-router":
+    elif kind == "virtual-router":
         links.append(router_of(found.name))
     return links

@@ -59,6 +59,6 @@ def _places(compiler: Compiler, uuid: str) -> list[Place]:
     located = view.interface(means) if isinstance(means, str) else None
     if member is None or not isinstance(located, Located):
         return []
-    port = integer((member.properties.get("loadbalancer_member_properties") or {}).get("protocol_port"))
+    port = integer((member.get("loadbalancer_member_properties") or {}).get("protocol_port"))
     interface = located.interface
     return [(interface.vrf, one, port) for one in addresses_of(interface)] if port is not None else []

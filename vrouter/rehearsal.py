@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
+from msgspec import ValidationError
+
 from api_client import Event, Events
 from api_client.watch import Kind
-from vrouter.cache import FIELDS, Object
 from vrouter.compiler import Compiler
+from vrouter.objects import FIELDS, read
 from vrouter.state import Key, Reason, Unit
 
 
@@ -84,8 +86,8 @@ def _event(change: Any, where: str) -> Iterator[Event]:
     found = change.get("object")
     if operation != "delete":
         try:
-            if Object.parse(kind, found or {}).uuid != uuid:
+            if read(kind, found or {}).uuid != uuid:
                 raise BadChange(f"{where}: object has another uuid than {uuid}")
-        except (AttributeError, KeyError, TypeError) as error:
-            raise BadChange(f"{where}: object is no {kind} ({type(error).__name__}: {error})") from None
+        except ValidationError as error:
+            raise BadChange(f"{where}: object is no {kind} ({error})") from None
     yield Event(operation, kind, uuid, found or {})

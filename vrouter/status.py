@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from vrouter.cache import Cache, Object
+from vrouter.cache import Cache
 from vrouter.compiler import Compiler
 from vrouter.compiler.members import is_up, whereabouts
 from vrouter.compiler.services import Examined, examine
 from vrouter.compiler.view import Located, View
+from vrouter.objects import Object
 from vrouter.reconciler import Reconciler
 from vrouter.state import Key, Vip
 

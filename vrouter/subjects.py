@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from ipaddress import ip_address
 
-from vrouter.cache import Cache, Object
+from vrouter.cache import Cache
 from vrouter.compiler.view import View
+from vrouter.objects import Object
 
 INTERFACE = "virtual-machine-interface"
 
@@ -96,5 +97,5 @@ def canonical(text: str) -> str:
 
 
 def _port(listener: Object) -> int | None:
-    value = (listener.properties.get("loadbalancer_listener_properties") or {}).get("protocol_port")
+    value = (listener.get("loadbalancer_listener_properties") or {}).get("protocol_port")
     return int(str(value)) if str(value).isdecimal() else None

@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from api_client import ApiError, Events, Snapshot, Watch
@@ -142,17 +143,34 @@ SCOPED = frame("scope", {}, 9)
 
 
 async def test_what_comes_into_sight_may_be_had_before_the_rest() -> None:
-    server, begun = Server([*ENTER, frame("leave", {"loadbalancers": ["b"]}), SCOPED]), list[str]()
-    (events,) = await server.deltas(1, after=5, begin=lambda events: begun.extend(one.uuid for one in events))
-    assert begun == ["m", "a"]
-    assert [(one.kind, one.uuid) for one in events.events] == [("delete", "b")]
+    server, begun = Server([*ENTER, frame("leave", {"loadbalancer": ["b"]}), SCOPED]), list[str]()
+    (events,) = await server.deltas(1, after=5, begin=lambda _, objects: begun.extend(one["uuid"] for one in objects))
+    assert begun == ["a"]
+    assert [(one.kind, one.uuid) for one in events.events] == [("create", "m"), ("delete", "b")]
+    assert events.events[1].type == "loadbalancer"
     assert events.revision == 9
+
+
+class Member(msgspec.Struct):
+    uuid: str
+    weight: int = 1
+
+
+async def test_objects_are_read_into_the_shape_of_their_type() -> None:
+    heavy = frame("update", {"loadbalancer-member": {"uuid": "n", "weight": 2, "annotations": {}}}, 6)
+    strange = frame("update", {"loadbalancer-member": {"uuid": "n", "weight": "2"}}, 6)
+    init = INIT.replace(b"[]", b'[{"loadbalancer-member": {"uuid": "m"}}]')
+    server = Server([init, strange], [heavy, frame("delete", member("n"), 7)])
+    snapshot, update, delete = await server.deltas(3, shapes={"loadbalancer-member": Member})
+    assert snapshot.objects == {"loadbalancer": [{"uuid": "a"}], "loadbalancer-member": [Member("m")]}
+    assert update.events == [("update", "loadbalancer-member", "n", Member("n", 2))]
+    assert delete.events == [("delete", "loadbalancer-member", "n", {"uuid": "n"})]
 
 
 @pytest.mark.parametrize("ending", [[CUT], [frame("stop", "shutting down")], [frame("create", {"x": {}})]])
 async def test_a_snapshot_follows_a_beginning_without_an_end(ending: list[Any]) -> None:
     server = Server([*ENTER, *ending], [INIT])
-    (snapshot,) = await server.deltas(1, after=5, begin=lambda _: None)
+    (snapshot,) = await server.deltas(1, after=5, begin=lambda *_: None)
     assert isinstance(snapshot, Snapshot)
     assert server.resumed_after == ["5", None]
 
@@ -169,7 +187,17 @@ async def test_what_was_right_once_is_repeated_whatever_the_answer() -> None:
     assert [delta.revision for delta in await server.deltas(2)] == [5, 6]
 
 
-@pytest.mark.parametrize("garbage", [b"event: create\ndata: {\n\n", frame("create", {"x": {}}), frame("create", [], 3)])
+GARBAGE = {
+    "no JSON": b"event: create\ndata: {\n\n",
+    "another type": frame("create", {"x": {}}),
+    "no object": frame("create", [], 3),
+    "without uuid": frame("create", {"loadbalancer": {}}, 3),
+    "a list of no objects": frame("enter", {"loadbalancers": [{"loadbalancer": 1}]}, 3),
+    "uuids that are none": frame("leave", {"loadbalancer": [1]}, 3),
+}
+
+
+@pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
 async def test_garbage_is_dropped_with_its_connection(garbage: bytes) -> None:
     server = Server([INIT, garbage], [frame("create", member("m"), 6)])
     assert [delta.revision for delta in await server.deltas(2)] == [5, 6]

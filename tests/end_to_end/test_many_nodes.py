@@ -14,7 +14,7 @@ from api_client import ApiClient, Operation, Snapshot
 from vrouter.agent import Agent
 from vrouter.backends.protocol import BackendSettings
 from vrouter.backends.simulator import SimulatorBackend
-from vrouter.cache import WATCHED
+from vrouter.objects import WATCHED
 from vrouter.settings import AgentSettings
 from vrouter.state import Vip
 

@@ -10,7 +10,7 @@ import orjson
 from object_graph import Graph
 
 from api_client import Events
-from vrouter.cache import FIELDS
+from vrouter.objects import FIELDS
 
 
 class FakeApi:

@@ -5,7 +5,7 @@ from typing import Any
 
 from api_client import Event, Events, Snapshot
 from api_client.watch import Kind
-from vrouter.cache import FIELDS
+from vrouter.objects import FIELDS
 
 Body = dict[str, Any]
 

@@ -43,7 +43,10 @@ class World:
         """The same while the events are on their way: each alone, and something is made after it."""
         delta = self.graph.events()
         for event in delta.events:
-            self.compiler.touch(self.cache.begin([event]))
+            if event.kind == "delete":
+                self.compiler.touch(self.cache.apply(replace(delta, events=[event])))
+            else:
+                self.compiler.touch(self.cache.begin(event.type, [event.object]))
             self.compiler.prepare(1)
         self.compiler.touch(self.cache.apply(replace(delta, events=[])))
         self.compiler.compile()

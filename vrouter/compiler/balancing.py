@@ -7,8 +7,8 @@ reason.
 
 from collections.abc import Sequence
 
-from vrouter.cache import Object
 from vrouter.compiler.numerals import integer
+from vrouter.objects import Object
 from vrouter.state import AFFINITY, Reason
 
 _AS_ROUND_ROBIN = {
@@ -22,7 +22,7 @@ def affinity(pools: Sequence[Object], reasons: list[Reason]) -> int:
     """Seconds, as in `Listener`: of `session_persistence` or `loadbalancer_method` SOURCE_IP."""
     found = 0
     for pool in pools:
-        properties = pool.properties.get("loadbalancer_pool_properties") or {}
+        properties = pool.get("loadbalancer_pool_properties") or {}
         for name in ("loadbalancer_method", "session_persistence"):
             value = properties.get(name)
             if value == "SOURCE_IP":
@@ -35,6 +35,4 @@ def affinity(pools: Sequence[Object], reasons: list[Reason]) -> int:
 
 def limit(listener: Object) -> int:
     """As in `Listener`, of `connection_limit`: absent, 0 and -1 are none, as for Neutron."""
-    return max(
-        0, integer((listener.properties.get("loadbalancer_listener_properties") or {}).get("connection_limit")) or 0
-    )
+    return max(0, integer((listener.get("loadbalancer_listener_properties") or {}).get("connection_limit")) or 0)

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 
 from vrouter.addresses import parse
-from vrouter.cache import Object
 from vrouter.compiler.routes import clashes
 from vrouter.compiler.view import Absent, Located, Mark, Network, Result, Router, Unusable, View, local
+from vrouter.objects import Object
 from vrouter.state import FAMILIES, Address, Family, HostAddress, Interface, Plug, Reason, Remote, Tunnel, Vrf
 
 # A workload without a gateway in its own subnet uses this one: link-local (RFC 3927, RFC 4291), so it is on nobody's
@@ -133,14 +133,14 @@ def _addresses(view: View, found: Object) -> list[tuple[Address, str | None]]:
     """(address, uuid of its subnet) of the first usable instance-ip of each family, in the order of uuids, secondary
     ones last."""
     candidates = [holding for uuid in view.referrers(found.uuid, "instance-ip") if (holding := view.get(uuid))]
-    candidates.sort(key=lambda holding: bool(holding.properties.get("instance_ip_secondary")))
+    candidates.sort(key=lambda holding: bool(holding.get("instance_ip_secondary")))
     if not candidates:
         raise Unusable("no-instance-ip", "has no instance-ip")
     problem = Unusable("no-address", "has an instance-ip without address")
     chosen: dict[Family, tuple[Address, str | None]] = {}
     for holding in candidates:
         try:
-            address = parse(holding.properties.get("instance_ip_address") or "")
+            address = parse(holding.get("instance_ip_address") or "")
         except ValueError:
             continue
         first = min(holding.targets("virtual-machine-interface"))
@@ -148,14 +148,14 @@ def _addresses(view: View, found: Object) -> list[tuple[Address, str | None]]:
             problem = Unusable("shared-address", f"shares the address {address} with interface {view.name(first)}; "
                                "only one interface may have an address for now")  # fmt: skip
             continue
-        chosen.setdefault(address.version, (address, holding.properties.get("subnet_uuid")))
+        chosen.setdefault(address.version, (address, holding.get("subnet_uuid")))
     if not chosen:
         raise problem
     return [chosen[family] for family in FAMILIES if family in chosen]
 
 
 def _mac(found: Object) -> str:
-    given = (found.properties.get("virtual_machine_interface_mac_addresses") or {}).get("mac_address") or [""]
+    given = (found.get("virtual_machine_interface_mac_addresses") or {}).get("mac_address") or [""]
     mac = str(given[0]).lower().replace("-", ":")
     if not _MAC.fullmatch(mac):
         raise Unusable("no-mac", f"has the MAC address {mac!r}, which is none" if mac else "has no MAC address")

@@ -8,10 +8,10 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from vrouter.addresses import parse
-from vrouter.cache import Object
 from vrouter.compiler.monitors import monitors
 from vrouter.compiler.numerals import integer
 from vrouter.compiler.view import Absent, Located, Unusable, View
+from vrouter.objects import Object
 from vrouter.state import Check, Family, Monitor, Reason, addresses_of
 
 Linked = Mapping[Family, frozenset[str]]  # family of a VIP -> uuids of the interfaces that may answer for it
@@ -86,13 +86,13 @@ def backends(
 
 def is_up(found: Object, properties: str) -> bool:
     """admin_state; absent means up, as in Contrail."""
-    return (found.properties.get(properties) or {}).get("admin_state") is not False
+    return (found.get(properties) or {}).get("admin_state") is not False
 
 
 def _backend(
     view: View, pool: Object, member: Object, linked: Container[str], down: str | None, reasons: list[Reason]
 ) -> Backend:
-    properties = member.properties.get("loadbalancer_member_properties") or _NOTHING
+    properties = member.get("loadbalancer_member_properties") or _NOTHING
     # read first, whatever is said in the end: who asks about the pod finds this member, used or not (`vrouter/why`)
     uuid = target(view, pool, member)
     found = Absent(uuid.code, uuid.text) if isinstance(uuid, Unusable) else view.interface(uuid)
@@ -118,7 +118,7 @@ def _backend(
 def _require_health(view: View, member: Object, backend: Backend, linked: Linked, probes: tuple[Monitor, ...]) -> None:
     """It is probed at the address that it names, if clients come to that, else at the first to which they do."""
     interface = backend.located.interface
-    named = canonical((member.properties.get("loadbalancer_member_properties") or {}).get("address"))
+    named = canonical((member.get("loadbalancer_member_properties") or {}).get("address"))
     addresses = [one for one in addresses_of(interface) if interface.uuid in linked.get(one.version, ())]
     if not addresses:
         return  # it answers for none of the VIPs
@@ -142,9 +142,8 @@ def _weight(value: Any) -> int:
 
 def target(view: View, pool: Object, member: Object) -> str | Unusable:
     """uuid of the interface that a member means, or why it means none."""
-    for pair in (member.properties.get("annotations") or _NOTHING).get("key_value_pair") or ():
-        if pair.get("key") == "vmi" and pair.get("value"):
-            return str(pair["value"])
+    if named := member.annotation("vmi"):
+        return named
     try:
         return _interface_at(view, pool, member)
     except Unusable as unusable:
@@ -153,7 +152,7 @@ def target(view: View, pool: Object, member: Object) -> str | Unusable:
 
 def _interface_at(view: View, pool: Object, member: Object) -> str:
     """That with its address."""
-    address = (member.properties.get("loadbalancer_member_properties") or _NOTHING).get("address")
+    address = (member.get("loadbalancer_member_properties") or _NOTHING).get("address")
     if not address:
         raise Unusable("no-interface", "names neither an interface (annotation vmi) nor an address")
     candidates = sorted({

@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
-from vrouter.cache import Object
 from vrouter.compiler.numerals import integer
 from vrouter.compiler.view import Unusable, View
+from vrouter.objects import Object
 from vrouter.state import Monitor, MonitorKind, Reason
 
 DELAYS = range(1, 86_401)  # seconds
@@ -30,7 +30,7 @@ def monitors(view: View, pool: Object, reasons: list[Reason]) -> tuple[Monitor, 
 def _monitors(view: View, pool: Object, reasons: list[Reason]) -> Iterator[Monitor]:
     for uuid in sorted(pool.targets("loadbalancer-healthmonitor")):
         found = view.get(uuid)
-        properties = (found.properties.get("loadbalancer_healthmonitor_properties") or {}) if found else {}
+        properties = (found.get("loadbalancer_healthmonitor_properties") or {}) if found else {}
         if found is None or properties.get("admin_state") is False:
             continue
         try:

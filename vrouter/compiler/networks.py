@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from vrouter.cache import Object
 from vrouter.compiler.numerals import integer
 from vrouter.compiler.routers import own_address
 from vrouter.compiler.view import Network, Peer, Result, Subnet, View
+from vrouter.objects import Object
 from vrouter.state import Address, Reason, Vrf, Vtep
 
 VNIS = range(1, 1 << 24)
@@ -17,13 +17,13 @@ def compile_network(view: View, uuid: str) -> Result:
     found = view.get(uuid)
     if found is None:
         return Result()
-    index = found.properties.get("virtual_network_network_id")
+    index = found.get("virtual_network_network_id")
     # the default routing-instance is named as its network, twice
     vrf = None
     if isinstance(index, int):
         vrf = Vrf(index, ":".join((*found.fq_name, found.name)), _vtep(view, found, index))
     policies = tuple(uuid for _, uuid in sorted(_sequence(found)))
-    external = found.properties.get("router_external") is True
+    external = found.get("router_external") is True
     return Result(Network(uuid, ":".join(found.fq_name), vrf, tuple(_subnets(view, found)), policies, external))
 
 
@@ -53,7 +53,7 @@ def compile_peers(view: View, uuid: str) -> Result:
 def _sequence(network: Object) -> set[tuple[tuple[int, int], str]]:
     """(its place, uuid) of each policy."""
     found = set()
-    for reference in network.references.get("network-policy", ()):
+    for reference in network.references("network-policy"):
         place = (reference.attr or {}).get("sequence") or {}
         found.add(((integer(place.get("major")) or 0, integer(place.get("minor")) or 0), reference.uuid))
     return found
@@ -61,20 +61,20 @@ def _sequence(network: Object) -> set[tuple[tuple[int, int], str]]:
 
 def _vtep(view: View, network: Object, index: int) -> Vtep | None:
     """Its VNI is its own number, unless it names another: then nodes of other makes know it by that."""
-    named = (network.properties.get("virtual_network_properties") or {}).get("vxlan_network_identifier")
+    named = (network.get("virtual_network_properties") or {}).get("vxlan_network_identifier")
     vni, address = integer(named) or index, own_address(view)
     return Vtep(address, vni) if address is not None and vni in VNIS else None
 
 
 def _subnets(view: View, network: Object) -> Iterator[Subnet]:
-    for reference in network.references.get("network-ipam", ()):
+    for reference in network.references("network-ipam"):
         for entry in (reference.attr or {}).get("ipam_subnets") or ():
             if entry.get("subnet"):
                 yield from _subnet(entry, entry.get("subnet_uuid"))
                 continue
             # a flat ipam keeps its subnets itself; the network's one entry has the uuid that instance-ips name
             ipam = view.get(reference.uuid)
-            flat = (ipam.properties.get("ipam_subnets") or {}).get("subnets") if ipam else ()
+            flat = (ipam.get("ipam_subnets") or {}).get("subnets") if ipam else ()
             for subnet in flat or ():
                 yield from _subnet(subnet, entry.get("subnet_uuid"))
 
@@ -135,7 +135,7 @@ def _lets(view: View, holder: Network, client: Network, server: Network, reasons
 
 def _rules(policy: Object) -> Iterator[tuple[Mapping[str, Any], str]]:
     """Those that pass or deny, and which of it they do."""
-    entries = policy.properties.get("network_policy_entries") or {}
+    entries = policy.get("network_policy_entries") or {}
     for rule in entries.get("policy_rule") or ():
         action = (rule.get("action_list") or {}).get("simple_action")
         if action in ("pass", "deny"):

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from vrouter.cache import Object
 from vrouter.compiler.view import Absent, Located, Mark, Result, View, shown, uplink
+from vrouter.objects import Object
 from vrouter.state import Address, Egress, Exit, Join, Outside, Reason, Unit, Uplink, Vrf
 
 
@@ -43,7 +43,7 @@ def of_pool(view: View, found: Object) -> Floating | None:
     """None for one that is no pool's, or has no address."""
     pool = view.get(found.parent) if found.parent_type == "floating-ip-pool" else None
     try:
-        address = ip_address(found.properties.get("floating_ip_address") or "")
+        address = ip_address(found.get("floating_ip_address") or "")
     except ValueError:
         return None
     return Floating(found, address, pool.parent) if pool is not None and pool.parent is not None else None
@@ -76,7 +76,7 @@ def compile_pod(view: View, one: Floating, interface: str, reasons: list[Reason]
     if inside is None:
         text = f"interface {view.name(interface)} has no IPv{one.address.version} address"
         reasons.append(one.reason("no-family", text))
-    if one.found.properties.get("floating_ip_port_mappings_enable"):
+    if one.found.get("floating_ip_port_mappings_enable"):
         reasons.append(one.reason("port-mappings", "port mappings are of VIPs only; all ports are translated"))
     way = external(view, one, reasons) if located.here and inside is not None else None
     if way is None or inside is None:

@@ -11,7 +11,7 @@ def compile_router(view: View, uuid: str) -> Result:
     found = view.get(uuid)
     if found is None:
         return Result()
-    return Result(Router(found.name, _address(found.properties.get("virtual_router_ip_address"))))
+    return Result(Router(found.name, _address(found.get("virtual_router_ip_address"))))
 
 
 def own_address(view: View) -> Address | None:

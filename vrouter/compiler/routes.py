@@ -11,8 +11,8 @@ them; and its interfaces to their network, guarded, so that only answers reach t
 
 from collections.abc import Iterator, Mapping
 
-from vrouter.cache import Object
 from vrouter.compiler.view import Located, Mark, Result, Sight, View, clash, shown, uplink
+from vrouter.objects import Object
 from vrouter.state import Join, Link, Reason, Remote, Unit, addresses_of
 
 
@@ -24,7 +24,7 @@ def clashes(view: View, interface: Object) -> Iterator[tuple[Mark, Reason]]:
     """
     for uuid in view.referrers(interface.uuid, "instance-ip"):
         holding = view.get(uuid)
-        address = holding.properties.get("instance_ip_address") if holding else None
+        address = holding.get("instance_ip_address") if holding else None
         if holding is None or not address:
             continue
         for here in holding.targets("virtual-network"):
@@ -43,7 +43,7 @@ def _clashes_with(
         return
     owner = next((one for uuid in found.targets("virtual-machine-interface") if (one := view.get(uuid))), None)
     whose = f"interface {owner.name}" if owner else f"instance-ip {found.name}"
-    address = found.properties.get("instance_ip_address")
+    address = found.get("instance_ip_address")
     for there in found.targets("virtual-network"):
         if there == here:
             continue

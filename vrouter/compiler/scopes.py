@@ -9,8 +9,9 @@ It is a function of what is in sight: what comes into sight may tell of more, un
 
 from collections.abc import Iterator
 
-from vrouter.cache import Fact, Object
+from vrouter.cache import Fact
 from vrouter.compiler.view import Result, View
+from vrouter.objects import Object
 
 POOLS: Fact = ("pools",)
 """Marked with the pools of the floating-ips that are in sight."""

@@ -15,11 +15,11 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from vrouter.addresses import parse
-from vrouter.cache import Object
 from vrouter.compiler import outside
 from vrouter.compiler.balancing import affinity, limit
 from vrouter.compiler.members import Backend, backends, canonical, is_up, port_of
 from vrouter.compiler.view import Absent, Mark, Result, Unusable, View, clash, shown
+from vrouter.objects import Object
 from vrouter.state import Address, Interface, Listener, Member, Outside, Protocol, Reason, Remote, Unit, Vip
 
 # What is balanced is connections; that they carry HTTP or TLS makes no difference to a router.
@@ -154,7 +154,7 @@ def compile_floating_ip(view: View, uuid: str) -> Result:
     if not services:
         return Result(reasons=tuple(reasons))
     try:
-        address, network = _address(found.properties.get("floating_ip_address")), _network(holding)
+        address, network = _address(found.get("floating_ip_address")), _network(holding)
     except Unusable as unusable:
         text = f"floating-ip {found.name} {unusable.text}"
         return Result(reasons=(*reasons, Reason((found.type, uuid), unusable.code, text)))
@@ -203,21 +203,21 @@ def _places(view: View, found: Object) -> list[Place]:
     if not interfaces:
         raise Unusable("no-interface", "has no virtual-machine-interface, so it has no VIP")
     uuids = sorted({uuid for interface in interfaces for uuid in view.referrers(interface, "instance-ip")})
-    holdings = [one for uuid in uuids if (one := view.get(uuid)) and one.properties.get("instance_ip_address")]
+    holdings = [one for uuid in uuids if (one := view.get(uuid)) and one.get("instance_ip_address")]
     if not holdings:
         name = view.name(interfaces[0])
         raise Unusable("no-instance-ip", f"has no VIP: its interface {name} has no instance-ip with an address")
-    wanted = canonical((found.properties.get("loadbalancer_properties") or {}).get("vip_address"))
-    exact = [one for one in holdings if canonical(one.properties["instance_ip_address"]) == wanted]
+    wanted = canonical((found.get("loadbalancer_properties") or {}).get("vip_address"))
+    exact = [one for one in holdings if canonical(one.get("instance_ip_address")) == wanted]
     chosen: dict[int, tuple[Address, Object]] = {}
     for holding in [*exact, *holdings]:
-        address = _address(holding.properties["instance_ip_address"])
+        address = _address(holding.get("instance_ip_address"))
         chosen.setdefault(address.version, (address, holding))
-    provider = found.properties.get("loadbalancer_provider")
+    provider = found.get("loadbalancer_provider")
     places = []
     for address, holding in chosen.values():
         floating = view.children(holding.uuid, "floating-ip")
-        floating = [one for one in floating if canonical(one.properties.get("floating_ip_address")) == str(address)]
+        floating = [one for one in floating if canonical(one.get("floating_ip_address")) == str(address)]
         if provider == "native" or floating:
             linked = frozenset(uuid for one in floating for uuid in one.targets("virtual-machine-interface"))
             places.append(Place(address, _network(holding), linked))
@@ -274,7 +274,7 @@ def _listeners(
 
 
 def _endpoint(listener: Object) -> tuple[Protocol, int]:
-    properties = listener.properties.get("loadbalancer_listener_properties") or {}
+    properties = listener.get("loadbalancer_listener_properties") or {}
     named = properties.get("protocol")
     protocol = _PROTOCOLS.get(str(named).upper())
     if protocol is None:
@@ -287,11 +287,11 @@ def _mappings(view: View, found: Object, reasons: list[Reason]) -> Iterator[Serv
     uuids = found.targets("virtual-machine-interface")
     if not uuids:
         return
-    if not found.properties.get("floating_ip_port_mappings_enable"):
+    if not found.get("floating_ip_port_mappings_enable"):
         text = f"floating-ip {found.name} has no loadbalancer and no port mappings enabled: no port of it is known"
         reasons.append(Reason(subject, "no-listener", text))
         return
-    entries = (found.properties.get("floating_ip_port_mappings") or {}).get("port_mappings") or ()
+    entries = (found.get("floating_ip_port_mappings") or {}).get("port_mappings") or ()
     seen: set[tuple[Protocol, int]] = set()
     for entry in entries:
         protocol = _PROTOCOLS.get(str(entry.get("protocol")).upper())

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal, NamedTuple, Protocol
 
-from vrouter.cache import Cache, Fact, Object, children_of, health_of, holders_of, name_of, referrers_of, router_of
+from vrouter.cache import Cache, Fact, children_of, health_of, holders_of, name_of, referrers_of, router_of
+from vrouter.objects import Object
 from vrouter.state import Address, Check, Health, Interface, Plug, Reason, Remote, Unit, Vrf
 
 Rule = Literal[

@@ -5,9 +5,9 @@ from typing import Any
 
 from starlette.requests import Request
 
-from vrouter.cache import Object
 from vrouter.health import Probing
 from vrouter.introspect.sources import Sources
+from vrouter.objects import Object
 from vrouter.state import Check
 
 

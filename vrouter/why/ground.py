@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from vrouter.backends.protocol import host_prefix
-from vrouter.cache import Cache, Object
+from vrouter.cache import Cache
 from vrouter.compiler import Compiler
 from vrouter.compiler.view import View
 from vrouter.draining import Drain
+from vrouter.objects import Object
 from vrouter.reconciler import Reconciler
 from vrouter.state import Key, Reason, Remote, Vip, base_of
 from vrouter.subjects import INTERFACE

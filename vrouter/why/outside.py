@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from vrouter.cache import Object
 from vrouter.compiler.outside import Floating, floating, of_pool
+from vrouter.objects import Object
 from vrouter.state import Outside, Uplink
 from vrouter.why.ground import Ground
 from vrouter.why.lines import Line, line
@@ -13,7 +13,7 @@ def floating_ip(ground: Ground, found: Object) -> Iterator[Line]:
     """A VIP's, or an address outside: of a load balancer, which has its reasons, or a pod."""
     vips, one = ground.vips(found), of_pool(ground.view, found)
     unit = _unit(ground, one) if one else None
-    address = found.properties.get("floating_ip_address")
+    address = found.get("floating_ip_address")
     yield line(0, bool(vips or unit) or None, f"floating-ip {found.name}: {address}")
     owners: list[Object | None] = [
         owner for interface in found.targets("virtual-machine-interface")

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from vrouter.cache import Object
 from vrouter.compiler.members import target
 from vrouter.compiler.services import examine
 from vrouter.compiler.view import Absent, Located, Unusable
+from vrouter.objects import Object
 from vrouter.state import Remote, Vip
 from vrouter.why import outside
 from vrouter.why.ground import LINK, Ground
@@ -91,7 +91,7 @@ def _unused(ground: Ground, owner: Object | None, member: Object, uuid: str, use
 def _meant(ground: Ground, found: Object) -> Iterator[tuple[Object | None, Object]]:
     """(loadbalancer, member) of the members that mean this interface, used or not: those who read it."""
     addresses = {
-        holding.properties.get("instance_ip_address")
+        holding.get("instance_ip_address")
         for uuid in ground.view.referrers(found.uuid, "instance-ip") if (holding := ground.cache.get(uuid))
     }  # fmt: skip
     trees = {uuid for _, uuid in (*ground.compiler.readers(("interface", found.uuid)),
@@ -104,7 +104,7 @@ def _meant(ground: Ground, found: Object) -> Iterator[tuple[Object | None, Objec
                 if pool is None or member.uuid in seen:
                     continue
                 means = target(ground.view, pool, member)
-                properties = member.properties.get("loadbalancer_member_properties") or {}
+                properties = member.get("loadbalancer_member_properties") or {}
                 if means == found.uuid or (isinstance(means, Unusable) and properties.get("address") in addresses):
                     seen.add(member.uuid)
                     yield next(ground.owners(member), None), member

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from vrouter.cache import Object
 from vrouter.compiler.services import Examined, Service, examine
+from vrouter.objects import Object
 from vrouter.state import Remote, Vip, addresses_of, socket_address
 from vrouter.why import outside
 from vrouter.why.ground import Ground

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from vrouter.backends.protocol import Backend
-from vrouter.cache import Cache, Object
+from vrouter.cache import Cache
 from vrouter.compiler import Compiler
 from vrouter.draining import Drain
+from vrouter.objects import Object
 from vrouter.reconciler import Reconciler
 from vrouter.state import Vip
 from vrouter.subjects import INTERFACE, Subjects
