@@ -237,6 +237,7 @@ class ApiClient:
         after: int | None = None,
         scopes: Collection[str] | None = None,
         shapes: Shapes = NO_SHAPES,
+        ref_names: bool = True,
         begin: Begin | None = None,
         silence: float = SILENCE,
     ) -> Watch:
@@ -244,13 +245,22 @@ class ApiClient:
 
         after: resume behind this revision instead of starting with a Snapshot.
         scopes: only of objects that concern one of these (docs/api.md), until the watch is given others.
-        shapes: what to read objects into, by type (`Shapes`).
+        shapes: what to read objects into, by type (`Shapes`). ref_names: whether references have the name of what they
+        are to, for which the server must look.
         begin: takes what comes into sight before the whole of its delta is there (see `Watch`).
         silence: seconds without a byte after which the connection counts as dead.
         """
         fields = types if isinstance(types, Mapping) else dict.fromkeys(types, ())
         return Watch(
-            self._http, self.url, fields, after=after, scopes=scopes, shapes=shapes, begin=begin, silence=silence
+            self._http,
+            self.url,
+            fields,
+            after=after,
+            scopes=scopes,
+            shapes=shapes,
+            ref_names=ref_names,
+            begin=begin,
+            silence=silence,
         )
 
     async def request(

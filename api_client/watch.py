@@ -107,6 +107,7 @@ class Watch:
         after: int | None = None,
         scopes: Collection[str] | None = None,
         shapes: Shapes = NO_SHAPES,
+        ref_names: bool = True,
         begin: Begin | None = None,
         silence: float = SILENCE,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -122,6 +123,7 @@ class Watch:
         self._http = http
         self._types = types
         self._reader = _Reader(types, shapes)
+        self._ref_names = ref_names
         self._silence = silence
         self._sleep = sleep
         self._first = True  # no stream was ever open
@@ -191,6 +193,8 @@ class Watch:
         for kind, fields in self._types.items():
             if fields:
                 parameters[f"{kind.replace('-', '_')}_fields"] = ",".join(fields)
+        if not self._ref_names:
+            parameters["exclude_ref_names"] = "true"
         if wanted is not None:
             parameters["scope"] = ",".join(sorted(wanted))
             if self.revision is not None and self.scopes is not None:

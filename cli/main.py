@@ -3,7 +3,6 @@
 Only this module knows all commands. Each imports what it needs when it runs: `vaportrail rt` does not load the server.
 """
 
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -24,6 +23,8 @@ app = typer.Typer(
 
 def show_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         typer.echo(f"vaportrail {version('vaportrail')}")
         raise typer.Exit
 

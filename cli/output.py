@@ -10,9 +10,6 @@ from typing import Annotated, Any, NoReturn
 
 import orjson
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 
 class Format(StrEnum):
@@ -82,6 +79,10 @@ def print_data(value: Any, output: ObjectFormat) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Columns aligned, not boxed, and never cut where the output is not a terminal: made for eyes and for grep."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*["-" if cell is None else escape(str(cell)) for cell in row])  # `[fd00::1]:80` is no markup

@@ -90,7 +90,7 @@ class Agent:
             self.ports.load()
         async with ApiClient(self.settings.api) as api:
             scopes = [node_scope(self.settings.node)]
-            watch = api.watch(WATCHED, scopes=scopes, shapes=SHAPES, begin=self._begin)
+            watch = api.watch(WATCHED, scopes=scopes, shapes=SHAPES, ref_names=False, begin=self._begin)
             tasks = [  # the server reads what should be here while we read what is
                 asyncio.create_task(self._follow(watch), name="follow"),
                 asyncio.create_task(self._reconcile(watch), name="reconcile"),

@@ -53,9 +53,10 @@ def updated(kind: ResourceType, uuid: str, base: str) -> bytes:
     return orjson.dumps({kind.name: {"uuid": uuid, "href": href(base, kind.name, uuid)}})
 
 
-def link(target: Link, base: str | None, *, attr: bool) -> dict[str, Any]:
+def link(target: Link, base: str | None, *, attr: bool, name: bool = True) -> dict[str, Any]:
     """One reference, back reference or (without attr) child. base: None for one without href."""
-    shown: dict[str, Any] = {"to": split(target.type, target.fq_name), "uuid": target.uuid}
+    shown: dict[str, Any] = {"to": split(target.type, target.fq_name)} if name else {}
+    shown["uuid"] = target.uuid
     if base is not None:
         shown["href"] = href(base, target.type, target.uuid)
     if attr:
@@ -63,8 +64,8 @@ def link(target: Link, base: str | None, *, attr: bool) -> dict[str, Any]:
     return shown
 
 
-def add_links(head: dict[str, Any], record: Record, base: str | None) -> None:
-    """All that was read of an object's links, by field; a kind without links has no field."""
+def add_links(head: dict[str, Any], record: Record, base: str | None, *, names: bool = True) -> None:
+    """All that was read of an object's links, by field; a kind without links has no field. names: of their targets."""
     if not (record.references or record.back_references or record.children):
         return  # nearly all of most lists
     for targets, suffix, attr in (
@@ -73,7 +74,8 @@ def add_links(head: dict[str, Any], record: Record, base: str | None) -> None:
         (record.children, "s", False),
     ):
         for target in targets:
-            head.setdefault(target.type.replace("-", "_") + suffix, []).append(link(target, base, attr=attr))
+            shown = link(target, base, attr=attr, name=names)
+            head.setdefault(target.type.replace("-", "_") + suffix, []).append(shown)
 
 
 def splice(head: Mapping[str, Any], properties: str, only: Collection[str] | None = None) -> bytes:
@@ -157,13 +159,15 @@ class View:
 class Item:
     """The form of the objects in a list (contract 3.2): names, with fields, or in detail. Links in it have no href.
 
-    fields: None for names alone; wanted ones, even if there are none, come with those of the parent.
+    fields: None for names alone; wanted ones, even if there are none, come with those of the parent. ref_names: whether
+    its links have the names of what they are to.
     """
 
     kind: ResourceType
     detail: bool = False
     fields: frozenset[str] | None = None
     hrefs: bool = True
+    ref_names: bool = True
 
     def links(self) -> Needs:
         fields = self.fields or frozenset()
@@ -191,7 +195,7 @@ class Item:
             if (self.detail or self.fields is not None) and record.parent_uuid:
                 head["parent_type"] = record.parent_type
                 head["parent_uuid"] = record.parent_uuid
-            add_links(head, record, None)
+            add_links(head, record, None, names=self.ref_names)
             item = splice(head, record.properties, only or None) if self.detail or only else orjson.dumps(head)
             items.append(wrapped % item if self.detail else item)
         return items

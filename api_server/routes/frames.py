@@ -1,39 +1,47 @@
 """Chunks of the feed as frames of one watch, which may want less of some types than the feed has."""
 
 from itertools import zip_longest
+from typing import Any
 
 import orjson
 
-from api_server.routes.beginning import Fields
+from api_server.routes.beginning import Wanted
 from api_server.store.events import Chunk, Event, bookmark
 
 NAMING = ("uuid", "fq_name", "parent_type", "parent_uuid")
 
 
-def only(document: bytes, kind: str, fields: frozenset[str]) -> bytes:
-    """An event's document with the names and the wanted fields of its object."""
-    found = orjson.loads(document)[kind]
-    return orjson.dumps({kind: {name: value for name, value in found.items() if name in NAMING or name in fields}})
+def only(document: bytes, kind: str, wanted: Wanted) -> bytes:
+    """An event's document with the names and what is wanted of its object."""
+    found: dict[str, Any] = orjson.loads(document)[kind]
+    fields = wanted.fields.get(kind)
+    if fields is not None:
+        found = {name: value for name, value in found.items() if name in NAMING or name in fields}
+    if not wanted.names:
+        for references in (value for name, value in found.items() if name.endswith("_refs")):
+            for reference in references:
+                reference.pop("to", None)
+    return orjson.dumps({kind: found})
 
 
-def shows(event: Event, fields: Fields) -> bool:
-    """Whether a watcher of these fields sees a difference: an update of others is none for it."""
-    wanted = fields.get(event.type)
-    if wanted is None or event.operation != "update" or event.fields is None or "id_perms" in wanted:
+def shows(event: Event, wanted: Wanted) -> bool:
+    """Whether a watcher of some fields sees a difference: an update of others is none for it."""
+    fields = wanted.fields.get(event.type)
+    if fields is None or event.operation != "update" or event.fields is None or "id_perms" in fields:
         return True  # `id_perms` has the time of the last change, whatever it was
-    return not wanted.isdisjoint(event.fields.split(","))
+    return not fields.isdisjoint(event.fields.split(","))
 
 
-def frames(chunk: Chunk, fields: Fields) -> bytes:
+def frames(chunk: Chunk, wanted: Wanted) -> bytes:
     """A chunk as it goes out: encoded by the feed, unless this watcher wants less of some type."""
-    if not any(event.type in fields for event in chunk.events):
+    if all(wanted.whole(event.type) for event in chunk.events):
         return chunk.data
     framed = []
-    shown = [event for event in chunk.events if shows(event, fields)]
+    shown = [event for event in chunk.events if shows(event, wanted)]
     for event, following in zip_longest(shown, shown[1:]):
         data = event.data().encode()
-        if event.type in fields and event.operation != "delete":
-            data = only(data, event.type, fields[event.type])
+        if not wanted.whole(event.type) and event.operation != "delete":
+            data = only(data, event.type, wanted)
         last = following is None or following.revision != event.revision
         number = b"id: %d\n" % event.revision if last else b""
         framed.append(b"event: %b\n%bdata: %b\n\n" % (event.operation.encode(), number, data))

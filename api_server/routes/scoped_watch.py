@@ -13,7 +13,7 @@ from typing import NamedTuple
 import orjson
 
 from api_server.errors import BadRequest
-from api_server.routes.beginning import Fields, entering
+from api_server.routes.beginning import Wanted, entering
 from api_server.routes.frames import frames, stop
 from api_server.store.events import chunk
 from api_server.store.reader import Reader
@@ -75,17 +75,17 @@ def _names(query: Mapping[str, str], name: str) -> frozenset[str] | None:
     return found
 
 
-def step(reader: Reader, types: Sequence[ResourceType], fields: Fields, scopes: Scopes, after: int) -> Iterator[bytes]:
+def step(reader: Reader, types: Sequence[ResourceType], wanted: Wanted, scopes: Scopes, after: int) -> Iterator[bytes]:
     """From one set of scopes to another one, as frames in parts; inside a snapshot."""
     changes = list(reader.scoped_changes(scopes.before, after))
     if reader.bounds().compacted > after:
         yield stop(f"the changes after revision {after} are compacted; list again")
         return
     if missed := events_of(changes, frozenset(kind.name for kind in types)):
-        yield frames(chunk(missed), fields)
+        yield frames(chunk(missed), wanted)
     for kind in types:
         if uuids := reader.concerned(kind.name, scopes.enter, without=scopes.before):
-            yield from entering(reader, kind, fields, uuids)
+            yield from entering(reader, kind, wanted, uuids)
     gone = ((kind.name, reader.concerned(kind.name, scopes.leave, without=scopes.now)) for kind in types)
     if left := {kind: uuids for kind, uuids in gone if uuids}:
         yield b"event: leave\ndata: %b\n\n" % orjson.dumps(left)

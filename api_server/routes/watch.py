@@ -24,7 +24,7 @@ from api_server import descriptors
 from api_server.errors import BadRequest, NotFound, Unavailable
 from api_server.resources import lists, selection
 from api_server.routes import json_lines
-from api_server.routes.beginning import Fields, below, concerning, init
+from api_server.routes.beginning import Wanted, below, concerning, init
 from api_server.routes.frames import frames, stop
 from api_server.routes.middleware import Exchange
 from api_server.routes.plans import flag
@@ -68,12 +68,13 @@ def last_event_id(request: Request) -> int | None:
     return int(text)
 
 
-def wanted_fields(types: Iterable[ResourceType], query: Mapping[str, str]) -> Fields:
-    return {
+def wanted_of(types: Iterable[ResourceType], query: Mapping[str, str]) -> Wanted:
+    fields = {
         kind.name: frozenset(text.split(","))
         for kind in types
         if (text := query.get(f"{kind.ident}_fields") or query.get(f"{kind.name}_fields"))
     }
+    return Wanted(fields, names=not flag(query, "exclude_ref_names"))
 
 
 async def wanted_parents(
@@ -135,11 +136,11 @@ async def begun(first: AsyncIterator[bytes], content: AsyncIterator[bytes]) -> A
         yield frame
 
 
-async def stream(subscription: Subscription, fields: Fields) -> AsyncIterator[bytes]:
+async def stream(subscription: Subscription, wanted: Wanted) -> AsyncIterator[bytes]:
     """The frames of one watch, until it is told to stop."""
     try:
         async for chunk in subscription:
-            yield frames(chunk, fields)
+            yield frames(chunk, wanted)
         reason = subscription.reason
     except Unavailable as error:
         reason = error.text
@@ -206,7 +207,7 @@ class EventStream(StreamingResponse):
 async def watch(request: Request) -> Response:
     current, server, query = named(request, "watch"), service(request), request.query_params
     types = watched_types(server.model, query.get("resource_type"))
-    after, fields = last_event_id(request), wanted_fields(types, query)
+    after, wanted = last_event_id(request), wanted_of(types, query)
     scopes, lines = wanted_scopes(query, resumed=after is not None), as_lines(request)
     headers = HEADERS | (json_lines.HEADERS if lines else {})
     if current.method == "HEAD":
@@ -217,14 +218,14 @@ async def watch(request: Request) -> Response:
     snapshot = None
     if after is None:
         sight = concerning(scopes.now) if scopes is not None else below(parents) if parents is not None else None
-        snapshot = await server.store.snapshot(lambda reader: init(reader, types, fields, sight))
+        snapshot = await server.store.snapshot(lambda reader: init(reader, types, wanted, sight))
     elif scopes is not None and scopes.moving:
         await feed.require(after)
-        snapshot = await server.store.snapshot(partial(step, types=types, fields=fields, scopes=scopes, after=after))
+        snapshot = await server.store.snapshot(partial(step, types=types, wanted=wanted, scopes=scopes, after=after))
     if snapshot is not None:
         after = current.revision = snapshot.revision
     subscription = await feed.subscribe(names, after, parents=parents, scopes=None if scopes is None else scopes.now)
-    content = stream(subscription, fields)
+    content = stream(subscription, wanted)
     if flag(query, "status"):
         content = both(content, status_frames(server, frozenset(names)))
     if snapshot is not None:

@@ -78,14 +78,16 @@ def _joined(text: Text) -> Text:
 
 
 @lru_cache(256)
-def excerpts(type: str, properties: frozenset[str], references: frozenset[str], *, chosen: bool) -> Statement:
+def excerpts(
+    type: str, properties: frozenset[str], references: frozenset[str], *, names: bool, chosen: bool
+) -> Statement:
     """`{type: object}` of each object of a type, in no order. properties: names of the object model. references: types.
-    chosen: those of `uuids` alone."""
+    names: with those of what is referred to, which is a look-up for each. chosen: those of `uuids` alone."""
     found = sa.select(
         _text(
             f'{{"{type}":{{"uuid":"', _r.uuid, '","fq_name":', _fq_name(type, _r.fq_name),
             _if(_text(',"parent_type":"', _r.parent_type, '","parent_uuid":"', _r.parent_uuid, '"')),
-            *(_references(kind) for kind in sorted(references)),
+            *(_references(kind, names=names) for kind in sorted(references)),
             *(_if(_text(f',"{name}":', _property(_r.properties, name))) for name in sorted(properties)), "}}",
         )
     )  # fmt: skip
@@ -95,18 +97,14 @@ def excerpts(type: str, properties: frozenset[str], references: frozenset[str], 
     return Statement(found.where(_r.type + "" == sa.bindparam("type"), _ordered(any_of(_r.uuid, "uuids"))))
 
 
-def _references(kind: str) -> Text:
+def _references(kind: str, *, names: bool) -> Text:
     """Nothing if there is none."""
-    to, attr = _fq_name(kind, _other.c.fq_name), sa.func.coalesce(_f.attr, "null")
-    one = _text('{"to":', to, ',"uuid":"', _other.c.uuid, '","attr":', attr, "}").label("one")
-    rows = (
-        sa.select(one)
-        .join_from(reference, _other, _other.c.uuid == _f.to_uuid)
-        .where(_f.from_uuid == _r.uuid, _f.to_type == kind)
-        .order_by(_f.to_uuid)
-        .correlate(resource)
-        .subquery()
-    )
+    to: list[Text | str] = ['"to":', _fq_name(kind, _other.c.fq_name), ","] if names else []
+    one = _text("{", *to, '"uuid":"', _f.to_uuid, '","attr":', sa.func.coalesce(_f.attr, "null"), "}").label("one")
+    those = sa.select(one).where(_f.from_uuid == _r.uuid, _f.to_type == kind).order_by(_f.to_uuid)
+    if names:
+        those = those.join_from(reference, _other, _other.c.uuid == _f.to_uuid)
+    rows = those.correlate(resource).subquery()
     together = sa.select(_joined(rows.c.one)).select_from(rows).scalar_subquery()
     return _if(_text(f',"{field(kind)}":[', together, "]"))
 

@@ -206,12 +206,14 @@ class Reader:
         properties: Collection[str],
         references: Collection[str],
         *,
+        names: bool = True,
         uuids: Collection[str] | None = None,
         size: int = 500,
     ) -> Iterator[list[str]]:
         """The same as JSON with some of their fields (see `excerpts`), as the database writes it."""
         given = {} if uuids is None else {"uuids": self._array(list(uuids))}
-        statement = excerpts(type, frozenset(properties), frozenset(references), chosen=uuids is not None)
+        fields = frozenset(properties), frozenset(references)
+        statement = excerpts(type, *fields, names=names, chosen=uuids is not None)
         rows = self._session.stream(statement, type=type, **given)
         while found := [row[0] for row in islice(rows, size)]:
             yield found

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -71,6 +71,42 @@ async def test_json_lines_have_what_frames_have(remote: httpx.AsyncClient) -> No
                 assert await anext(text) == f"id: {line['id']}"
             assert json.loads((await anext(text)).removeprefix("data: ")) == line["data"]
             assert await anext(text) == ""
+
+
+@pytest.mark.parametrize("fields", [{}, {"virtual_network_fields": "network_ipam_refs,display_name"}])
+async def test_references_may_come_without_names(remote: httpx.AsyncClient, fields: dict[str, str]) -> None:
+    """At the beginning, in events, and where other scopes come into sight; nothing else is missing."""
+    ipam = await create(remote, "network-ipam", "addresses")
+    attr = {"ipam_subnets": [{"subnet": {"ip_prefix": "10.0.0.0", "ip_prefix_len": 24}}]}
+    refs = [{"to": ipam["fq_name"], "attr": attr}]
+    red = (await create(remote, "virtual-network", "red", network_ipam_refs=refs))["uuid"]
+    revision = await newest(remote)
+    asked = {"resource_type": "virtual-network,network-ipam"} | fields
+
+    async def objects(**query: str) -> list[Line]:
+        async with lines(remote, **asked, **query) as watch:
+            found = [await anext(watch)]
+            while found[-1].get("id", 0) < revision:
+                found.append(await anext(watch))
+            return found
+
+    for query in ({}, {"since": "0"}, {"since": str(revision), "scope": red, "enter": red}):
+        whole, bare = await objects(**query), await objects(**query, exclude_ref_names="true")
+        references = list(_references(whole))
+        assert ipam["fq_name"] in [one.pop("to") for one in references]
+        assert whole == bare
+    refused = await remote.get("/watch", params={**asked, "exclude_ref_names": "perhaps"})
+    assert (refused.status_code, "exclude_ref_names" in refused.text) == (400, True)
+
+
+def _references(data: Any) -> Iterator[Line]:
+    """All that are in it."""
+    if isinstance(data, dict):
+        for name, value in data.items():
+            yield from value if name.endswith("_refs") else _references(value)
+    elif isinstance(data, list):
+        for value in data:
+            yield from _references(value)
 
 
 async def test_a_list_goes_on_as_a_watch(remote: httpx.AsyncClient) -> None:

@@ -11,7 +11,7 @@ from store_objects import create, link, make
 import schema
 from api_server.errors import Unavailable
 from api_server.resources.rendering import add_links
-from api_server.routes.beginning import init
+from api_server.routes.beginning import Wanted, init
 from api_server.store import Store
 from api_server.store.reader import Reader
 from api_server.store.session import Session
@@ -134,8 +134,8 @@ async def test_all_of_a_type_is_one_statement_and_only_what_is_wanted(
     for name in ("all", "stream"):
         monkeypatch.setattr(Session, name, noted(sent, name, getattr(Session, name)))
     kinds = [schema.load().types["virtual-network"]]
-    fields = {"virtual-network": frozenset({"display_name", "network_policy_refs"})}
-    parts = await all_parts(await store.snapshot(lambda reader: init(reader, kinds, fields)))
+    wanted = Wanted({"virtual-network": frozenset({"display_name", "network_policy_refs"})})
+    parts = await all_parts(await store.snapshot(lambda reader: init(reader, kinds, wanted)))
     own = next(session for session, name in sent if name == "stream")  # the feed asks in one of its own
     names_sent = [name for session, name in sent if session is own]
     assert names_sent[names_sent.index("stream") :] == ["stream"]  # the revision was asked for before it

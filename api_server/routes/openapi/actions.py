@@ -344,6 +344,7 @@ def watching() -> dict[str, Json]:
         ),
         query("enter", "Those of them that the watch was not of before."),
         query("leave", "What the watch was of besides, before."),
+        query("exclude_ref_names", "References without `to`."),
     ]
     return {"/watch": operation("/watch", "get", "watch", "Changes as they happen, resumable",
                                 {"200": frames, **refusals("404", "410")}, parameters=parameters)}  # fmt: skip
