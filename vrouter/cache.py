@@ -157,7 +157,8 @@ class Cache:
         links = _links(found)
         if before is None:
             self._by_type[found.type].add(uuid)
-            changed.update((uuid, name_of(uuid)), links)
+            changed.add(uuid)  # who wants the name of what is not there yet reads whether it is
+            changed.update(links)
         elif before == found:
             return
         else:

@@ -57,8 +57,8 @@ class Multimap(Generic[K, V]):
         """The value for each of the keys."""
         one, many = self._one, self._many
         for key in keys:
-            if key in many:
-                many[key].add(value)
+            if (several := many.get(key)) is not None:
+                several.add(value)
             elif (before := one.setdefault(key, value)) is not value and before != value:
                 many[key] = {before, value}
                 del one[key]

@@ -93,7 +93,7 @@ def test_a_large_snapshot_comes_in_slices() -> None:
         graph.put("virtual-machine", f"vm{number}")
     slices = list(Cache().replace(graph.snapshot()))
     assert len(slices) == 3
-    assert sum(map(len, slices)) == 2 * (2 * SLICE + 1)
+    assert sum(map(len, slices)) == 2 * SLICE + 1
 
 
 def test_a_delta_may_begin_before_the_rest_is_there() -> None:

@@ -185,8 +185,8 @@ class View:
 
     def name(self, uuid: str) -> str:
         """Last part of the fq_name, or the uuid of what is not here; reads no more than that of the object."""
-        self.reads.add(name_of(uuid))
         found = self._evaluator.cache.get(uuid)
+        self.reads.add(name_of(uuid) if found else uuid)
         return found.name if found else uuid
 
     def referrers(self, uuid: str, kind: str) -> Sequence[str]:
