@@ -5,7 +5,7 @@ each change reads entries, a limited number at a time.
 """
 
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -13,8 +13,8 @@ from api_server.errors import Gone
 from api_server.store import concerns
 from api_server.store.concerns import ScopeChange
 from api_server.store.events import Event, Operation
-from api_server.store.session import Session, Statement, any_of
-from api_server.store.tables import change, counter, scope_change
+from api_server.store.session import Session, Statement, any_of, each_of
+from api_server.store.tables import change, counter, revision_of_all, scope_change
 
 PAGE = 500
 """Revisions per read of the log: a few milliseconds of one connection's time."""
@@ -38,24 +38,38 @@ _ENTRIES = Statement(
     .limit(ENTRIES)
 )
 _s = scope_change.c
-_SCOPED = (
-    sa.select(
-        _s.scope, _s.revision, _s.sequence, _s.operation, _s.type, _s.uuid, sa.func.coalesce(_s.object, _c.object, "")
-    )
-    .select_from(
-        scope_change.outerjoin(change, sa.and_(_c.revision == _s.revision, _c.sequence == _s.sequence))
-    )
-    .where(_s.revision > _arg("after"), _s.revision <= _arg("upto"))
-    .order_by(_s.revision, _s.sequence)
-)  # fmt: skip
-_ALL_SCOPES = Statement(_SCOPED)
-_SOME_SCOPES = Statement(_SCOPED.where(any_of(_s.scope, "scopes")))
-_SOME_OF_SOME_SCOPES = Statement(_SCOPED.where(any_of(_s.scope, "scopes")).limit(PAGE))
-_DUE = Statement(
-    sa.select(sa.func.min(_s.revision)).where(
-        any_of(_s.scope, "scopes"), _s.revision > _arg("after"), _s.revision <= _arg("upto"), _s.operation != "keep"
+_LOGGED = sa.select(_c.object).where(_c.revision == _s.revision, _c.sequence == _s.sequence).scalar_subquery()
+"""Row by row: for a join PostgreSQL may read the whole log up to them."""
+_SCOPED = sa.select(
+    _s.scope, _s.revision, _s.sequence, _s.operation, _s.type, _s.uuid, sa.func.coalesce(_s.object, _LOGGED, "")
+)
+_ALL_SCOPES = Statement(
+    _SCOPED.where(revision_of_all > _arg("after"), revision_of_all <= _arg("upto")).order_by(
+        revision_of_all, _s.sequence
     )
 )
+_OF_SCOPES = _SCOPED.where(
+    any_of(_s.scope, "scopes"), _s.revision > _arg("after"), _s.revision <= _arg("upto")
+).order_by(_s.revision, _s.sequence)
+_SOME_SCOPES = Statement(_OF_SCOPES)
+_SOME_OF_SOME_SCOPES = Statement(_OF_SCOPES.limit(PAGE))
+_scope = each_of("scopes").table_valued("value", name="value")
+_LATER = (
+    sa.select(_s.revision)
+    .where(_s.scope == _scope.c.value, _s.revision > _arg("after"))
+    .order_by(_s.revision)
+    .correlate(_scope)
+)
+
+
+def _least(of_a_scope: sa.Select[Any]) -> Statement:
+    """What is found of each of some scopes by itself, no further than that; the least of it."""
+    return Statement(sa.select(sa.func.min(of_a_scope.scalar_subquery())).select_from(_scope))
+
+
+_REACH = _least(_LATER.limit(1).offset(PAGE - 1))
+"""Where the first of them has a page."""
+_DUE = _least(_LATER.where(_s.revision <= _arg("upto"), _s.operation != "keep").limit(1))
 _AT = Statement(
     sa.select(_c.at)
     .where(_c.revision > _arg("after"), _c.revision <= _arg("upto"))
@@ -121,9 +135,12 @@ class ScopedPage(NamedTuple):
 
 
 def scoped_page(session: Session, scopes: Collection[str], after: int) -> ScopedPage:
-    """At most `PAGE` rows, or one revision; up to the newest revision if there are fewer."""
-    newest = bounds(session).newest
+    """At most `PAGE` rows, or one revision; up to the newest revision if there are fewer. However many follow, of none
+    of the scopes more than a page is looked at."""
     wanted = session.array(sorted(scopes))
+    ((newest, _),), ((reach,),) = session.together([(_BOUNDS, {}), (_REACH, {"scopes": wanted, "after": after})])
+    if reach is not None:
+        newest = min(newest, reach)
     rows = session.all(_SOME_OF_SOME_SCOPES, scopes=wanted, after=after, upto=newest)
     if len(rows) == PAGE:
         last, newest = rows[-1][1], rows[-1][1] - 1

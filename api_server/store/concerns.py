@@ -10,9 +10,9 @@ from api_server.store import scopes
 from api_server.store.events import Operation
 from api_server.store.scopes import RULES
 from api_server.store.session import Session, Statement, any_of
-from api_server.store.tables import concern, scope_change
+from api_server.store.tables import concern, revision_of_all, scope_change
 
-_c, _s, _arg = concern.c, scope_change.c, sa.bindparam
+_c, _arg = concern.c, sa.bindparam
 
 _STORED = Statement(sa.select(_c.uuid, _c.scope).where(any_of(_c.uuid, "uuids")))
 _OF_SCOPES = Statement(
@@ -27,7 +27,7 @@ INSERT_CONCERN = Statement(concern.insert(), concern.columns.keys())
 DELETE_CONCERN = Statement(concern.delete().where(_c.uuid == _arg("of"), _c.scope == _arg("was")))
 INSERT_SCOPE_CHANGE = Statement(scope_change.insert(), scope_change.columns.keys())
 _CLEAR = Statement(concern.delete())
-_FORGET = Statement(scope_change.delete().where(_s.revision <= _arg("upto")))
+_FORGET = Statement(scope_change.delete().where(revision_of_all <= _arg("upto")))
 
 
 @cache

@@ -15,7 +15,7 @@ from api_server.store.engine import BUSY_SECONDS, Database, UnusableDatabase
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0011"
+HEAD = "0012"
 """The newest migration. Stated here so that a start need not load Alembic to learn that there is nothing to do."""
 
 LOCK = 0x7661706F72  # any number that is ours, for pg_advisory_xact_lock

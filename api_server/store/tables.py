@@ -99,7 +99,8 @@ concern = sa.Table(
     sqlite_with_rowid=False,
 )
 
-# The log as those see it who watch a scope (concerns.py). object: NULL if `change` has it, under the same numbers.
+# The log as those see it who watch a scope (concerns.py). object: NULL if `change` has it, under the same numbers. It
+# has row ids on SQLite, so that the rows of a change lie together at its end, and only its key by scope.
 scope_change = sa.Table(
     "scope_change",
     metadata,
@@ -110,9 +111,13 @@ scope_change = sa.Table(
     sa.Column("type", TEXT, nullable=False),
     sa.Column("uuid", TEXT, nullable=False),
     sa.Column("object", TEXT),
-    sa.Index("scope_change_revision", "revision"),
-    sqlite_with_rowid=False,
 )
+
+revision_of_all = scope_change.c.revision + sa.literal_column("0", BIG)
+"""The revision, spelt so that only what is wanted of all scopes is looked up by it: where some have much of the log,
+PostgreSQL would look for the others' rows among those of all."""
+
+sa.Index("scope_change_by_revision", revision_of_all)
 
 # One row. revision: the last one given. compacted: changes up to it are no longer in the log. statuses: the last stamp
 # given (status.stamp).

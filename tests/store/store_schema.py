@@ -20,7 +20,8 @@ OF_EXPRESSIONS = {
 
 
 def differences(connection: sa.Connection) -> list[Any]:
-    """What Alembic would change, and which indexes of expressions are missing."""
+    """What Alembic would change, which indexes of expressions are missing, and which tables have row ids on
+    SQLite though they should not, or the other way."""
 
     def comparable(_: object, name: str | None, type: str, *__: object) -> bool:
         return type != "index" or name not in OF_EXPRESSIONS
@@ -30,13 +31,19 @@ def differences(connection: sa.Connection) -> list[Any]:
         "postgresql": "select indexname from pg_indexes where schemaname = current_schema()",
     }
     there = set(connection.scalars(sa.text(names[connection.dialect.name])))
+    bare = found = {
+        table.name for table in metadata.tables.values() if not table.dialect_options["sqlite"]["with_rowid"]
+    }
+    if connection.dialect.name == "sqlite":
+        found = set(connection.scalars(sa.text("select name from pragma_table_list where wr")))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*expression-based index")
         context = MigrationContext.configure(connection, opts={"include_object": comparable})
-        return [*compare_metadata(context, metadata), *sorted(OF_EXPRESSIONS - there)]
+        return [*compare_metadata(context, metadata), *sorted(OF_EXPRESSIONS - there), *sorted(bare ^ found)]
 
 
 UNDONE = {
+    "0012": ("drop index scope_change_by_revision", "create index scope_change_revision on scope_change (revision)"),
     "0011": ("drop index resource_place",),
     "0010": ("drop index change_of_object",),
     "0009": ("drop table writer",),

@@ -2,8 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -23,10 +24,11 @@ from api_server.store import (
     Subscription,
     Transaction,
     Update,
+    changes,
     concerns,
     upgrade,
 )
-from api_server.store.engine import Database
+from api_server.store.engine import NAME, Database
 from api_server.store.events import encode
 from api_server.store.names import field
 from api_server.store.reader import Reader
@@ -37,6 +39,7 @@ from api_server.store.tables import concern
 SEEDS = 2
 QUICK = Limits(pace=Pace(pause=0, bookmark=0.02))
 ALL = Statement(sa.select(concern.c.uuid, concern.c.scope))
+ROWS = Statement(sa.text("select sum(seq_tup_read + idx_tup_fetch) from pg_stat_xact_user_tables"))
 # type -> (parents, what it refers to)
 SHAPE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "project": ((), ()),
@@ -274,3 +277,88 @@ async def test_a_change_is_nothing_to_those_who_watch_something_else(store: Stor
     mine.close()
     other.close()
     await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_a_log_of_many_pages(store: Store) -> None:
+    """Revisions that fill a page just so, and others."""
+    networks = [make("virtual-network", name) for name in ("one", "two")]
+    await create(store, *networks)
+    logged = [[(1, one.uuid)] for one in networks]
+    full = changes.PAGE
+    for revision, sizes in enumerate([(0, 1), (full - 1, 0), (1, 1), (full + 1, 2), (3, full), (2, 2)], start=2):
+        made = [[interface(network) for _ in range(size)] for network, size in zip(networks, sizes, strict=True)]
+        assert await create(store, *made[0], *made[1]) == revision
+        for log, some in zip(logged, made, strict=True):
+            log += [(revision, one.uuid) for one in some]
+
+    async def read(*scopes: str, after: int) -> list[tuple[int, str]]:
+        def call(reader: Reader) -> list[tuple[int, str]]:
+            with reader.snapshot():
+                return [(change.revision, change.uuid) for change in reader.scoped_changes(scopes, after)]
+
+        return await store.read(call)
+
+    one, two = [network.uuid for network in networks]
+    for after in range(9):
+        first, second = ([each for each in log if each[0] > after] for log in logged)
+        assert await read(one, after=after) == first
+        assert await read(two, "none", after=after) == second
+        assert sorted(await read(one, two, after=after)) == sorted(first + second)
+
+
+async def test_of_a_log_no_more_is_looked_at_than_is_wanted(url: str) -> None:
+    """However much of it is of another scope, or follows."""
+    store = await Store.open(url)
+    loud, quiet = make("virtual-network", "loud"), make("virtual-network", "quiet")
+    await create(store, quiet, loud)
+    calls: list[Callable[[Session], Any]] = [
+        lambda session: changes.scoped_page(session, [quiet.uuid], 0),
+        lambda session: changes.scoped_page(session, [quiet.uuid], 1),
+        lambda session: changes.scoped_page(session, [loud.uuid], 0),
+        lambda session: changes.due(session, [quiet.uuid], 1, changes.bounds(session).newest),
+        lambda session: changes.due(session, [loud.uuid], 1, changes.bounds(session).newest),
+        lambda session: changes.page(session, changes.bounds(session).newest - 1),
+        lambda session: concerns.forget(session, 1),
+    ]
+    work = []
+    for _ in range(2):
+        for _ in range(100):
+            await create(store, *[interface(loud) for _ in range(10)])
+        if not store.sqlite:
+            with Database.at(url).engine.begin() as connection:
+                connection.execute(sa.text("analyze"))  # it knows what there is, as it does in the long run
+        work.append([looked_at(url, call) for call in calls])
+    await store.close()
+    for before, after in zip(*work, strict=True):
+        assert after <= before * 1.1 + 5, work
+
+
+def interface(network: Object) -> Object:
+    one = make("virtual-machine-interface", "")
+    return link(replace(one, fq_name=(one.uuid,)), network)
+
+
+def looked_at(url: str, call: Callable[[Session], Any]) -> int:
+    """Rows on PostgreSQL; on SQLite instructions of its virtual machine, which count them."""
+    steps = 0
+
+    def step() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    class Metered(Database):
+        def connect(self, name: str = NAME) -> Any:
+            connection = super().connect(name)
+            if self.sqlite:
+                connection.set_progress_handler(step, 1)
+            return connection
+
+    session = Session(Metered.at(url))
+    with session.transaction(session.database.begin_write):
+        call(session)
+        if not session.sqlite:
+            steps = int(session.all(ROWS)[0][0])
+        session.discard = True
+    session.close()
+    return steps

@@ -64,6 +64,21 @@ async def test_an_earlier_database_is_brought_up_to_date(empty_url: str, version
     await store.close()
 
 
+@pytest.mark.parametrize("version", [one for one in EARLIER if one >= "0007"])
+def test_the_log_by_scope_is_kept(empty_url: str, version: str) -> None:
+    rows = sa.text(
+        "select scope, revision, sequence, operation, type, uuid, object from scope_change "
+        "order by scope, revision, sequence"
+    )
+    engine = Database.at(filled(empty_url, version)).engine
+    with engine.connect() as connection:
+        before = connection.execute(rows).all()
+    assert before
+    upgrade(empty_url)
+    with engine.connect() as connection:
+        assert connection.execute(rows).all() == before
+
+
 @pytest.mark.parametrize("version", [one for one in EARLIER if one not in READ_FIRST])
 def test_the_sql_that_is_printed_does_what_an_upgrade_does(empty_url: str, version: str) -> None:
     printed = script(filled(empty_url, version))
