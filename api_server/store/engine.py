@@ -27,9 +27,9 @@ SQLITE_SETUP = (
     "pragma journal_mode=wal",
     "pragma synchronous=full",
     "pragma foreign_keys=on",
-    # KiB. The system keeps the file's pages as well. A greater cache costs more than it saves: a reader drops it whenever
-    # somebody has written, and a commit that has split a page goes through all its places (pages are exchanged through
-    # the number of the lock page, which is beyond the file's end, and what is beyond that is looked for in the cache).
+    # KiB. The system keeps the file's pages as well. A greater cache costs more than it saves: a reader drops it
+    # whenever somebody has written, and a commit that has split a page goes through all its places (pages are exchanged
+    # through the number of the lock page, which is beyond the file's end, and what is beyond that is looked for).
     "pragma cache_size=-8192",
 )
 POSTGRESQL_SETUP = (
