@@ -160,7 +160,8 @@ async def measure(folder: Path, sizes: list[int]) -> AsyncIterator[tuple[str, in
 
 async def at_rest(*programs: Program) -> None:
     """Until they have told each other of what was made, which goes on beside the data plane: a few seconds in which
-    they have nearly nothing to do. RuntimeError if they find no rest."""
+    they have nearly nothing to do; and until what was written is on the disk. RuntimeError if they find no rest."""
+    await asyncio.to_thread(os.sync)
     used = sum(map(cpu_seconds, programs))
     for _ in range(PATIENCE // QUIET):
         await asyncio.sleep(QUIET)
