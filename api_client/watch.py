@@ -266,6 +266,7 @@ class _Reader:
     """Reads frames, of the types that were asked for and no others."""
 
     def __init__(self, types: Iterable[str], shapes: Shapes) -> None:
+        self._shaped = shapes.keys()
         self._shapes: dict[str, Any] = {kind: shapes.get(kind, dict[str, Any]) for kind in types}
         self._fields = {kind: kind.replace("-", "_") for kind in self._shapes}  # of what a list of objects is read into
         row = {
@@ -298,8 +299,9 @@ class _Reader:
         name, found = next(iter(body.items())) if len(body) == 1 else ("", None)
         if name not in self._shapes or not isinstance(found, dict):
             raise UnexpectedAnswer("a watch event does not hold one object of a type that was asked for")
-        shape = dict if kind == "delete" else self._shapes[name]
-        return _event(kind, name, _read(partial(msgspec.convert, type=shape), found))
+        if kind != "delete" and name in self._shaped:
+            return _event(kind, name, _read(partial(msgspec.convert, type=self._shapes[name]), found))
+        return _event(kind, name, found)
 
 
 _BODY = msgspec.json.Decoder(dict[str, Any])
