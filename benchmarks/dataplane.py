@@ -1,11 +1,14 @@
 """From the POST of a member to the kernel programmed, in the presence of other services, through real programs:
-server, agent and network namespaces (the simulator where the privilege is missing). One world that grows from size to
-size; at its greatest an agent begins with nothing, and another one on what the first has made."""
+server, agent and network namespaces (the simulator where the privilege is missing). Worlds of each size stand beside
+each other, each with a server and an agent of its own, and are changed in turns: what a machine does otherwise, or does
+less well for a minute, is the same for all. In the greatest an agent begins with nothing then, and another one on what
+the first has made."""
 
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,36 +43,34 @@ class Gathering(ApiClient):
 
 
 class World:
-    """Services on one node, and the agent of that node."""
+    """Services of a server, and the node that has them all. size: how many it is to have."""
 
-    def __init__(self, folder: Path) -> None:
-        self.node = f"bench{os.getpid()}"
+    def __init__(self, server: Program, size: int) -> None:
+        self.server = server
+        self.url = server.wait_ready()
+        self.size = size
+        self.node = f"bench{os.getpid()}-{size}"
         self.backend = "netns" if os.geteuid() == 0 else "simulator"
-        self.database = f"sqlite:///{folder}/dataplane.db"
         self.services: list[Service] = []
         self.pods: list[Pod] = []
 
-    def server(self) -> Program:
-        return Program("serve", "--port", "0", "--database", self.database, "--log-level", "warning")
+    def agent(self, *options: str) -> Program:
+        command = ("vrouter", "--api", self.url, "--node", self.node, "--backend", self.backend)
+        return Program(*command, "--workloads", "create", "--introspect-port", "0", "--log-level", "warning", *options)
 
-    def agent(self, url: str, *options: str) -> Program:
-        command = ("vrouter", "--api", url, "--node", self.node, "--backend", self.backend, "--workloads", "create")
-        return Program(*command, "--introspect-port", "0", "--log-level", "warning", *options)
+    def cleanup(self) -> None:
+        self.agent("--cleanup").process.wait(PATIENCE)
 
-    def cleanup(self, url: str) -> None:
-        self.agent(url, "--cleanup").process.wait(PATIENCE)
-
-    async def begin(self, client: ApiClient) -> None:
-        """Networks and pods, and one pod to spare."""
-        lab = Lab(client, self.node)
-        await lab.networks()
-        self.pods = [await lab.pod(f"{self.node}-{number}") for number in range(PODS + 1)]
-
-    async def grow(self, url: str, size: int) -> None:
-        async with Gathering(url) as client:
+    async def begin(self) -> None:
+        """Networks, pods and one to spare, and all services with ten members each."""
+        async with ApiClient(self.url) as client:
             lab = Lab(client, self.node)
-            while len(self.services) < size:
-                for _ in range(min(TOGETHER, size - len(self.services))):
+            await lab.networks()
+            self.pods = [await lab.pod(f"{self.node}-{number}") for number in range(PODS + 1)]
+        async with Gathering(self.url) as client:
+            lab = Lab(client, self.node)
+            while len(self.services) < self.size:
+                for _ in range(min(TOGETHER, self.size - len(self.services))):
                     number = len(self.services) + 1
                     service = Service(f"service-{number}", f"10.96.{number >> 8}.{number & 255}", {8888: 80})
                     self.services.append(service)
@@ -78,27 +79,12 @@ class World:
                         await lab.join(service, pod)
                 await client.flush()
 
-    async def toggle(self, client: ApiClient, agent: str) -> list[float]:
-        """Milliseconds from before the POST of a member until the agent says that its revision is applied."""
-        times = []
-        lab = Lab(client, self.node)
-        async with ApiClient(agent) as questions:
-            await applied(questions, await client.newest_revision())
-            for number in range(ROUNDS):
-                service = self.services[number * 7919 % len(self.services)]
-                start = time.perf_counter()
-                members = await lab.join(service, self.pods[PODS])
-                await applied(questions, client.revision)
-                times.append((time.perf_counter() - start) * 1000)
-                await lab.leave(members)
-                await applied(questions, client.revision)
-        return times
-
-    async def start(self, client: ApiClient, server: Program, url: str) -> "Start":
+    async def start(self) -> "Start":
         """Of an agent until all is applied; it is stopped then."""
-        revision = await client.newest_revision()
-        used, start = cpu_seconds(server), time.time()
-        with self.agent(url) as agent:
+        async with ApiClient(self.url) as client:
+            revision = await client.newest_revision()
+        used, start = cpu_seconds(self.server), time.time()
+        with self.agent() as agent:
             async with ApiClient(agent.wait_ready()) as questions:
                 listens = time.time()
                 await applied(questions, revision)
@@ -109,7 +95,7 @@ class World:
                     read=seen - listens,
                     made=max(seen, marks["applied"]["at"]) - seen,
                     agent=cpu_seconds(agent),
-                    server=cpu_seconds(server) - used,
+                    server=cpu_seconds(self.server) - used,
                 )
 
 
@@ -136,26 +122,73 @@ class Start:
         )
 
 
-async def measure(folder: Path, sizes: list[int]) -> AsyncIterator[tuple[str, int, list[float] | Start]]:
+class Changes:
+    """A world's agent, and how long changes take to reach it."""
+
+    def __init__(self, world: World, client: ApiClient, agent: ApiClient) -> None:
+        self.world = world
+        self.times: list[float] = []  # ms from before the POST of a member until its revision is applied
+        self._client = client
+        self._agent = agent
+        self._lab = Lab(client, world.node)
+
+    async def all_applied(self) -> None:
+        await applied(self._agent, await self._client.newest_revision())
+
+    async def toggle(self, number: int) -> None:
+        """A member comes, and goes again, to and from a service that nobody has touched for a while."""
+        service = self.world.services[number * 7919 % len(self.world.services)]
+        start = time.perf_counter()
+        members = await self._lab.join(service, self.world.pods[PODS])
+        await applied(self._agent, self._client.revision)
+        self.times.append((time.perf_counter() - start) * 1000)
+        await self._lab.leave(members)
+        await applied(self._agent, self._client.revision)
+
+
+async def measure(folder: Path, sizes: Sequence[int]) -> AsyncIterator[tuple[str, int, list[float] | Start]]:
     """(what, number of services, figures): `change` in milliseconds for each size, then the starts `cold` and `again`
     with the greatest."""
-    world = World(folder)
-    with world.server() as server:
-        url = server.wait_ready()
+    async with AsyncExitStack() as stack:
+        worlds = [stack.enter_context(standing(folder, size)) for size in sorted(sizes)]
+        for world in worlds:
+            await world.begin()
+        for found in await changes(worlds):
+            yield "change", found.world.size, found.times
+        greatest = worlds[-1]
+        await asyncio.to_thread(greatest.cleanup)
+        for what in ("cold", "again"):
+            yield what, greatest.size, await greatest.start()
+
+
+@contextmanager
+def standing(folder: Path, size: int) -> Iterator[World]:
+    """One that nothing is in yet, and of which nothing stays."""
+    database = f"sqlite:///{folder}/dataplane-{size}.db"
+    with Program("serve", "--port", "0", "--database", database, "--log-level", "warning") as server:
+        world = World(server, size)
         try:
-            async with ApiClient(url) as client:
-                await world.begin(client)
-                with world.agent(url) as agent:
-                    introspect = agent.wait_ready()
-                    for size in sorted(sizes):
-                        await world.grow(url, size)
-                        await at_rest(agent, server)
-                        yield "change", size, await world.toggle(client, introspect)
-                await asyncio.to_thread(world.cleanup, url)
-                for what in ("cold", "again"):
-                    yield what, len(world.services), await world.start(client, server, url)
+            yield world
         finally:
-            world.cleanup(url)
+            world.cleanup()
+
+
+async def changes(worlds: Sequence[World]) -> list[Changes]:
+    """Of each world, in turns."""
+    async with AsyncExitStack() as stack:
+        agents = [stack.enter_context(world.agent()) for world in worlds]
+        found = []
+        for world, agent in zip(worlds, agents, strict=True):
+            client = await stack.enter_async_context(ApiClient(world.url))
+            questions = await stack.enter_async_context(ApiClient(agent.wait_ready()))
+            found.append(Changes(world, client, questions))
+        for one in found:
+            await one.all_applied()
+        await at_rest(*agents, *(world.server for world in worlds))
+        for number in range(ROUNDS):
+            for one in found:
+                await one.toggle(number)
+        return found
 
 
 async def at_rest(*programs: Program) -> None:
