@@ -21,16 +21,18 @@ from vrouter.state import Check, HostAddress, Interface, Monitor, MonitorKind, V
 
 PODS, PORTS = 10, range(8000, 8100)  # a thousand members
 DELAY = 5  # seconds
-KINDS: tuple[MonitorKind, ...] = ("tcp", "http", "https", "ping")
+CLOSING = "https, a connection each"  # with servers that close after each answer
+KINDS = ("tcp", "http", "https", CLOSING, "ping")
 
-# Listens on all ports of a range, and answers whatever comes like a web server in good health; with TLS if it is told
-# of a file with a key and a certificate.
+# Listens on all ports of a range, and answers whatever comes like a web server in good health, with what it is told;
+# with TLS if it is told of a file with a key and a certificate.
 _SERVER = """
 import selectors, socket, ssl, sys
+answer = f"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\nConnection: {sys.argv[3]}\\r\\n\\r\\n".encode()
 tls = None
-if len(sys.argv) > 3:
+if len(sys.argv) > 4:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(sys.argv[3])
+    tls.load_cert_chain(sys.argv[4])
 selector = selectors.DefaultSelector()
 for port in range(int(sys.argv[1]), int(sys.argv[2])):
     selector.register(socket.create_server(("", port)), selectors.EVENT_READ, True)
@@ -49,7 +51,7 @@ while True:
             continue
         try:
             if key.fileobj.recv(4096):  # with TLS, it does what is left of the handshake
-                key.fileobj.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n")
+                key.fileobj.sendall(answer)
                 continue
         except ssl.SSLWantReadError:
             continue
@@ -60,8 +62,11 @@ while True:
 """
 
 
-def measure(kind: MonitorKind, seconds: float) -> tuple[float, int]:
-    """(share of a core, probes) of so many seconds in which a thousand members are probed every `DELAY`."""
+def measure(what: str, seconds: float) -> tuple[float, int]:
+    """(share of a core, probes) of so many seconds in which a thousand members are probed every `DELAY`. what: one of
+    `KINDS`."""
+    closing = what == CLOSING
+    kind: MonitorKind = "https" if closing else what  # type: ignore[assignment]  # of `KINDS`
     node = f"bench{os.getpid()}"
     backend = NetnsBackend(BackendSettings(node, create_workloads=True))
     backend.open()
@@ -75,7 +80,8 @@ def measure(kind: MonitorKind, seconds: float) -> tuple[float, int]:
                 raise error
         for pod in pods:
             ports = [str(PORTS.start), str(PORTS.stop)]
-            words = ["ip", "netns", "exec", pod.workload, sys.executable, "-c", _SERVER, *ports, *certificate]
+            keeps = "close" if closing else "keep-alive"
+            words = ["ip", "netns", "exec", pod.workload, sys.executable, "-c", _SERVER, *ports, keeps, *certificate]
             servers.append(subprocess.Popen(words, stdout=subprocess.PIPE))
         for server in servers:
             assert server.stdout

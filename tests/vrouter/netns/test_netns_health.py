@@ -17,6 +17,8 @@ import pytest
 from netns_node import VRF, Node
 
 from vrouter import namespace
+from vrouter.backends.netns import health
+from vrouter.backends.netns.health import USES
 from vrouter.backends.protocol import Delete
 from vrouter.state import Address, Check, HostAddress, Interface, Monitor
 
@@ -206,6 +208,133 @@ def test_https_that_hangs_leaves_no_file_open(node: Node, pod: Interface) -> Non
     assert after <= before
 
 
+class Keeping:
+    """A server over TLS that answers so again and again, until the client ends it or, for a second, asks nothing."""
+
+    def __init__(self, answer: str) -> None:
+        self.answer = answer
+        self.requests: list[str] = []
+        self.connections = 0
+        self.ended = threading.Event()  # one of them
+
+    def __call__(self, connection: socket.socket) -> None:
+        self.connections += 1
+        connection.settimeout(1)
+        try:
+            while request := connection.recv(4096):
+                self.requests.append(request.decode())
+                connection.sendall(self.answer.encode())
+        finally:
+            self.ended.set()
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(_certificate(tmp_path_factory.mktemp("tls")))
+    return context
+
+
+def probe_often(node: Node, pod: Interface, how: Monitor, times: int) -> list[str | None]:
+    async def ask() -> list[str | None]:
+        check = Check("m", pod.uuid, VRF.index, pod.address, PORT, (how,))
+        return [await node.backend.probe(check, how) for _ in range(times)]
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize("answer", [
+    "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    f"HTTP/1.1 200 OK\r\nContent-Length: 30000\r\n\r\n{'x' * 30000}",
+    "HTTP/1.1 204 No Content\r\n\r\n",
+    "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n",
+])  # fmt: skip
+def test_probes_share_a_tls_connection_that_stands(
+    node: Node, pod: Interface, tls: ssl.SSLContext, answer: str
+) -> None:
+    server, times = Keeping(answer), 3 * USES
+    with serving(pod, server, tls):
+        assert probe_often(node, pod, monitor("https"), times) == [None] * times
+    assert len(server.requests) == times
+    assert server.connections in (3, 4)  # the first has been used before, as it were
+    assert "Connection: keep-alive\r\n" in server.requests[0]
+
+
+@pytest.mark.parametrize(("answer", "how"), [
+    ("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", {}),
+    ("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", {}),
+    ("HTTP/1.1 200 OK\r\n\r\nends with the connection", {}),
+    ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok, and more", {}),
+    ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 500 Not asked\r\n", {}),
+    (f"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n{'x' * 300000}", {}),
+    ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", {"delay": 60}),
+    ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", {"method": "HEAD"}),
+])  # fmt: skip
+def test_others_have_one_each(
+    node: Node, pod: Interface, tls: ssl.SSLContext, answer: str, how: dict[str, object]
+) -> None:
+    server = Keeping(answer)
+    with serving(pod, server, tls):
+        assert probe_often(node, pod, replace(monitor("https"), **how), 3) == [None] * 3
+    assert server.connections == len(server.requests) == 3
+
+
+def test_a_bad_answer_ends_the_connection(node: Node, pod: Interface, tls: ssl.SSLContext) -> None:
+    server = Keeping("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
+    with serving(pod, server, tls):
+        assert probe_often(node, pod, monitor("https"), 3) == ["HTTP status 503, expected 200-204"] * 3
+    assert server.connections == 3
+
+
+def test_a_connection_that_the_server_has_closed_is_no_bad_answer(
+    node: Node, pod: Interface, tls: ssl.SSLContext
+) -> None:
+    with serving(pod, saying("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), tls):  # and closes
+        assert probe_often(node, pod, monitor("https"), USES) == [None] * USES
+    assert probe(node, pod, monitor("https")) == "connection refused"
+
+
+def test_a_server_that_hangs_is_one_on_a_kept_connection_too(
+    node: Node, pod: Interface, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health.random, "randint", lambda _, most: most)  # the first is used often enough
+
+    def once(connection: socket.socket) -> None:
+        saying("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")(connection)
+        connection.recv(4096)
+        silent(connection)
+
+    with serving(pod, once, tls):
+        assert probe_often(node, pod, monitor("https"), 2) == [None, "no answer within 1 s"]
+
+
+def test_a_connection_that_no_probe_asks_for_is_closed(node: Node, pod: Interface, tls: ssl.SSLContext) -> None:
+    server = Keeping("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    async def ask() -> None:
+        how = replace(monitor("https"), delay=1)
+        check = Check("m", pod.uuid, VRF.index, pod.address, PORT, (how,))
+        before = _sockets()
+        assert await node.backend.probe(check, how) is None
+        assert len(_sockets()) > len(before)
+        while not _sockets() <= before:
+            await asyncio.sleep(0.05)
+
+    with serving(pod, server, tls):
+        asyncio.run(asyncio.wait_for(ask(), 20))
+
+
+def test_no_connection_outlives_its_vrf(node: Node, pod: Interface, tls: ssl.SSLContext) -> None:
+    """It would keep the namespace alive, and links and addresses in it."""
+    with serving(pod, Keeping("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), tls):
+        before = _sockets()
+        assert probe(node, pod, monitor("https")) is None
+        assert len(_sockets() - before) == 1
+    assert node.backend.apply([Delete(pod), Delete(VRF)]) == [None, None]
+    assert _sockets() <= before
+
+
 def test_a_process_without_files_says_nothing_of_the_member(node: Node, pod: Interface) -> None:
     async def ask() -> None:
         how = monitor()
@@ -225,6 +354,15 @@ def test_a_process_without_files_says_nothing_of_the_member(node: Node, pod: Int
 def test_a_vrf_that_does_not_stand(node: Node, pod: Interface) -> None:
     check = Check("m", pod.uuid, 99, pod.address, PORT, (monitor(),))
     assert "There is no network namespace" in (asyncio.run(node.backend.probe(check, monitor())) or "")
+
+
+def _sockets() -> set[str]:
+    """What this process has open."""
+    found = set()
+    for file in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.add(str(file.readlink()))
+    return {name for name in found if name.startswith("socket:")}
 
 
 def _certificate(folder: Path) -> Path:

@@ -302,6 +302,7 @@ class NetnsBackend:
                 joins.part(vrf, self._vrfs[other])
         self._underlay.disconnect(vrf)  # or its VNI would be taken until the kernel has time for the namespace
         vrf.close()
+        self._prober.leave(vrf.network)
         namespace.remove(vrf.network)  # its links go with it, later
         del self._vrfs[index]
         for workload in workloads:

@@ -4,25 +4,37 @@ is on another node (`vxlan.py`); the way is that of any packet.
 Sockets are opened by one thread that does nothing else, for a socket is of the namespace in which its thread was; those
 that are wanted in one turn of the event loop are opened together. What they do, they do on the event loop. A probe ends
 its connection with a reset, so none stays behind in TIME_WAIT.
+
+A TLS connection is used for up to `USES` probes, if the server lets it stand: to begin one costs some six times what it
+costs to ask over one that stands. Each that begins one shows that the member still takes connections, and one that has
+gone meanwhile, or was closed, is begun anew in the same probe.
 """
 
 import asyncio
 import errno
 import os
+import random
 import re
 import socket
 import ssl
 import struct
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from vrouter import namespace
 from vrouter.backends.netns.encrypted import Encrypted
+from vrouter.backends.netns.idle import IdleConnections, Where
 from vrouter.backends.protocol import BackendError
 from vrouter.state import Address, Check, Monitor
 
 STATUS_LINE = 1024  # bytes of an answer that are read at most
+USES = 10  # probes over one TLS connection at most
+KEPT_FOR = 30  # seconds between two probes at most; with a longer delay there is little to save
+REST, REST_WITHIN = 65536, 0.1  # bytes and seconds that the rest of an answer may have, for its connection to be kept
 _STATUS = re.compile(rb"HTTP/\d\.\d (\d{3})\b")
 _Wanted = tuple[str, int, int, int]  # namespace, and a socket's family, type and protocol
 _OWN_TROUBLE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -35,6 +47,7 @@ class Prober:
     """Probes members in the namespaces of this process. Use on one event loop."""
 
     def __init__(self) -> None:
+        self._idle = IdleConnections()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="probe sockets")
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._tls.check_hostname = False  # as Octavia: it is asked whether it serves, not who it is
@@ -43,7 +56,12 @@ class Prober:
         self._wanted: list[tuple[_Wanted, asyncio.Future[socket.socket]]] = []
         self._opening: set[asyncio.Task[None]] = set()
 
+    def leave(self, network: str) -> None:
+        """That namespace is about to go. May be called from any thread."""
+        self._idle.leave(network)
+
     def close(self) -> None:
+        self._idle.close()
         self._thread.shutdown(cancel_futures=True)
 
     async def probe(self, network: str, check: Check, monitor: Monitor) -> str | None:
@@ -63,24 +81,58 @@ class Prober:
             return _words(error)
 
     async def _connect(self, network: str, check: Check, monitor: Monitor) -> str | None:
-        loop = asyncio.get_running_loop()
+        if monitor.kind == "https":
+            return await self._encrypted(network, check, monitor)
+        connection = await self._connected(network, check)
+        try:
+            if monitor.kind == "tcp":
+                return None
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(connection, _request(check, monitor))
+            return _judge(await _status_line(partial(loop.sock_recv, connection)), monitor)
+        finally:
+            connection.close()
+
+    async def _encrypted(self, network: str, check: Check, monitor: Monitor) -> str | None:
+        where = (network, check.member, check.address, check.port, monitor.uuid)
+        kept = self._idle.take(where)
+        if kept is not None and kept.left:
+            with suppress(OSError):
+                if answer := await self._exchange(where, kept, check, monitor):
+                    return _judge(answer, monitor)
+        elif kept is not None:
+            kept.close()
+        # those that begin together are not to be renewed together
+        uses = random.randint(1, USES) if kept is None else USES  # noqa: S311
+        begun = Encrypted(self._tls, await self._connected(network, check), uses)
+        return _judge(await self._exchange(where, begun, check, monitor), monitor)
+
+    async def _exchange(self, where: Where, connection: Encrypted, check: Check, monitor: Monitor) -> bytes:
+        """The answer's beginning. The connection is kept, or closed."""
+        keep = monitor.method == "GET" and monitor.delay <= KEPT_FOR
+        try:
+            await connection.ask(_request(check, monitor, keep=keep))
+            answer = await _status_line(connection.read)
+            keep = keep and _judge(answer, monitor) is None and await _ends(answer, connection.read)
+        except BaseException:
+            keep = False
+            raise
+        finally:
+            if keep:
+                self._idle.keep(where, connection, 2 * monitor.delay)
+            else:
+                connection.close()
+        return answer
+
+    async def _connected(self, network: str, check: Check) -> socket.socket:
         connection = await self._open(network, check.address, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            await loop.sock_connect(connection, (str(check.address), check.port))
-            if monitor.kind == "tcp":
-                return None
-            request = _request(check, monitor)
-            if monitor.kind == "https":
-                encrypted = Encrypted(self._tls, connection)
-                await encrypted.ask(request)
-                answer = await _status_line(encrypted.read)
-            else:
-                await loop.sock_sendall(connection, request)
-                answer = await _status_line(partial(loop.sock_recv, connection))
-        finally:
+            await asyncio.get_running_loop().sock_connect(connection, (str(check.address), check.port))
+        except BaseException:
             connection.close()
-        return _judge(answer, monitor)
+            raise
+        return connection
 
     async def _ping(self, network: str, address: Address) -> str | None:
         """One echo; what else the socket hears (it is raw) is somebody else's."""
@@ -144,10 +196,10 @@ def _sockets(wanted: Sequence[_Wanted]) -> list[socket.socket | Exception]:
     return [answers[index] for index in range(len(wanted))]
 
 
-def _request(check: Check, monitor: Monitor) -> bytes:
+def _request(check: Check, monitor: Monitor, *, keep: bool = False) -> bytes:
     host = f"[{check.address}]" if check.address.version == 6 else str(check.address)
     lines = (f"{monitor.method} {monitor.path} HTTP/1.1", f"Host: {host}:{check.port}", "User-Agent: vaportrail",
-             "Accept: */*", "Connection: close", "", "")  # fmt: skip
+             "Accept: */*", f"Connection: {'keep-alive' if keep else 'close'}", "", "")  # fmt: skip
     return "\r\n".join(lines).encode()
 
 
@@ -157,6 +209,39 @@ async def _status_line(read: Callable[[int], Awaitable[bytes]]) -> bytes:
     while b"\n" not in answer and len(answer) < STATUS_LINE and (part := await read(STATUS_LINE)):
         answer += part
     return answer
+
+
+class _Answer:
+    """What a parser tells of. begun, ended: messages. stands: whether the connection does, after the last."""
+
+    def __init__(self) -> None:
+        self.begun = self.ended = 0
+        self.stands = False
+        self.parser = HttpResponseParser(self)
+
+    def on_message_begin(self) -> None:
+        self.begun += 1
+
+    def on_message_complete(self) -> None:
+        self.ended += 1
+        self.stands = self.parser.should_keep_alive()
+
+
+async def _ends(beginning: bytes, read: Callable[[int], Awaitable[bytes]]) -> bool:
+    """Whether the answer that begins so comes to its end soon, and its server takes another request then."""
+    answer, length = _Answer(), len(beginning)
+    try:
+        answer.parser.feed_data(beginning)
+        if not answer.ended:
+            async with asyncio.timeout(REST_WITHIN):
+                while not answer.ended and length < REST and (part := await read(REST)):
+                    answer.parser.feed_data(part)
+                    length += len(part)
+    except (OSError, HttpParserError, HttpParserUpgrade):  # a TimeoutError is an OSError
+        return False
+    finally:
+        del answer.parser  # which has the answer
+    return answer.stands and answer.begun == answer.ended == 1
 
 
 def _judge(answer: bytes, monitor: Monitor) -> str | None:
