@@ -327,10 +327,10 @@ def test_a_connection_that_no_probe_asks_for_is_closed(node: Node, pod: Interfac
 
 def test_no_connection_outlives_its_vrf(node: Node, pod: Interface, tls: ssl.SSLContext) -> None:
     """It would keep the namespace alive, and links and addresses in it."""
+    before = _sockets()
     with serving(pod, Keeping("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), tls):
-        before = _sockets()
         assert probe(node, pod, monitor("https")) is None
-        assert len(_sockets() - before) == 1
+    assert len(_sockets() - before) == 1  # none of the server's any more
     assert node.backend.apply([Delete(pod), Delete(VRF)]) == [None, None]
     assert _sockets() <= before
 
