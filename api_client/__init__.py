@@ -9,6 +9,7 @@
 """
 
 from api_client.client import DEFAULT_URL, ApiClient, JsonObject, etag
+from api_client.delta import Delta, Event, Events, Snapshot
 from api_client.errors import (
     ApiError,
     BadRequest,
@@ -23,7 +24,7 @@ from api_client.errors import (
     Unreachable,
 )
 from api_client.operations import DryRun, Operation
-from api_client.watch import Delta, Event, Events, Snapshot, Watch
+from api_client.watch import Watch
 
 __all__ = [
     "DEFAULT_URL", "ApiClient", "ApiError", "BadRequest", "ClientError", "Conflict", "Delta", "DryRun", "Event",

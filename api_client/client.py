@@ -18,9 +18,10 @@ import httpx
 import orjson
 
 from api_client import statuses
+from api_client.delta import NO_SHAPES, Begin, Shapes
 from api_client.errors import UnexpectedAnswer, Unreachable, refusal
 from api_client.operations import DryRun, Operation
-from api_client.watch import NO_SHAPES, SILENCE, Begin, Shapes, Watch
+from api_client.watch import SILENCE, Watch
 
 DEFAULT_URL = "http://127.0.0.1:8082"
 TIMEOUT = 30.0  # seconds for a whole answer; the server's slowest, a list of everything, takes about one

@@ -11,7 +11,7 @@ from typing import Any, get_args
 from msgspec import ValidationError
 
 from api_client import Event, Events
-from api_client.watch import Kind
+from api_client.delta import Kind
 from vrouter.compiler import Compiler
 from vrouter.objects import FIELDS, read
 from vrouter.state import Key, Reason, Unit

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from api_client import Event, Events, Snapshot
-from api_client.watch import Kind
+from api_client.delta import Kind
 from vrouter.objects import FIELDS
 
 Body = dict[str, Any]
