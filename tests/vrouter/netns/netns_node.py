@@ -7,7 +7,7 @@ from uuid import uuid4
 from vrouter.backends.netns import NetnsBackend
 from vrouter.backends.netns.netlink import Message
 from vrouter.backends.protocol import BackendSettings, Put
-from vrouter.state import Address, HostAddress, Interface, Listener, Member, Protocol, Vip, Vrf
+from vrouter.state import FLOW_LIMIT, Address, HostAddress, Interface, Listener, Member, Protocol, Vip, Vrf
 
 VIP = IPv4Address("10.97.0.1")
 GATEWAY = IPv6Address("fe80::1")
@@ -31,8 +31,8 @@ class Conversation:
 class Node:
     """A backend of its own node, with one VRF. start: another agent of the same node, as after a restart."""
 
-    def __init__(self, *, create_workloads: bool = True) -> None:
-        self.settings = BackendSettings(f"u{uuid4().hex[:8]}", create_workloads)
+    def __init__(self, *, create_workloads: bool = True, flow_limit: int = FLOW_LIMIT) -> None:
+        self.settings = BackendSettings(f"u{uuid4().hex[:8]}", create_workloads, flow_limit)
         self.started: list[NetnsBackend] = []
         self.backend = self.start()
         self._pods = 0

@@ -113,7 +113,11 @@ def test_the_rules_of_ipv6_are_those_of_ipv4_in_other_words(root: None) -> None:
     found = namespace.scratch(lambda: listed(6))
     assert "silent" in found
     del found["silent"]
-    assert found == namespace.scratch(lambda: listed(4))
+    four = namespace.scratch(lambda: listed(4))
+    for protocol in ("tcp", "udp"):  # for the straight rule of a first packet IPv6 has not enough registers
+        straight = four[f"record_{protocol}"].pop(2)
+        assert f"add @reverse_{protocol} " in straight
+    assert found == four
 
 
 def test_only_changes_of_maps_become_look_ups() -> None:

@@ -1,14 +1,19 @@
 """The straight way: what one of its steps fails for goes on with the other rules."""
 
+import json
 import socket
+import struct
+import subprocess
+from dataclasses import replace
 
 import pytest
-from netns_node import VIP, VRF, Node, service
+from netns_node import VIP, VRF, Node, both_families, in_ipv6, in_six, service
 
 from vrouter import namespace
-from vrouter.backends.netns import nftables, spelling
+from vrouter.backends.netns import elements, nftables, spelling
 from vrouter.backends.netns.netlink import NETLINK_NETFILTER, Socket
-from vrouter.backends.netns.rules import UNANSWERED
+from vrouter.backends.netns.rules import AGAIN, CLOSING, UNANSWERED
+from vrouter.state import Family, Interface, Vip
 
 
 def test_what_cannot_be_counted_refreshes_its_flow(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,5 +39,109 @@ def test_what_cannot_be_counted_refreshes_its_flow(monkeypatch: pytest.MonkeyPat
         nft.close()
         assert len(counted) == 1
         assert [entry.expires > UNANSWERED + 5 for entry in answers.values()] == [True, True]
+    finally:
+        node.close()
+
+
+RESET = struct.pack("ii", 1, 0)  # struct linger: on, 0 seconds
+
+
+def limited(vip: Vip) -> Vip:
+    return replace(vip, listeners=tuple(one._replace(limit=2) for one in vip.listeners))
+
+
+COUNTING = """
+table inet seen {
+    counter there {}
+    counter back {}
+    chain out { type filter hook output priority 0; tcp dport 8000 counter name there; }
+    chain in { type filter hook input priority 0; tcp sport 8000 counter name back; }
+}
+"""
+
+
+def seen(pod: Interface) -> tuple[int, int]:
+    """Packets of its connections to port 8000, there and back, as its own kernel counts them."""
+    listed = json.loads(nft(pod, "-j", "list", "counters"))["nftables"]
+    found = {one["counter"]["name"]: one["counter"]["packets"] for one in listed if "counter" in one}
+    return found["there"], found["back"]
+
+
+def nft(pod: Interface, *words: str, text: str = "") -> str:
+    command = ["ip", "netns", "exec", pod.workload, "nft", *words]
+    return subprocess.run(command, input=text, capture_output=True, check=True, text=True).stdout
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("kind", ["plain", "limited", "its own"])
+@pytest.mark.parametrize("again", [False, True])
+def test_each_packet_counts_once(node: Node, family: Family, kind: str, again: bool) -> None:
+    """Of a connection that the client resets, whichever rules took its packets. again: with the ports of one before."""
+    client, web = (both_families(pod) for pod in node.pods(2))
+    if kind == "its own":
+        client = web
+    vip = service(8000, 8001, pods=[web])
+    vip = limited(vip) if kind == "limited" else vip
+    node.apply(client, web, in_ipv6(vip) if family == 6 else vip)
+    nft(client, "-f", "-", text=COUNTING)
+    to = str(in_six(VIP) if family == 6 else VIP), 8000
+    kinds = {4: socket.AF_INET, 6: socket.AF_INET6}[family], socket.SOCK_STREAM
+    listener = namespace.inside(web.workload, lambda: socket.create_server(("", 80), family=kinds[0]))
+
+    def connection() -> socket.socket:
+        made = namespace.inside(client.workload, lambda: socket.socket(*kinds))
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        made.settimeout(5)
+        made.bind(("", 40_000))
+        return made
+
+    def talk() -> None:
+        with connection() as asking:
+            asking.connect(to)
+            serving, _ = listener.accept()
+            with serving:
+                for _ in range(3):
+                    asking.send(b"?")
+                    assert serving.recv(16) == b"?"
+                    serving.send(b"!")
+                    assert asking.recv(16) == b"!"
+
+    before = 0, 0
+    with listener:
+        talk()
+        if again:
+            before = seen(client)
+            talk()
+    (flow,) = node.backend.flows()
+    assert flow.closing
+    assert flow.expires <= CLOSING
+    there, back = seen(client)
+    assert (flow.packets, flow.reverse_packets) == (there - before[0], back - before[1])
+    kernel = Socket(NETLINK_NETFILTER, f"vt-{node.settings.node}-{VRF.index}")
+    (entry,) = nftables.read_entries(kernel, family, "forward_tcp").values()
+    kernel.close()
+    assert elements.number_of(entry.data) & AGAIN == 0  # or it could not take the straight way
+
+
+def test_a_flow_without_a_place_for_its_answers_is_refused_and_leaves_nothing() -> None:
+    """There is a place for what the client sends, which is recorded first."""
+    node = Node(flow_limit=1)
+    try:
+        client, web = node.pods(2)
+        node.apply(service(8000, 8001, pods=[web]))
+        vrf = f"vt-{node.settings.node}-{VRF.index}"
+        taken = "add element ip vaportrail reverse_tcp { 10.0.0.1 . 1 . 10.0.0.2 . 2 : 240.0.0.1 }"
+        subprocess.run(["ip", "netns", "exec", vrf, "nft", taken], check=True)
+        with namespace.inside(client.workload, socket.socket) as asking:
+            asking.settimeout(5)
+            with pytest.raises(ConnectionRefusedError):
+                asking.connect((str(VIP), 8000))
+        kernel = Socket(NETLINK_NETFILTER, vrf)
+        forward = nftables.read_entries(kernel, 4, "forward_tcp")
+        kernel.close()
+        assert forward == {}
+        assert [(drop.reason, drop.packets) for drop in node.backend.drops()] == [("FlowLim", 1)]
+        assert node.backend.stats() == []
     finally:
         node.close()

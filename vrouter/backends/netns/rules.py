@@ -17,8 +17,9 @@ still send gets an answer untranslated. Every look-up or update of an element co
 direction touches the two entries a known number of times (`TOUCHES`), from which the packets of each direction follow.
 
 *The straight way.* A packet of an established flow is first tried by one rule for its direction (`straight.py`, at the
-head of `to_vip_*` and `answer_*`) that does all that the chains here would do for it, with fewer expressions. What it
-does not take, and beginnings and ends of connections, goes through the chains.
+head of `to_vip_*` and `answer_*`) that does all that the chains here would do for it, with fewer expressions; so is a
+client's reset and, at the head of `record_*` of IPv4, the first packet of a flow. What they do not take goes through
+the chains. The mark of one whose flow was found, which counts as a look-up, has what the flow records: not 0.
 
 A flow is counted if it can be. Its counter is memory of each CPU, of which the kernel keeps little at hand for the
 path of a packet: some thousand new flows at once use it up. The flow is then recorded without a counter, not refused.
@@ -79,6 +80,7 @@ IDLE = 180
 UNANSWERED = 30
 CLOSING = 10
 MARGIN = 1  # `reverse` outlives `forward` by this
+CLOSED_FOR = CLOSING + 2 * MARGIN  # longer than `reverse`, or the next flow of its ports would find it taken
 
 # How the names of chains and sets of limited listeners begin: they come and go (`limits.py`).
 PREFIX_OF_COPIES = "limit-"
@@ -286,6 +288,7 @@ set refused_PROTO { typeof ip daddr . PROTO dport; flags dynamic; size @PATHS@; 
 
 chain to_vip_PROTO {
     meta mark @DONE@ goto sent_PROTO
+    meta mark != 0 goto known_PROTO
     ip daddr . PROTO dport @service_PROTO goto ask_PROTO
     OWN @reverse_PROTO goto home_PROTO
     counter name no_fip_port_map reject with CLOSED_PORT
@@ -335,15 +338,15 @@ chain record_PROTO {
     IF_TCP delete @half_closed { OWN }
     OWN @forward_PROTO meta mark set meta mark | @AGAIN@
     delete @forward_PROTO { OWN : meta mark }
-    add @forward_PROTO { OWN timeout @UNANSWERED@s counter : meta mark } goto translate_PROTO
-    add @forward_PROTO { OWN timeout @UNANSWERED@s : meta mark } goto translate_PROTO
+    add @forward_PROTO { OWN timeout @UNANSWERED@s counter : LASTING } goto translate_PROTO
+    add @forward_PROTO { OWN timeout @UNANSWERED@s : LASTING } goto translate_PROTO
     ip daddr set ip daddr . PROTO dport map @service_PROTO
     PROTO dport set ENDPOINT map @endpoint_port
     meta mark & @AGAIN@ != 0 delete @reverse_PROTO { CHOSEN : ip daddr }
     goto full_PROTO
 }
 chain translate_PROTO {
-    update @forward_PROTO { OWN timeout @UNANSWERED@s : meta mark }
+    update @forward_PROTO { OWN timeout @UNANSWERED@s : LASTING }
     ip daddr set ip daddr . PROTO dport map @service_PROTO
     PROTO dport set ENDPOINT map @endpoint_port
     meta mark & @HAIRPIN@ != 0 ip saddr set ip daddr map @service_vip

@@ -10,6 +10,7 @@ from typing import Literal
 from vrouter.backends.netns.rules import (
     AGAIN,
     CLOSED,
+    CLOSED_FOR,
     CLOSING,
     DONE,
     FOUND,
@@ -35,7 +36,7 @@ _NUMBERS = {
     "IDLE": IDLE,
     "UNANSWERED": UNANSWERED,
     "UNANSWERED_MARGIN": UNANSWERED + MARGIN,
-    "CLOSED_FOR": CLOSING + 2 * MARGIN,  # longer than `reverse`, or the next flow of its ports would find it taken
+    "CLOSED_FOR": CLOSED_FOR,
     "CLOSING": CLOSING,
     "PATHS": PATH_LIMIT,
     "ID": ID_MASK,
@@ -80,6 +81,7 @@ def _for(protocol: Literal["tcp", "udp"], template: str) -> str:
         "OWN": f"ip saddr . {protocol} sport . ip daddr . {protocol} dport",
         "PEER": f"ip daddr . {protocol} dport . ip saddr . {protocol} sport",
         "ENDPOINT": "meta mark & @ID@",
+        "LASTING": f"meta mark & {~AGAIN & 0xFFFF_FFFF}",  # of what the first packet of a flow has in its mark
         "SERVICE": "PROTO sport set ip saddr map @service_port ip saddr set ip saddr map @service_vip",
         "NOTE": "meta mark set meta mark | @DONE@ comment",
         "COUNTS": "meta mark set meta mark | @LIMITED@",

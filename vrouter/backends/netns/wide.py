@@ -7,6 +7,7 @@ Newer versions could write it, but one way is tried with all.
 """
 
 import re
+import sys
 from dataclasses import replace
 
 from vrouter.backends.netns import expressions, nftables
@@ -20,7 +21,7 @@ _CHANGE = re.compile(
 )
 _MEANT = re.compile(
     r"(?P<operation>add|update|delete) @(?P<map>\w+)"
-    r"(?: timeout (?P<seconds>\d+)s)?(?P<counter> counter)? : (?P<data>.+)"
+    r"(?: timeout (?P<seconds>\d+)s)?(?P<counter> counter)? : (?P<data>.+?)(?: & (?P<mask>\d+))?"
 )
 _LOOKUP_SET, _LOOKUP_SREG, _LOOKUP_DREG = 1, 2, 3  # NFTA_LOOKUP_*
 _OPERATIONS = {"add": ADD, "update": UPDATE, "delete": DELETE}
@@ -62,7 +63,10 @@ def _meant(rule: Rule, meant: re.Match[str]) -> Rule:
     timeout = 1000 * int(meant["seconds"] or 0)
     own = expressions.counter() if meant["counter"] else None
     change = expressions.dynset(_OPERATIONS[meant["operation"]], meant["map"], key, _DATA, timeout, own)
-    changed = (*rule.expressions[:place], _LOADS[meant["data"]], change, *rule.expressions[place + 1 :])
+    data = [_LOADS[meant["data"]]]
+    if meant["mask"]:  # of the mark
+        data.append(expressions.bitwise(_DATA, _DATA, int(meant["mask"]).to_bytes(4, sys.byteorder), bytes(4)))
+    changed = (*rule.expressions[:place], *data, change, *rule.expressions[place + 1 :])
     return replace(rule, expressions=changed, comment="")
 
 
