@@ -3,6 +3,7 @@
 import socket
 import threading
 from functools import partial
+from pathlib import Path
 
 import pytest
 from netns_node import VIP, Node, service
@@ -128,6 +129,15 @@ def test_a_table_of_this_version_is_left_alone(node: Node, monkeypatch: pytest.M
     monkeypatch.setattr(tables, "reload", lambda network, family, flow_limit: reloaded.append(network))
     node.start()
     assert reloaded == []
+
+
+def test_an_upgrade_brings_its_settings(node: Node) -> None:
+    """So they are no drift."""
+    network = node.backend._vrfs[7].network
+    setting = Path("/proc/sys/net/ipv4/ip_early_demux")
+    namespace.inside(network, lambda: setting.write_text("1"))
+    node.backend = node.start()
+    assert namespace.inside(network, setting.read_text).strip() == "0"
 
 
 def table(node: Node) -> tables.Shape | None:

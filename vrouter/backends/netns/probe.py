@@ -31,6 +31,7 @@ OLDEST_KERNEL = (5, 15)
 
 SYSCTLS = {
     "ipv4/ip_forward": "1",
+    "ipv4/ip_early_demux": "0",  # of both families: no packet is for a socket here, but for a probe's
     # Addresses, protocol and ports, read from the packet. Policy 1 has the same fields, but takes the number that the
     # pod's own kernel drew for the socket where it finds one: nobody could tell beforehand whom a connection reaches,
     # and a repeated SYN may reach another.
@@ -61,6 +62,7 @@ SYSCTLS_OF_IPV6 = {
 }
 SEED = "ipv4/fib_multipath_hash_seed"  # Linux 6.11
 OPTIONAL = {
+    "ipv4/ip_early_demux": "for each packet a socket is looked for in vain",
     SEED: "all VRFs hash alike, so a second level of ECMP on the same packets would not spread",
     "ipv4/icmp_ratelimit": "refusals by ICMP are limited to one a second for each client",
     "ipv4/icmp_msgs_per_sec": "refusals by ICMP are limited to a thousand a second on this machine",

@@ -1,4 +1,4 @@
-"""Whether the table of a VRF has the rules of this version, and how it is given them without losing a flow.
+"""Whether a VRF has the rules and settings of this version, and how it is given them without losing a flow.
 
 What it should be like is read once from a table that this version loads in a namespace of its own; the comparison is of
 what the kernel has, so an older version's rules and a rule that somebody changed look the same: not whole.
@@ -107,14 +107,16 @@ def read(socket: Socket, family: Family) -> Shape | None:
 
 
 def update(network: str, flow_limit: int) -> None:
-    """Give a namespace the tables of this version, if another made them or somebody changed them. That of IPv6 is
-    there only if it is needed. Raises BackendError."""
+    """Give a namespace the tables and settings of this version, if another made them or somebody changed them. Those of
+    IPv6 are there only if they are needed. Raises BackendError."""
     socket = Socket(NETLINK_NETFILTER, network)
+    families: list[Family] = []
     try:
         for family in FAMILIES:
             stands = read(socket, family)
             if stands is None and family != 4:
                 continue
+            families.append(family)
             if stands != reference(family, flow_limit):
                 log.warning("the table of another version is replaced", namespace=network, family=family)
                 reload(network, family, flow_limit)
@@ -128,6 +130,8 @@ def update(network: str, flow_limit: int) -> None:
         raise BackendError(f"The tables of {network} cannot be read or changed: {error.strerror}") from error
     finally:
         socket.close()
+    if changed := namespace.inside(network, partial(probe.restate_settings, probe.settings_of(families))):
+        log.warning("settings of another version are replaced", namespace=network, names=changed)
 
 
 def reload(network: str, family: Family, flow_limit: int) -> None:
