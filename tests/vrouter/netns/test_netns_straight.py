@@ -4,6 +4,7 @@ import json
 import socket
 import struct
 import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -12,38 +13,61 @@ from netns_node import VIP, VRF, Node, both_families, in_ipv6, in_six, service
 from vrouter import namespace
 from vrouter.backends.netns import elements, nftables, spelling
 from vrouter.backends.netns.netlink import NETLINK_NETFILTER, Socket
-from vrouter.backends.netns.rules import AGAIN, CLOSING, UNANSWERED
+from vrouter.backends.netns.rules import AGAIN, CLOSING, MARGIN, UNANSWERED
 from vrouter.state import Family, Interface, Vip
 
+RESET = struct.pack("ii", 1, 0)  # struct linger: on, 0 seconds
 
-def test_what_cannot_be_counted_refreshes_its_flow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client's packets keep the way of the answer, too, when there is no place for a counter."""
+
+@pytest.fixture
+def uncounting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
+    """A node that can count one pair of listener and back-end."""
     with monkeypatch.context() as patch:
         patch.setitem(spelling._NUMBERS, "PATHS", 1)
         node = Node()
-    try:
-        client, web = node.pods(2)
-        node.apply(service(53, 54, pods=[web], protocol="udp"))
-        listener = namespace.inside(web.workload, lambda: socket.socket(type=socket.SOCK_DGRAM))
-        one, other = (namespace.inside(client.workload, lambda: socket.socket(type=socket.SOCK_DGRAM)) for _ in "12")
-        with listener, one, other:
-            listener.bind(("0.0.0.0", 80))
-            for asking, port in ((one, 53), (other, 54)):
+    yield node
+    node.close()
+
+
+def test_what_cannot_be_counted_refreshes_its_flow(uncounting: Node) -> None:
+    """The client's packets keep the way of the answer, too, when there is no place for a counter."""
+    node = uncounting
+    client, web = node.pods(2)
+    node.apply(service(53, 54, pods=[web], protocol="udp"))
+    listener = namespace.inside(web.workload, lambda: socket.socket(type=socket.SOCK_DGRAM))
+    one, other = (namespace.inside(client.workload, lambda: socket.socket(type=socket.SOCK_DGRAM)) for _ in "12")
+    with listener, one, other:
+        listener.bind(("0.0.0.0", 80))
+        for asking, port in ((one, 53), (other, 54)):
+            asking.connect((str(VIP), port))
+            for _ in range(2):
+                asking.send(b"?")
+                listener.recvfrom(16)
+    nft = Socket(NETLINK_NETFILTER, f"vt-{node.settings.node}-{VRF.index}")
+    counted = dict(nftables.each_count(nft, 4, "inward_udp"))
+    answers = nftables.read_entries(nft, 4, "reverse_udp")
+    nft.close()
+    assert len(counted) == 1
+    assert [entry.expires > UNANSWERED + 5 for entry in answers.values()] == [True, True]
+
+
+def test_a_reset_that_cannot_be_counted_closes_its_flow(uncounting: Node) -> None:
+    node = uncounting
+    client, web = node.pods(2)
+    node.apply(service(8000, 8001, pods=[web]))
+    listener = namespace.inside(web.workload, lambda: socket.create_server(("", 80)))
+    with listener:
+        for port in (8000, 8001):
+            with namespace.inside(client.workload, socket.socket) as asking:
+                asking.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
                 asking.connect((str(VIP), port))
-                for _ in range(2):
-                    asking.send(b"?")
-                    listener.recvfrom(16)
-        nft = Socket(NETLINK_NETFILTER, f"vt-{node.settings.node}-{VRF.index}")
-        counted = dict(nftables.each_count(nft, 4, "inward_udp"))
-        answers = nftables.read_entries(nft, 4, "reverse_udp")
-        nft.close()
-        assert len(counted) == 1
-        assert [entry.expires > UNANSWERED + 5 for entry in answers.values()] == [True, True]
-    finally:
-        node.close()
-
-
-RESET = struct.pack("ii", 1, 0)  # struct linger: on, 0 seconds
+    kernel = Socket(NETLINK_NETFILTER, f"vt-{node.settings.node}-{VRF.index}")
+    counted = dict(nftables.each_count(kernel, 4, "inward_tcp"))
+    answers, closing = (nftables.read_entries(kernel, 4, name) for name in ("reverse_tcp", "closing"))
+    kernel.close()
+    assert len(counted) == 1
+    assert [entry.expires <= CLOSING + MARGIN for entry in answers.values()] == [True, True]
+    assert answers.keys() < closing.keys()
 
 
 def limited(vip: Vip) -> Vip:

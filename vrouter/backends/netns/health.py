@@ -5,9 +5,9 @@ Sockets are opened by one thread that does nothing else, for a socket is of the 
 that are wanted in one turn of the event loop are opened together. What they do, they do on the event loop. A probe ends
 its connection with a reset, so none stays behind in TIME_WAIT.
 
-A TLS connection is used for up to `USES` probes, if the server lets it stand: to begin one costs some six times what it
-costs to ask over one that stands. Each that begins one shows that the member still takes connections, and one that has
-gone meanwhile, or was closed, is begun anew in the same probe.
+A TLS connection is used for up to `USES` probes, if the server lets it stand: to begin one costs some five times what
+it costs to ask over one that stands. Each that begins one shows that the member still takes connections, and one that
+has gone meanwhile, or was closed, is begun anew in the same probe.
 """
 
 import asyncio

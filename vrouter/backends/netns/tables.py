@@ -131,7 +131,7 @@ def update(network: str, flow_limit: int) -> None:
     finally:
         socket.close()
     if changed := namespace.inside(network, partial(probe.restate_settings, probe.settings_of(families))):
-        log.warning("settings of another version are replaced", namespace=network, names=changed)
+        log.warning("settings are restored", namespace=network, names=changed)
 
 
 def reload(network: str, family: Family, flow_limit: int) -> None:
