@@ -251,8 +251,9 @@ def probe_often(node: Node, pod: Interface, how: Monitor, times: int) -> list[st
     "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n",
 ])  # fmt: skip
 def test_probes_share_a_tls_connection_that_stands(
-    node: Node, pod: Interface, tls: ssl.SSLContext, answer: str
+    node: Node, pod: Interface, tls: ssl.SSLContext, answer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(health, "REST_WITHIN", 1)  # this server shares its processor with the probes and more
     server, times = Keeping(answer), 3 * USES
     with serving(pod, server, tls):
         assert probe_often(node, pod, monitor("https"), times) == [None] * times

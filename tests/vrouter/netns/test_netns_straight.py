@@ -4,6 +4,7 @@ import json
 import socket
 import struct
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from vrouter import namespace
 from vrouter.backends.netns import elements, nftables, spelling
 from vrouter.backends.netns.netlink import NETLINK_NETFILTER, Socket
 from vrouter.backends.netns.rules import AGAIN, CLOSING, MARGIN, UNANSWERED
+from vrouter.backends.protocol import Flow
 from vrouter.state import Family, Interface, Vip
 
 RESET = struct.pack("ii", 1, 0)  # struct linger: on, 0 seconds
@@ -61,6 +63,7 @@ def test_a_reset_that_cannot_be_counted_closes_its_flow(uncounting: Node) -> Non
             with namespace.inside(client.workload, socket.socket) as asking:
                 asking.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
                 asking.connect((str(VIP), port))
+    assert len(closed(node)) == 2
     kernel = Socket(NETLINK_NETFILTER, f"vt-{node.settings.node}-{VRF.index}")
     counted = dict(nftables.each_count(kernel, 4, "inward_tcp"))
     answers, closing = (nftables.read_entries(kernel, 4, name) for name in ("reverse_tcp", "closing"))
@@ -68,6 +71,15 @@ def test_a_reset_that_cannot_be_counted_closes_its_flow(uncounting: Node) -> Non
     assert len(counted) == 1
     assert [entry.expires <= CLOSING + MARGIN for entry in answers.values()] == [True, True]
     assert answers.keys() < closing.keys()
+
+
+def closed(node: Node) -> list[Flow]:
+    """Its flows, when the kernel has had time for their last packets."""
+    deadline = time.monotonic() + 5
+    while not all(flow.closing for flow in node.backend.flows()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return list(node.backend.flows())
 
 
 def limited(vip: Vip) -> Vip:
@@ -137,8 +149,7 @@ def test_each_packet_counts_once(node: Node, family: Family, kind: str, again: b
         if again:
             before = seen(client)
             talk()
-    (flow,) = node.backend.flows()
-    assert flow.closing
+    (flow,) = closed(node)
     assert flow.expires <= CLOSING
     there, back = seen(client)
     assert (flow.packets, flow.reverse_packets) == (there - before[0], back - before[1])
