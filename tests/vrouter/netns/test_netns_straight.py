@@ -73,6 +73,33 @@ def test_a_reset_that_cannot_be_counted_closes_its_flow(uncounting: Node) -> Non
     assert answers.keys() < closing.keys()
 
 
+@pytest.mark.parametrize("family", [4, 6])
+def test_the_end_of_a_connection_overtakes_a_packet(node: Node, family: Family) -> None:
+    """On another processor, when the packet had been found to be of an open one. What it refreshed would stand in the
+    way of the client's next connection."""
+    client, web = (both_families(pod) for pod in node.pods(2))
+    vip = service(8000, pods=[web])
+    node.apply(client, web, in_ipv6(vip) if family == 6 else vip)
+    pod, of = (in_six(web.address), "ip6") if family == 6 else (web.address, "ip")
+    kind = {4: socket.AF_INET, 6: socket.AF_INET6}[family]
+    listener = namespace.inside(web.workload, lambda: socket.create_server(("", 80), family=kind))
+    with listener, namespace.inside(client.workload, lambda: socket.socket(kind)) as asking:
+        asking.settimeout(5)
+        asking.connect((str(in_six(VIP) if family == 6 else VIP), 8000))
+        name, port = asking.getsockname()[:2]
+        serving, _ = listener.accept()
+        vrf = f"vt-{node.settings.node}-{VRF.index}"
+        ended = f"add element {of} vaportrail closing {{ {pod} . 80 . {name} . {port} timeout 12s }}"
+        subprocess.run(["ip", "netns", "exec", vrf, "nft", ended], check=True)
+        with serving:
+            asking.send(b"?")
+            assert serving.recv(16) == b"?"
+            kernel = Socket(NETLINK_NETFILTER, vrf)
+            (answers,) = nftables.read_entries(kernel, family, "reverse_tcp").values()
+            kernel.close()
+            assert answers.expires <= CLOSING + MARGIN
+
+
 def closed(node: Node) -> list[Flow]:
     """Its flows, when the kernel has had time for their last packets."""
     deadline = time.monotonic() + 5

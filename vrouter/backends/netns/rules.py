@@ -442,8 +442,9 @@ chain direct_tcp {
     delete @closing { PEER }
     delete @reverse_tcp { PEER : ip saddr }
 }
-# The mark of a reset that came the straight way and could not be counted says no more than DONE.
+# The mark of what came the straight way, and was not counted or was overtaken by the end, says no more than DONE.
 chain ended_tcp {
+    PEER @closing meta mark set meta mark | @CLOSED@
     tcp flags & rst != 0 meta mark set meta mark | @CLOSED@
     tcp flags & fin != 0 update @half_closed { PEER timeout @IDLE@s }
     meta mark & @CLOSED@ != 0 goto closed_tcp

@@ -208,6 +208,7 @@ class _Way:
             *self._key(0, mirrored=True),
             *([dynset(UPDATE, "closing", own, timeout=1000 * CLOSED_FOR)] if ended else []),
             dynset(UPDATE, f"reverse_{self.protocol}", own, own, 1000 * ((CLOSING if ended else IDLE) + MARGIN)),
+            *([] if ended else self._open(own)),  # what ended the connection meanwhile was to have the last word
             verdict(ACCEPT),
         ]
 
