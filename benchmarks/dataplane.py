@@ -8,7 +8,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,7 +149,7 @@ class Changes:
 async def measure(folder: Path, sizes: Sequence[int]) -> AsyncIterator[tuple[str, int, list[float] | Start]]:
     """(what, number of services, figures): `change` in milliseconds for each size, then the starts `cold` and `again`
     with the greatest."""
-    async with AsyncExitStack() as stack:
+    with ExitStack() as stack:
         worlds = [stack.enter_context(standing(folder, size)) for size in sorted(sizes)]
         for world in worlds:
             await world.begin()

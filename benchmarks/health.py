@@ -65,8 +65,8 @@ while True:
 def measure(what: str, seconds: float) -> tuple[float, int]:
     """(share of a core, probes) of so many seconds in which a thousand members are probed every `DELAY`. what: one of
     `KINDS`."""
-    closing = what == CLOSING
-    kind: MonitorKind = "https" if closing else what  # type: ignore[assignment]  # of `KINDS`
+    kind: MonitorKind = "https" if what == CLOSING else what  # type: ignore[assignment]  # of `KINDS`
+    after = "close" if what == CLOSING else "keep-alive"
     node = f"bench{os.getpid()}"
     backend = NetnsBackend(BackendSettings(node, create_workloads=True))
     backend.open()
@@ -80,8 +80,7 @@ def measure(what: str, seconds: float) -> tuple[float, int]:
                 raise error
         for pod in pods:
             ports = [str(PORTS.start), str(PORTS.stop)]
-            keeps = "close" if closing else "keep-alive"
-            words = ["ip", "netns", "exec", pod.workload, sys.executable, "-c", _SERVER, *ports, keeps, *certificate]
+            words = ["ip", "netns", "exec", pod.workload, sys.executable, "-c", _SERVER, *ports, after, *certificate]
             servers.append(subprocess.Popen(words, stdout=subprocess.PIPE))
         for server in servers:
             assert server.stdout
