@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vrouter.health import HealthChecks
-from vrouter.health.checks import TICK
 from vrouter.health.room import SOCKETS
+from vrouter.health.ticks import TICK
 from vrouter.state import Check, Monitor
 
 

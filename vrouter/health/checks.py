@@ -9,7 +9,6 @@ part of the delay: so thousands that begin together do not stay together.
 """
 
 import asyncio
-import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -18,11 +17,10 @@ import structlog
 
 from vrouter.health.probing import Probing, State
 from vrouter.health.room import Room
+from vrouter.health.ticks import Ticks
 from vrouter.state import Check, Health, Monitor
 
 log = structlog.get_logger(__name__)
-
-TICK = 0.05  # seconds: probes that are due within one begin together, which saves the loop most of its turns
 
 Probe = Callable[[Check, Monitor], Awaitable[str | None]]
 
@@ -49,6 +47,7 @@ class HealthChecks:
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._fresh: list[tuple[str, str]] = []  # to be started
         self._room = Room()
+        self._ticks = Ticks()
 
     def state(self, check: Check) -> Health:
         """What is known of a member; of one that is not probed yet, or was at another place, how it will begin."""
@@ -142,7 +141,7 @@ class HealthChecks:
                     self._take(member, known, error, loop.time() - begun)
             due = max(due + monitor.delay * part, loop.time())
             part = 1.0
-            await asyncio.sleep(math.ceil(due / TICK) * TICK - loop.time())
+            await self._ticks.sleep_until(due)
 
     def _take(self, member: str, known: Probing, error: str | None, took: float) -> None:
         self.answers[error is None] += 1

@@ -4,12 +4,12 @@ TLS works in memory, and the socket is closed when its owner likes. A transport 
 loop later or, if it is given up in its first turn, not at all, and by then the socket's number is another probe's.
 """
 
-import asyncio
-import socket
 import ssl
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
+
+from vrouter.backends.netns.sockets import Socket
 
 RECORDS = 65536  # bytes that are read of the socket at once
 
@@ -17,9 +17,9 @@ _T = TypeVar("_T")
 
 
 class Encrypted:
-    """connection: connected, and not blocking. left: how many questions it may still be asked."""
+    """connection: connected. left: how many questions it may still be asked."""
 
-    def __init__(self, context: ssl.SSLContext, connection: socket.socket, left: int) -> None:
+    def __init__(self, context: ssl.SSLContext, connection: Socket, left: int) -> None:
         self.left = left
         self._connection = connection
         self._heard, self._said = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -43,14 +43,13 @@ class Encrypted:
 
     async def _through(self, step: Callable[[], _T]) -> _T:
         """What the step returns, after as much has been said and heard as it needs."""
-        loop = asyncio.get_running_loop()
         while True:
             try:
                 return step()
             except ssl.SSLWantReadError:
                 if self._said.pending:
-                    await loop.sock_sendall(self._connection, self._said.read())
-                if records := await loop.sock_recv(self._connection, RECORDS):
+                    await self._connection.send(self._said.read())
+                if records := await self._connection.receive(RECORDS):
                     self._heard.write(records)
                 else:
                     self._heard.write_eof()

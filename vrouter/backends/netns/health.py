@@ -1,9 +1,7 @@
 """Probes of members, from inside their VRF: the source is the gateway's address, or the VRF's own one where the member
 is on another node (`vxlan.py`); the way is that of any packet.
 
-Sockets are opened by one thread that does nothing else, for a socket is of the namespace in which its thread was; those
-that are wanted in one turn of the event loop are opened together. What they do, they do on the event loop. A probe ends
-its connection with a reset, so none stays behind in TIME_WAIT.
+A probe ends its connection with a reset, so none stays behind in TIME_WAIT.
 
 A TLS connection is used for up to `USES` probes, if the server lets it stand: to begin one costs some five times what
 it costs to ask over one that stands. Each that begins one shows that the member still takes connections, and one that
@@ -18,16 +16,14 @@ import re
 import socket
 import ssl
 import struct
-from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import partial
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from vrouter import namespace
 from vrouter.backends.netns.encrypted import Encrypted
 from vrouter.backends.netns.idle import IdleConnections, Where
+from vrouter.backends.netns.sockets import Socket, Sockets
 from vrouter.backends.protocol import BackendError
 from vrouter.state import Address, Check, Monitor
 
@@ -36,7 +32,6 @@ USES = 10  # probes over one TLS connection at most
 KEPT_FOR = 30  # seconds between two probes at most; with a longer delay there is little to save
 REST, REST_WITHIN = 65536, 0.1  # bytes and seconds that the rest of an answer may have, for its connection to be kept
 _STATUS = re.compile(rb"HTTP/\d\.\d (\d{3})\b")
-_Wanted = tuple[str, int, int, int]  # namespace, and a socket's family, type and protocol
 _OWN_TROUBLE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _RESET = struct.pack("ii", 1, 0)  # struct linger: on, 0 seconds
 _ECHO = {4: (socket.IPPROTO_ICMP, 8, 0), 6: (socket.IPPROTO_ICMPV6, 128, 129)}  # protocol, request, reply
@@ -48,13 +43,11 @@ class Prober:
 
     def __init__(self) -> None:
         self._idle = IdleConnections()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="probe sockets")
+        self._sockets = Sockets()
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._tls.check_hostname = False  # as Octavia: it is asked whether it serves, not who it is
         self._tls.verify_mode = ssl.CERT_NONE
         self._number = 0
-        self._wanted: list[tuple[_Wanted, asyncio.Future[socket.socket]]] = []
-        self._opening: set[asyncio.Task[None]] = set()
 
     def leave(self, network: str) -> None:
         """That namespace is about to go. May be called from any thread."""
@@ -62,7 +55,7 @@ class Prober:
 
     def close(self) -> None:
         self._idle.close()
-        self._thread.shutdown(cancel_futures=True)
+        self._sockets.close()
 
     async def probe(self, network: str, check: Check, monitor: Monitor) -> str | None:
         """As `Backend.probe`; network: the namespace of the check's VRF."""
@@ -87,9 +80,8 @@ class Prober:
         try:
             if monitor.kind == "tcp":
                 return None
-            loop = asyncio.get_running_loop()
-            await loop.sock_sendall(connection, _request(check, monitor))
-            return _judge(await _status_line(partial(loop.sock_recv, connection)), monitor)
+            await connection.send(_request(check, monitor))
+            return _judge(await _status_line(connection.receive), monitor)
         finally:
             connection.close()
 
@@ -124,11 +116,11 @@ class Prober:
                 connection.close()
         return answer
 
-    async def _connected(self, network: str, check: Check) -> socket.socket:
+    async def _connected(self, network: str, check: Check) -> Socket:
         connection = await self._open(network, check.address, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            await asyncio.get_running_loop().sock_connect(connection, (str(check.address), check.port))
+            connection.option(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            await connection.connect(str(check.address), check.port)
         except BaseException:
             connection.close()
             raise
@@ -136,64 +128,27 @@ class Prober:
 
     async def _ping(self, network: str, address: Address) -> str | None:
         """One echo; what else the socket hears (it is raw) is somebody else's."""
-        loop = asyncio.get_running_loop()
         protocol, request, reply = _ECHO[address.version]
         self._number = (self._number + 1) & 0xFFFF_FFFF
         token = struct.pack(">I", self._number)  # identifier and sequence
         echo = await self._open(network, address, socket.SOCK_RAW, protocol)
         try:
-            echo.connect((str(address), 0))  # sends nothing
+            await echo.connect(str(address), 0)  # sends nothing
             message = _ICMP.pack(request, 0, 0) + token
             if address.version == 4:  # of ICMPv6 the kernel makes the checksum
                 message = _ICMP.pack(request, 0, _checksum(message)) + token
-            await loop.sock_sendall(echo, message)
+            await echo.send(message)
             while True:
-                heard = await loop.sock_recv(echo, 2048)
+                heard = await echo.receive(2048)
                 header = (heard[0] & 0xF) * 4 if address.version == 4 else 0
                 if heard[header : header + 1] == bytes((reply,)) and heard[header + 4 : header + 8] == token:
                     return None
         finally:
             echo.close()
 
-    async def _open(self, network: str, address: Address, kind: int, protocol: int) -> socket.socket:
+    async def _open(self, network: str, address: Address, kind: int, protocol: int) -> Socket:
         family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-        opened: asyncio.Future[socket.socket] = asyncio.get_running_loop().create_future()
-        self._wanted.append(((network, family, kind, protocol), opened))
-        if len(self._wanted) == 1:
-            task = asyncio.create_task(self._open_wanted())
-            self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
-        return await opened
-
-    async def _open_wanted(self) -> None:
-        wanted, self._wanted = self._wanted, []
-        loop = asyncio.get_running_loop()
-        answers = await loop.run_in_executor(self._thread, _sockets, [one for one, _ in wanted])
-        for (_, opened), answer in zip(wanted, answers, strict=True):
-            if opened.done():  # nobody waits for it any more
-                if isinstance(answer, socket.socket):
-                    answer.close()
-            elif isinstance(answer, socket.socket):
-                opened.set_result(answer)
-            else:
-                opened.set_exception(answer)
-
-
-def _sockets(wanted: Sequence[_Wanted]) -> list[socket.socket | Exception]:
-    """In the order in which they are wanted; each, or why not."""
-    answers: dict[int, socket.socket | Exception] = {}
-    here = None
-    for index, (network, *kind) in sorted(enumerate(wanted), key=lambda one: one[1][0]):
-        try:
-            if network != here:
-                here = None
-                namespace.move(network)
-                here = network
-            opened = answers[index] = socket.socket(*kind)
-            opened.setblocking(False)
-        except Exception as error:  # noqa: BLE001  raised again where the socket is waited for
-            answers[index] = error
-    return [answers[index] for index in range(len(wanted))]
+        return await self._sockets.open(network, family, kind, protocol)
 
 
 def _request(check: Check, monitor: Monitor, *, keep: bool = False) -> bytes:
