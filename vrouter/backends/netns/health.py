@@ -32,7 +32,8 @@ USES = 10  # probes over one TLS connection at most
 KEPT_FOR = 30  # seconds between two probes at most; with a longer delay there is little to save
 REST, REST_WITHIN = 65536, 0.1  # bytes and seconds that the rest of an answer may have, for its connection to be kept
 _STATUS = re.compile(rb"HTTP/\d\.\d (\d{3})\b")
-_OWN_TROUBLE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+# ENOSPC: this user watches as many files by epoll as there may be (epoll(7), max_user_watches)
+_OWN_TROUBLE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC)
 _RESET = struct.pack("ii", 1, 0)  # struct linger: on, 0 seconds
 _ECHO = {4: (socket.IPPROTO_ICMP, 8, 0), 6: (socket.IPPROTO_ICMPV6, 128, 129)}  # protocol, request, reply
 _ICMP = struct.Struct(">BBH")  # type, code, checksum
